@@ -1,1 +1,1 @@
-"""."""
+"""Searchers, one a file: values in, suggestions out."""

@@ -1,0 +1,516 @@
+"""The verbs of the store. SQLite, PostgreSQL and memory have the same ones, and so will HTTP.
+
+Three facets: `Store.sweeps` (stored searches), `Store.trials` (what searchers and stoppers see, and who works on what) and
+`Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row.
+
+Laws (`whet.testing.store_laws` checks them on every implementation):
+
+- A trial number is given once, without gaps, under any number of processes; a cap is never passed.
+- Every verb is one transaction: after `kill -9` it has happened whole or not at all, and an acknowledged one is not lost.
+- What changed is found by revision: every change of a sweep's trials bumps the sweep's `revision`, and
+  `trials.changes(id, since)` returns exactly the trials and reports that changed after `since`.
+- A worker is known by (number, attempt): once a trial was handed out again, verbs of an earlier attempt raise `Conflict`.
+- Unknown ids raise `NotFound`, naming the nearest; illegal transitions raise `IllegalMove`; a full disk, a read-only folder
+  and a lost connection raise `StoreUnavailable`. No database error escapes.
+- Times are seconds since the epoch. Mappings hold what JSON can hold, and floats that JSON can't (nan, inf) come back as they went in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from whet.trial import Goal, Phase, Report, Suggestion, Trial
+
+__all__ = [
+    "MOVES",
+    "Artifact",
+    "Batch",
+    "Changes",
+    "Curve",
+    "Lease",
+    "NewRun",
+    "Row",
+    "Run",
+    "RunQuery",
+    "Runs",
+    "Stat",
+    "Store",
+    "Sweep",
+    "SweepState",
+    "Sweeps",
+    "Trials",
+]
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class SweepState(Enum):
+    """The state of a sweep."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELED = "canceled"
+
+
+MOVES: Mapping[SweepState, frozenset[SweepState]] = MappingProxyType(
+    {
+        SweepState.PENDING: frozenset({SweepState.RUNNING, SweepState.CANCELED}),
+        SweepState.RUNNING: frozenset({SweepState.PAUSED, SweepState.FINISHED, SweepState.CANCELED}),
+        SweepState.PAUSED: frozenset({SweepState.RUNNING, SweepState.FINISHED, SweepState.CANCELED}),
+        SweepState.FINISHED: frozenset({SweepState.RUNNING}),  # reopened with more to do
+        SweepState.CANCELED: frozenset(),
+    }
+)
+"""The legal transitions of a sweep; staying where it is is always legal and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A stored search. `config` is `whet.config.to_mapping`'s form; `version` counts its changes.
+
+    `best_run` and `best_value` are kept up to date for sweeps with one goal; `driver` is the owner of its coordinator.
+    """
+
+    id: str
+    project: str
+    name: str
+    config: Mapping[str, object]
+    goals: tuple[Goal, ...]
+    state: SweepState
+    cap: int | None
+    next_number: int
+    revision: int
+    version: int
+    best_run: str | None
+    best_value: float | None
+    driver: str | None
+    created: float
+    updated: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What changed in a sweep since a revision.
+
+    `trials` come without their reports; `reports` are (trial number, attempt, report), in order of revision.
+    """
+
+    revision: int
+    version: int
+    state: SweepState
+    cap: int | None
+    trials: tuple[Trial, ...]
+    reports: tuple[tuple[int, int, Report], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who works on a running trial: `owner` is text of `whet.store.owner`, `beat` its last sign of life."""
+
+    run_id: str
+    number: int
+    attempt: int
+    owner: str
+    beat: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be kept, outside any sweep (a sweep's are made by `Trials.add`)."""
+
+    id: str
+    project: str
+    name: str
+    owner: str
+    config: Mapping[str, object] = _NOTHING
+    group: str = ""
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    folder: str = ""
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """What a metric did: last, least and greatest value (NaN ones don't count for these two), their steps, and how many."""
+
+    last: float
+    last_step: int
+    min: float
+    min_step: int
+    max: float
+    max_step: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution as the user sees it. `params` are a trial's; `config` is all that the code recorded (params among it).
+
+    `stats` come from the logged metrics, `summary` is what the user set himself. `meta` is git, command line, environment, host.
+    """
+
+    id: str
+    project: str
+    sweep: str | None
+    number: int | None
+    name: str
+    phase: Phase
+    params: Mapping[str, object]
+    config: Mapping[str, object]
+    values: tuple[float, ...] | None
+    stopped: bool
+    best: bool
+    reason: str
+    note: str
+    attempt: int
+    parent: str | None
+    owner: str
+    group: str
+    tags: tuple[str, ...]
+    notes: str
+    folder: str
+    attrs: Mapping[str, object]
+    stats: Mapping[str, Stat]
+    summary: Mapping[str, object]
+    meta: Mapping[str, object]
+    created: float
+    started: float | None
+    ended: float | None
+    beat: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One call of `log`: metrics (finite or not) at a step and a time."""
+
+    step: int
+    time: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that a run keeps: `path` is where it is now, `kind` free text (model, file, …), `sha256` in hex."""
+
+    name: str
+    kind: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A piece of a run's story. Config, summary, meta and attrs are merged key by key over what is there."""
+
+    rows: Sequence[Row] = ()
+    config: Mapping[str, object] = _NOTHING
+    summary: Mapping[str, object] = _NOTHING
+    meta: Mapping[str, object] = _NOTHING
+    artifacts: Sequence[Artifact] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A metric over a run, three columns of equal length, in the order of logging."""
+
+    steps: list[int]
+    values: list[float]
+    times: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs: all that match every field given. `ids` may be shortened to unique beginnings by `Runs.find`."""
+
+    project: str | None = None
+    sweep: str | None = None
+    phases: Collection[Phase] = field(default_factory=tuple)
+    tag: str | None = None
+    group: str | None = None
+    limit: int | None = None
+    newest_first: bool = True
+
+
+class Sweeps(ABC):
+    """The stored searches."""
+
+    @abstractmethod
+    def create(
+        self,
+        project: str,
+        config: Mapping[str, object],
+        *,
+        goals: Sequence[Goal],
+        name: str | None = None,
+        cap: int | None = None,
+    ) -> Sweep:
+        """Keep a new sweep, RUNNING; without a `name` it gets its id as name.
+
+        Raises:
+            Conflict: the project has a sweep of that name.
+        """
+
+    @abstractmethod
+    def get(self, id: str) -> Sweep:
+        """Return the sweep."""
+
+    @abstractmethod
+    def find(self, text: str, project: str | None = None) -> Sweep:
+        """Return the sweep whose id, name or unique beginning of an id is `text`.
+
+        Raises:
+            NotFound: none, or several (then they are named).
+        """
+
+    @abstractmethod
+    def list(self, project: str | None = None) -> list[Sweep]:
+        """Return the sweeps, newest first."""
+
+    @abstractmethod
+    def move(self, id: str, to: SweepState) -> Sweep:
+        """Bring the sweep to a state, by `MOVES`. Canceling cancels its pending and paused trials too.
+
+        Raises:
+            IllegalMove: there is no such transition.
+        """
+
+    @abstractmethod
+    def edit(
+        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+    ) -> Sweep:
+        """Change what is given, if the sweep's version is still `version`. A cap may grow or shrink, never below what was handed out.
+
+        Raises:
+            Conflict: somebody else changed it: read it again.
+        """
+
+    @abstractmethod
+    def drive(self, id: str, owner: str, *, silent_s: float) -> None:
+        """Make `owner` the sweep's coordinator; again: a sign of life.
+
+        It succeeds where there is none, where it is `owner` already, where the present one is dead on this machine
+        (`whet.store.owner.alive`), or has given no sign of life for `silent_s`.
+
+        Raises:
+            AlreadyDriven: another one is at it.
+        """
+
+    @abstractmethod
+    def release(self, id: str, owner: str) -> None:
+        """Let go of the wheel; harmless for anybody else."""
+
+    @abstractmethod
+    def delete(self, id: str) -> None:
+        """Delete the sweep, its trials, runs and metrics."""
+
+
+class Trials(ABC):
+    """A sweep's trials: numbers, leases, reports, results. `owner` is text of `whet.store.owner`."""
+
+    @abstractmethod
+    def changes(self, sweep: str, since: int = -1) -> Changes:
+        """Return what changed after revision `since` (-1: everything). Cheap when nothing did."""
+
+    @abstractmethod
+    def turn(self, sweep: str) -> AbstractContextManager[None]:
+        """Hold the sweep's turn to suggest: at most one holder among all processes that can be made to wait.
+
+        It saves work (two processes suggesting the same number); correctness rests on `add` alone. Freed when its holder dies.
+        """
+
+    @abstractmethod
+    def add(
+        self, sweep: str, number: int, suggestion: Suggestion, *, owner: str, seen: int, name: str | None = None
+    ) -> str:
+        """Hand out a new trial to `owner`, RUNNING, and return its run's id.
+
+        Args:
+            number: Must be the sweep's next number.
+            seen: The revision that the suggestion was made from (for replays).
+            name: The run's; default ``<sweep name>-<number>``.
+
+        Raises:
+            NumberTaken: `number` is not the next one any more.
+            CapReached, SweepClosed: none is handed out any more.
+        """
+
+    @abstractmethod
+    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = _NOTHING) -> int:
+        """Add a PENDING trial with the next number; it counts towards the cap.
+
+        Params may be partial: who claims it completes them. Raises as `add` (but for NumberTaken).
+        """
+
+    @abstractmethod
+    def extend(self, sweep: str, trials: Sequence[Trial]) -> list[int]:
+        """Add trials that ran elsewhere (any phase that is over, reports included), renumbered, and return their numbers. No cap applies."""
+
+    @abstractmethod
+    def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
+        """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt).
+
+        Raises:
+            Conflict: it is neither any more.
+            SweepClosed: as `add`.
+        """
+
+    @abstractmethod
+    def take_over(self, sweep: str, number: int, attempt: int, *, owner: str, was: str) -> str:
+        """Make `owner` the owner of a RUNNING trial whose owner `was` is gone, and return the run's id; the attempt stays.
+
+        Raises:
+            Conflict: it is not running under `was` any more.
+        """
+
+    @abstractmethod
+    def requeue(self, sweep: str, number: int, attempt: int, reason: str) -> None:
+        """Take a RUNNING trial back from a lost worker: PENDING, attempt + 1, its reports and metrics of this attempt dropped.
+
+        Raises:
+            Conflict: somebody else did, or it is over.
+        """
+
+    @abstractmethod
+    def report(self, sweep: str, number: int, attempt: int, reports: Sequence[Report]) -> None:
+        """Keep reports of a RUNNING trial; a step that was reported before is overwritten."""
+
+    @abstractmethod
+    def tell(
+        self,
+        sweep: str,
+        number: int,
+        attempt: int,
+        *,
+        phase: Phase,
+        values: tuple[float, ...] | None = None,
+        stopped: bool = False,
+        reason: str = "",
+        params: Mapping[str, object] | None = None,
+        attrs: Mapping[str, object] | None = None,
+    ) -> None:
+        """End (or pause) a RUNNING trial. Updates the sweep's best.
+
+        Args:
+            phase: FINISHED, FAILED, CANCELED or PAUSED.
+            values: One a metric, none NaN, when FINISHED and not stopped.
+            params: The whole configuration, where it was only now complete (define-by-run).
+            attrs: The user's, merged.
+
+        Raises:
+            Conflict: it is not running in this attempt. Telling the same again (same phase and values) is harmless.
+        """
+
+    @abstractmethod
+    def annotate(
+        self,
+        sweep: str,
+        number: int,
+        *,
+        params: Mapping[str, object] | None = None,
+        attrs: Mapping[str, object] | None = None,
+    ) -> None:
+        """Replace a running trial's params, or merge into the attrs of any trial."""
+
+    @abstractmethod
+    def leases(self, sweep: str) -> Sequence[Lease]:
+        """Return the leases of all RUNNING trials."""
+
+    @abstractmethod
+    def beat(self, sweep: str, owner: str) -> None:
+        """Give a sign of life for all RUNNING trials of `owner`."""
+
+
+class Runs(ABC):
+    """Runs as the user sees them."""
+
+    @abstractmethod
+    def create(self, run: NewRun) -> Run:
+        """Keep a new run, RUNNING. The same id again returns what is there (a shipper may repeat itself)."""
+
+    @abstractmethod
+    def get(self, id: str) -> Run:
+        """Return the run."""
+
+    @abstractmethod
+    def find(self, text: str, project: str | None = None) -> Run:
+        """Return the run whose id, name (the newest of them) or unique beginning of an id is `text`."""
+
+    @abstractmethod
+    def list(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        """Return the runs that match."""
+
+    @abstractmethod
+    def projects(self) -> Mapping[str, int]:
+        """Return project names with their numbers of runs."""
+
+    @abstractmethod
+    def shipped(self, id: str, attempt: int, source: str) -> int:
+        """Return the offset up to which `source` has been shipped (0 at first).
+
+        Raises:
+            Conflict: the run was handed out again since: this attempt's story is no longer wanted.
+        """
+
+    @abstractmethod
+    def ship(self, id: str, attempt: int, source: str, start: int, end: int, batch: Batch) -> int:
+        """Keep a batch that covers [start, end) of `source` (bytes of a spool or a file), and return the offset shipped so far.
+
+        Idempotent: a batch whose `start` is not the offset shipped so far changes nothing. Metrics update `stats`. It is a sign of life.
+
+        Raises:
+            Conflict: as `shipped`.
+        """
+
+    @abstractmethod
+    def metrics(self, id: str, names: Collection[str] | None = None) -> dict[str, Curve]:
+        """Return the curves of the run's metrics, sorted by name."""
+
+    @abstractmethod
+    def artifacts(self, id: str) -> list[Artifact]:
+        """Return the run's artifacts; of one name the latest."""
+
+    @abstractmethod
+    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
+        """End a run outside any sweep (a trial's run is ended by `Trials.tell`)."""
+
+    @abstractmethod
+    def edit(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        notes: str | None = None,
+        group: str | None = None,
+    ) -> Run:
+        """Change what is given."""
+
+    @abstractmethod
+    def delete(self, ids: Collection[str]) -> int:
+        """Delete runs with their metrics and return how many there were. Refused (Conflict) for RUNNING ones.
+
+        A trial's run goes with its metrics, but its number, params and result stay with the sweep, whose history must not change:
+        so trial runs are refused too; delete the sweep instead.
+        """
+
+
+class Store(ABC):
+    """A store: three facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
+
+    sweeps: Sweeps
+    trials: Trials
+    runs: Runs
+    url: str
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections; harmless twice."""

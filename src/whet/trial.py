@@ -1,0 +1,168 @@
+"""The search's view of the world: goals, suggestions, reports, trials. Frozen values and enums, nothing that acts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from whet.errors import StudyError
+from whet.space import Space
+
+__all__ = ["Goal", "Metric", "Phase", "Problem", "Report", "Suggestion", "Summary", "Trial", "TrialState"]
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class Goal(Enum):
+    """Which way is better."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+    def loss(self, value: float) -> float:
+        """Return `value` so that smaller is better."""
+        return value if self is Goal.MINIMIZE else -value
+
+
+class Summary(Enum):
+    """Which of a run's logged values of a metric counts as its result."""
+
+    LAST = "last"
+    BEST = "best"
+
+
+class Phase(Enum):
+    """The state of a run, and so of a trial."""
+
+    PENDING = "pending"  # waits to be handed out: enqueued, or taken back from a lost worker
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self in (Phase.FINISHED, Phase.FAILED, Phase.CANCELED)
+
+
+class TrialState(Enum):
+    """Optuna's names for a trial's state, for code written against it; inside Whet there is only `Phase`."""
+
+    RUNNING = 0
+    COMPLETE = 1
+    PRUNED = 2
+    FAIL = 3
+    WAITING = 4
+
+    def is_finished(self) -> bool:
+        """Return whether the trial is over."""
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """What is optimised: a name, which way is better, an optional target at which the sweep may end."""
+
+    name: str
+    goal: Goal = Goal.MINIMIZE
+    target: float | None = None
+    summary: Summary = Summary.LAST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What a searcher has to solve: a space and one or more metrics."""
+
+    space: Space
+    metrics: tuple[Metric, ...] = (Metric(name="value"),)
+
+    @property
+    def metric(self) -> Metric:
+        """The only metric.
+
+        Raises:
+            StudyError: there are several.
+        """
+        if len(self.metrics) != 1:
+            raise StudyError(
+                f"this needs one metric, not {len(self.metrics)}", "use a multi-objective method, or one metric"
+            )
+        return self.metrics[0]
+
+    def losses(self, values: Sequence[float]) -> tuple[float, ...]:
+        """Return `values` so that smaller is better in each."""
+        return tuple(m.goal.loss(v) for m, v in zip(self.metrics, values, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What a searcher or a stopper proposes to run.
+
+    Args:
+        params: The configuration, legal in the space.
+        note: Why, in words for the user; may be empty.
+        parent: The number of the trial that this one goes on from (its checkpoint), for resumed and exploited trials.
+    """
+
+    params: Mapping[str, object]
+    note: str = ""
+    parent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The metrics at one step; `values` in the order of the problem's metrics, NaN for one not reported."""
+
+    step: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One trial.
+
+    Args:
+        number: 0, 1, 2 … within its sweep, given once.
+        params: The configuration (active parameters only).
+        phase: Its state.
+        values: The result, one value a metric, once finished. Of a trial stopped early, its last report (may be None).
+        reports: In the order of steps, at most one a step.
+        stopped: A stopper ended it early; it is finished, but not complete.
+        reason: Why it stopped, failed or was canceled, in words.
+        note: The suggestion's.
+        attempt: How often it was handed out again after its worker was lost.
+        parent: The suggestion's.
+        attrs: The user's own attributes.
+        started, ended: Seconds since the epoch, or None. Algorithms may use the difference (a cost), never the clock.
+    """
+
+    number: int
+    params: Mapping[str, object]
+    phase: Phase = Phase.RUNNING
+    values: tuple[float, ...] | None = None
+    reports: tuple[Report, ...] = ()
+    stopped: bool = False
+    reason: str = ""
+    note: str = ""
+    attempt: int = 0
+    parent: int | None = None
+    attrs: Mapping[str, object] = field(default=_NOTHING)
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether it ran to its end and has a result that is a number in every metric."""
+        if self.phase is not Phase.FINISHED or self.stopped or self.values is None:
+            return False
+        return not any(math.isnan(v) for v in self.values)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran, or None."""
+        return None if self.started is None or self.ended is None else self.ended - self.started
