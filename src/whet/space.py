@@ -1,28 +1,23 @@
-"""The parameters that may vary: `Float`, `Int`, `Choice`, and the `Space` that they make.
+"""The `Space`: parameters by name, the conditions among them and the constraints over them.
 
-Every parameter maps to the unit interval and back by its own distribution function, so that a searcher which
-understands ``[0, 1]^D`` understands all of them: `decode` of a uniform variate is a sample, and
-``decode(encode(v)) == v`` for every legal value (floats: to 1e-9 of the range).
+The parameters themselves are in `whet.parameters`; their names may be imported from here, too.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from statistics import NormalDist
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from whet.errors import SpaceError, UnknownName
 from whet.expression import Expression, parse
+from whet.parameters import Beta, Choice, Float, Int, Normal, Parameter, infer
 
 __all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "Space", "infer"]
 
-_EDGE = 1e-12
 _DRAWS = 10_000
 
 
@@ -31,368 +26,6 @@ class Uniforms(Protocol):
 
     def random(self) -> float:
         """Return a float in [0, 1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Normal:
-    """A normal shape with mean `mu` and deviation `sigma` > 0, on the (log) scale of its parameter."""
-
-    mu: float = 0.0
-    sigma: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.mu) and math.isfinite(self.sigma) and self.sigma > 0):
-            raise SpaceError(
-                f"Normal(mu={self.mu}, sigma={self.sigma}) is no distribution", "give a finite mu and sigma > 0"
-            )
-
-    def cdf(self, t: float, low: float, high: float) -> float:
-        """Return P(T < t); the bounds of the parameter play no part."""
-        return 0.5 * (1.0 + math.erf((t - self.mu) / (self.sigma * math.sqrt(2.0))))
-
-    def quantile(self, u: float, low: float, high: float) -> float:
-        """Return the t with P(T < t) = u, u in (0, 1)."""
-        return NormalDist(self.mu, self.sigma).inv_cdf(min(max(u, _EDGE), 1 - _EDGE))
-
-
-@dataclass(frozen=True, slots=True)
-class Beta:
-    """A beta shape with `a`, `b` > 0, stretched over the bounds of its parameter."""
-
-    a: float = 1.0
-    b: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (0 < self.a < math.inf and 0 < self.b < math.inf):
-            raise SpaceError(f"Beta(a={self.a}, b={self.b}) is no distribution", "give a > 0 and b > 0")
-
-    def cdf(self, t: float, low: float, high: float) -> float:
-        """Return P(T < t) for t in [low, high]."""
-        from scipy.special import betainc  # 0.3 s to import
-
-        return float(betainc(self.a, self.b, min(max((t - low) / (high - low), 0.0), 1.0)))
-
-    def quantile(self, u: float, low: float, high: float) -> float:
-        """Return the t with P(T < t) = u, u in [0, 1]."""
-        from scipy.special import betaincinv
-
-        return low + (high - low) * float(betaincinv(self.a, self.b, u))
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter(ABC):
-    """One parameter: what is legal, and the map to the unit interval."""
-
-    when: Expression | None
-    """Active only where this holds; None: always. A condition on an inactive parameter does not hold."""
-
-    @property
-    @abstractmethod
-    def size(self) -> int | None:
-        """The number of legal values, or None when they are not countable."""
-
-    @abstractmethod
-    def clean(self, name: str, value: object) -> object:
-        """Return `value` in the parameter's own type.
-
-        Raises:
-            SpaceError: it is not legal.
-        """
-
-    @abstractmethod
-    def decode(self, u: float) -> object:
-        """Return the value at quantile `u` in [0, 1]."""
-
-    @abstractmethod
-    def encode(self, value: object) -> float:
-        """Return the quantile of a legal `value` in [0, 1]; of a discrete one the middle of its share."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Number(Parameter):
-    low: float
-    high: float
-    log: bool
-    step: float | None
-    shape: Normal | Beta | None
-    # Derived once: the edges on the scale that the shape lives on, and the distribution function there.
-    _t_low: float
-    _t_high: float
-    _u_low: float
-    _u_high: float
-
-    kind: ClassVar[str]
-
-    def _derive(self) -> None:
-        if not self.low <= self.high:
-            wrong = "low > high" if self.low > self.high else "a bound that is no number"
-            raise SpaceError(f"{self} has {wrong}", "give low <= high")
-        if self.log and self.low <= 0 and not (self.low == 0 and self.shape is not None):
-            raise SpaceError(f"{self} is log with low <= 0", "give low > 0, or leave log out")
-        if self.step is not None and not 0 < self.step < math.inf:
-            raise SpaceError(f"{self} has step {self.step}", "give a finite step > 0")
-        if not isinstance(self.shape, Normal) and not (math.isfinite(self.low) and math.isfinite(self.high)):
-            raise SpaceError(f"{self} has an infinite bound", "give finite bounds, or shape=Normal(mu, sigma)")
-        low, high = self.low, self.high
-        if self.step is not None and math.isfinite(low):
-            if math.isfinite(high):
-                high = low + math.floor((high - low) / self.step + 1e-9) * self.step
-                object.__setattr__(self, "high", high)
-            low, high = low - self.step / 2, high + self.step / 2
-            if self.log and low <= 0:
-                low = self.low / 2
-        t_low, t_high = self._t(low), self._t(high)
-        object.__setattr__(self, "_t_low", t_low)
-        object.__setattr__(self, "_t_high", t_high)
-        if self.shape is not None and t_low < t_high:
-            object.__setattr__(self, "_u_low", self.shape.cdf(t_low, t_low, t_high))
-            object.__setattr__(self, "_u_high", self.shape.cdf(t_high, t_low, t_high))
-            if not self._u_high - self._u_low > 1e-9:
-                raise SpaceError(f"{self} has no probability within its bounds", "widen the bounds or move mu")
-
-    def _t(self, value: float) -> float:
-        if not self.log:
-            return value
-        return math.log(value) if value > 0 else -math.inf
-
-    def decode(self, u: float) -> object:
-        low, high = self._t_low, self._t_high
-        if low == high:
-            return self._typed(self.low)
-        u = min(max(u, 0.0), 1.0)
-        if self.shape is None:
-            t = low + u * (high - low)
-        else:
-            t = self.shape.quantile(self._u_low + u * (self._u_high - self._u_low), low, high)
-        value = math.exp(min(t, 709.0)) if self.log else t
-        if self.step is not None:
-            anchor = self.low if math.isfinite(self.low) else 0.0
-            value = anchor + round((value - anchor) / self.step) * self.step
-        return self._typed(min(max(value, self.low), self.high))
-
-    def encode(self, value: object) -> float:
-        assert isinstance(value, (int, float))
-        if self._t_low == self._t_high:
-            return 0.5
-        if self.step is None:
-            return self._u(float(value))
-        half = self.step / 2
-        return (self._u(value - half) + self._u(value + half)) / 2
-
-    def _u(self, value: float) -> float:
-        low, high = self._t_low, self._t_high
-        t = min(max(self._t(value), low), high)
-        if self.shape is None:
-            return (t - low) / (high - low)
-        return min(max((self.shape.cdf(t, low, high) - self._u_low) / (self._u_high - self._u_low), 0.0), 1.0)
-
-    def _typed(self, value: float) -> float:
-        return value
-
-    def clean(self, name: str, value: object) -> object:
-        number = value.item() if hasattr(value, "item") else value  # a numpy or torch scalar
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or math.isnan(number):
-            raise SpaceError(f"{name}={value!r} is not a number", f"give one that fits {self}")
-        slack = 1e-9 * (self.high - self.low) if math.isfinite(self.high - self.low) else 0.0
-        if not self.low - slack <= number <= self.high + slack:
-            raise SpaceError(
-                f"{name}={number:.12g} is outside {self}", f"give a value in [{self.low:.12g}, {self.high:.12g}]"
-            )
-        number = min(max(number, self.low), self.high)
-        if self.step is not None:
-            anchor = self.low if math.isfinite(self.low) else 0.0
-            k = round((number - anchor) / self.step)
-            if abs(anchor + k * self.step - number) > 1e-6 * self.step:
-                near = anchor + k * self.step
-                raise SpaceError(
-                    f"{name}={number:.12g} is off the grid of {self}", f"the nearest legal value is {near:.12g}"
-                )
-            number = anchor + k * self.step
-        return self._typed(number)
-
-    @property
-    def size(self) -> int | None:
-        if self.low == self.high:
-            return 1
-        if self.step is None or not math.isfinite(self.high - self.low):
-            return None
-        return round((self.high - self.low) / self.step) + 1
-
-    def __repr__(self) -> str:
-        parts = [f"{self.low:.12g}", f"{self.high:.12g}"]
-        parts += ["log"] * self.log
-        if self.step is not None and not (self.kind == "Int" and self.step == 1):
-            parts.append(f"step={self.step:.12g}")
-        parts += [repr(self.shape)] * (self.shape is not None)
-        if self.when is not None:
-            parts.append(f"when={self.when.source!r}")
-        return f"{self.kind}({', '.join(parts)})"
-
-
-def _condition(when: str | Expression | None) -> Expression | None:
-    return parse(when) if isinstance(when, str) else when
-
-
-def _set(obj: object, **fields: object) -> None:
-    for name, value in fields.items():
-        object.__setattr__(obj, name, value)
-
-
-@dataclass(frozen=True, slots=True, init=False, repr=False)
-class Float(_Number):
-    """A real parameter in [low, high].
-
-    Args:
-        low, high: The bounds, both legal. They may be infinite when `shape` is a `Normal`.
-        log: Uniform (or shaped) in the logarithm; needs low > 0.
-        step: Only low, low + step, … are legal; `high` is lowered to the last of them.
-        shape: `Normal` (truncated to the bounds) or `Beta` (stretched over them) instead of uniform. With `log`,
-            the shape is that of the natural logarithm.
-        when: Expression over other parameters; the parameter exists only where it holds.
-
-    Raises:
-        SpaceError: low > high, log with low <= 0, a step that is not positive.
-
-    Example:
-        >>> round(Float(1e-4, 1e-1, log=True).decode(0.5), 9)
-        0.003162278
-    """
-
-    kind: ClassVar[str] = "Float"
-
-    def __init__(self, low: float, high: float, *, log: bool = False, step: float | None = None,
-                 shape: Normal | Beta | None = None, when: str | Expression | None = None) -> None:  # fmt: skip
-        _set(self, low=float(low), high=float(high), log=log, step=None if step is None else float(step), shape=shape,
-             when=_condition(when), _t_low=0.0, _t_high=0.0, _u_low=0.0, _u_high=1.0)  # fmt: skip
-        self._derive()
-
-
-@dataclass(frozen=True, slots=True, init=False, repr=False)
-class Int(_Number):
-    """An integer parameter in [low, high]; arguments as in `Float`, all integers, `step` 1 or more.
-
-    Example:
-        >>> Int(16, 256, log=True).decode(0.51)
-        65
-    """
-
-    kind: ClassVar[str] = "Int"
-
-    def __init__(self, low: int, high: int, *, log: bool = False, step: int = 1, shape: Normal | Beta | None = None,
-                 when: str | Expression | None = None) -> None:  # fmt: skip
-        for name, value in (("low", low), ("high", high), ("step", step)):
-            if isinstance(value, bool) or not math.isfinite(value) or int(value) != value:
-                raise SpaceError(
-                    f"Int({low}, {high}, step={step}) has a {name} that is no integer", "give integers, or use Float"
-                )
-        _set(self, low=int(low), high=int(high), log=log, step=int(step), shape=shape, when=_condition(when), _t_low=0.0,
-             _t_high=0.0, _u_low=0.0, _u_high=1.0)  # fmt: skip
-        self._derive()
-
-    def _typed(self, value: float) -> float:
-        return round(value)
-
-    def clean(self, name: str, value: object) -> object:
-        number = value.item() if hasattr(value, "item") else value
-        if isinstance(number, float) and not number.is_integer():
-            raise SpaceError(f"{name}={number:.12g} is not an integer", f"give one that fits {self}")
-        return _Number.clean(self, name, value)
-
-
-@dataclass(frozen=True, slots=True, init=False, repr=False)
-class Choice(Parameter):
-    """One of `options`, any values that JSON can hold; a single option makes a constant.
-
-    Args:
-        options: At least one, no two equal (1 and True differ here).
-        weights: Their relative probabilities, >= 0, not all 0; uniform by default.
-        ordered: The order of the options means something (small, medium, large).
-        when: As in `Float`.
-
-    Example:
-        >>> Choice(["sgd", "adam"]).decode(0.7)
-        'adam'
-    """
-
-    options: tuple[object, ...]
-    weights: tuple[float, ...] | None
-    ordered: bool
-    _edges: tuple[float, ...]
-
-    def __init__(self, options: Sequence[object], *, weights: Sequence[float] | None = None, ordered: bool = False,
-                 when: str | Expression | None = None) -> None:  # fmt: skip
-        if isinstance(options, str):
-            raise SpaceError(f"the options {options!r} are one string", f"give a list, such as [{options!r}]")
-        options = tuple(options)
-        if not options:
-            raise SpaceError("Choice has no options", "give at least one")
-        seen: set[str] = set()
-        for option in options:
-            key = f"{isinstance(option, bool)} {float(option)!r}" if isinstance(option, (int, float)) else repr(option)
-            if key in seen:
-                raise SpaceError(f"Choice has the option {option!r} twice", "leave one out; weights prefer an option")
-            seen.add(key)
-        count = len(options)
-        if weights is None:
-            edges = tuple(i / count for i in range(count + 1))
-        else:
-            if len(weights) != count:
-                raise SpaceError(f"Choice has {count} options and {len(weights)} weights", "give one weight an option")
-            if not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) <= 0:
-                raise SpaceError(f"Choice has the weights {list(weights)}", "give finite weights >= 0, not all 0")
-            total, running, steps = math.fsum(weights), 0.0, [0.0]
-            for weight in weights:
-                running += weight / total
-                steps.append(running)
-            edges = tuple(steps)
-        _set(self, options=options, weights=None if weights is None else tuple(map(float, weights)), ordered=ordered,
-             when=_condition(when), _edges=edges)  # fmt: skip
-
-    @property
-    def size(self) -> int | None:
-        return len(self.options)
-
-    def index(self, value: object) -> int:
-        """Return the place of `value` among the options, or -1."""
-        for i, option in enumerate(self.options):
-            if option is value or _same(option, value):
-                return i
-        return -1
-
-    def clean(self, name: str, value: object) -> object:
-        index = self.index(value)
-        if index < 0 and hasattr(value, "item"):
-            index = self.index(value.item())
-        if index < 0 or self._edges[index] == self._edges[index + 1]:
-            shown = ", ".join(map(repr, self.options[:12])) + (", …" if len(self.options) > 12 else "")
-            raise SpaceError(f"{name}={value!r} is not among {len(self.options)} options", f"give one of {shown}")
-        return self.options[index]
-
-    def decode(self, u: float) -> object:
-        count = len(self.options)
-        if self.weights is None:
-            return self.options[min(int(u * count), count - 1)]
-        index = bisect_right(self._edges, u, hi=count) - 1
-        while index >= count or self.weights[index] == 0:
-            index -= 1
-        return self.options[max(index, 0)]
-
-    def encode(self, value: object) -> float:
-        index = self.index(value)
-        return (self._edges[index] + self._edges[index + 1]) / 2
-
-    def __repr__(self) -> str:
-        shown = ", ".join(map(repr, self.options[:12])) + (", …" if len(self.options) > 12 else "")
-        parts = [f"[{shown}]"]
-        parts += [f"weights={list(self.weights)}"] if self.weights is not None else []
-        parts += ["ordered=True"] * self.ordered
-        if self.when is not None:
-            parts.append(f"when={self.when.source!r}")
-        return f"Choice({', '.join(parts)})"
-
-
-def _same(a: object, b: object) -> bool:
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -437,8 +70,12 @@ class Space(Mapping[str, Parameter]):
             order = tuple((name, parameters[name]) for name in TopologicalSorter(graph).static_order())
         except CycleError as error:
             raise SpaceError(f"the conditions run in a circle: {' -> '.join(error.args[1])}", "break it") from None
-        _set(self, parameters=parameters, constraints=rules, conditional=any(p.when is not None for p in parameters.values()),
-             _order=order, _places={n: i for i, n in enumerate(parameters)})  # fmt: skip
+        store = object.__setattr__  # the class is frozen
+        store(self, "parameters", parameters)
+        store(self, "constraints", rules)
+        store(self, "conditional", any(p.when is not None for p in parameters.values()))
+        store(self, "_order", order)
+        store(self, "_places", {name: i for i, name in enumerate(parameters)})
 
     def __getitem__(self, name: str) -> Parameter:
         return self.parameters[name]
@@ -546,34 +183,3 @@ class Space(Mapping[str, Parameter]):
 
 def _holds(when: Expression | None, values: Mapping[str, object]) -> bool:
     return when is None or (when.names <= values.keys() and bool(when(values)))
-
-
-_SHARES = ("dropout", "momentum", "beta", "prob", "ratio", "fraction", "smoothing", "alpha", "gamma")
-
-
-def infer(name: str, value: object) -> Parameter:
-    """Return a sensible range around `value`, a good guess of the user's ("intelligent bounds").
-
-    Booleans become both values; text a constant; integers a quarter to four times as much (log); floats a tenth to ten times (log);
-    names that are shares by custom (dropout, momentum, …) with 0 <= value < 1 the interval [0, 0.99]; 0.0 becomes [0, 1].
-
-    Example:
-        >>> infer("lr", 0.01)
-        Float(0.001, 0.1, log)
-    """
-    match value:
-        case bool():
-            return Choice([False, True])
-        case int() if value > 0:
-            return Int(max(1, value // 4), value * 4, log=True) if value > 3 else Int(1, value * 4)
-        case int():
-            return Int(*sorted((2 * value, 0))) if value else Int(0, 10)
-        case float() if 0 <= value < 1 and any(share in name.lower() for share in _SHARES):
-            return Float(0.0, 0.99)
-        case float() if value > 0 and math.isfinite(value):
-            return Float(value / 10, value * 10, log=True)
-        case float() if value < 0 and math.isfinite(value):
-            return Float(value * 2, 0.0)
-        case float():
-            return Float(0.0, 1.0)
-    return Choice([value])
