@@ -272,7 +272,7 @@ class Sweeps(ABC):
         """
 
     @abstractmethod
-    def list(self, project: str | None = None) -> list[Sweep]:
+    def all(self, project: str | None = None) -> list[Sweep]:
         """Return the sweeps, newest first."""
 
     @abstractmethod
@@ -445,7 +445,7 @@ class Runs(ABC):
         """Return the run whose id, name (the newest of them) or unique beginning of an id is `text`."""
 
     @abstractmethod
-    def list(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+    def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
         """Return the runs that match."""
 
     @abstractmethod

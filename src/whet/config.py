@@ -1,0 +1,54 @@
+"""THE textual form of a sweep (values; the parser follows)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from whet.trial import Problem
+
+__all__ = ["Plugin", "SweepConfig"]
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A plug-in by name, with the knobs the user gave it."""
+
+    name: str
+    knobs: Mapping[str, object] = field(default=_NOTHING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepConfig:
+    """A sweep as written down: everything needed to run it.
+
+    Args:
+        problem: Space and metrics. Nested parameters have dotted names in the space.
+        method: The searcher and its knobs.
+        stopper: The `early_terminate` block, or None.
+        name, project, description: As shown to people.
+        program: The training script, or None for a sweep of Python functions.
+        command: The command template with W&B's macros, or None for the default one.
+        run_cap: The greatest number of trials, or None.
+        seed: The searcher's seed; None is drawn once, when the sweep is created.
+        resources: What one trial needs: `cpus`, `gpus`, `mem_gb`, `timeout_s`.
+        define_by_run: The space is learned from what the objective asks for; it starts empty.
+        extra: Keys of W&B's that Whet keeps but does not act on (entity, controller, …).
+    """
+
+    problem: Problem
+    method: Plugin = Plugin(name="bayes")
+    stopper: Plugin | None = None
+    name: str | None = None
+    project: str | None = None
+    description: str = ""
+    program: str | None = None
+    command: tuple[str, ...] | None = None
+    run_cap: int | None = None
+    seed: int | None = None
+    resources: Mapping[str, object] = field(default=_NOTHING)
+    define_by_run: bool = False
+    extra: Mapping[str, object] = field(default=_NOTHING)

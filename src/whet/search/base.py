@@ -1,0 +1,67 @@
+"""What every searcher is."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from whet.trial import Problem, Suggestion, Trial
+
+__all__ = ["Searcher"]
+
+
+class Searcher(ABC):
+    """Proposes suggestions from finished and pending trials.
+
+    The laws (`whet.testing.searcher_laws` checks them):
+
+    - The suggestion for trial n depends on (problem, knobs, seed, n, finished, pending) and on nothing else: no clock, no global
+      random state, no store, and not on the order or the batches in which the finished trials were told. Hence a searcher
+      rebuilt from history goes on as if it had never died.
+    - n is the number of trials that exist: `num_told` finished ones and the pending ones.
+    - A suggestion lies in the space and keeps its conditions and constraints.
+    - `tell` is incremental; the cost of a suggestion must not grow with the square of the history.
+
+    Args:
+        problem: Space and metrics.
+        seed: Any integer.
+    """
+
+    def __init__(self, problem: Problem, *, seed: int) -> None:
+        self.problem = problem
+        self.seed = seed
+        self.num_told = 0
+        self.pending: Sequence[Trial] = ()
+
+    def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
+        """Take in the trials that are newly over, and all that are pending now.
+
+        Args:
+            finished: Over since the last call (finished, stopped, failed or canceled); each trial is told once.
+            pending: Every trial that is handed out or waits to be: this replaces what was pending before.
+        """
+        self.num_told += len(finished)
+        self.pending = pending
+        if finished:
+            self._learn(finished)
+
+    def _learn(self, finished: Sequence[Trial]) -> None:
+        """Take in newly finished trials; nothing to do for a method without memory."""
+        return
+
+    @abstractmethod
+    def ask(self, n: int) -> list[Suggestion]:
+        """Return up to `n` suggestions for the next trials.
+
+        A shorter list, or an empty one, while trials are pending means "not yet"; when none is pending, "nothing left, ever".
+        """
+
+    def rng(self, number: int) -> random.Random:
+        """Return the random stream of trial `number`: the same for the same seed and number, anywhere."""
+        return random.Random(f"{self.seed}/{number}")  # seeding by text is fixed across Python versions and platforms
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next trial will have."""
+        return self.num_told + len(self.pending)
