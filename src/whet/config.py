@@ -18,7 +18,7 @@ class Plugin:
     """A plug-in by name, with the knobs the user gave it."""
 
     name: str
-    knobs: Mapping[str, object] = field(default=_NOTHING)
+    knobs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,6 @@ class SweepConfig:
     command: tuple[str, ...] | None = None
     run_cap: int | None = None
     seed: int | None = None
-    resources: Mapping[str, object] = field(default=_NOTHING)
+    resources: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     define_by_run: bool = False
-    extra: Mapping[str, object] = field(default=_NOTHING)
+    extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
