@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 
@@ -151,7 +152,7 @@ class Trial:
     note: str = ""
     attempt: int = 0
     parent: int | None = None
-    attrs: Mapping[str, object] = field(default=_NOTHING)
+    attrs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     started: float | None = None
     ended: float | None = None
 
@@ -161,6 +162,53 @@ class Trial:
         if self.phase is not Phase.FINISHED or self.stopped or self.values is None:
             return False
         return not any(math.isnan(v) for v in self.values)
+
+    # Optuna's names, for code written against its FrozenTrial.
+
+    @property
+    def value(self) -> float | None:
+        """The result of a trial with one metric.
+
+        Raises:
+            StudyError: there are several metrics.
+        """
+        if self.values is not None and len(self.values) > 1:
+            raise StudyError(f"trial {self.number} has {len(self.values)} values", "use trial.values")
+        return self.values[0] if self.values else None
+
+    @property
+    def state(self) -> TrialState:
+        """The phase by Optuna's name."""
+        if self.phase is Phase.FINISHED:
+            return TrialState.PRUNED if self.stopped else TrialState.COMPLETE
+        if self.phase.is_over:
+            return TrialState.FAIL
+        return TrialState.WAITING if self.phase is Phase.PENDING else TrialState.RUNNING
+
+    @property
+    def user_attrs(self) -> Mapping[str, object]:
+        """The same as `attrs`."""
+        return self.attrs
+
+    @property
+    def intermediate_values(self) -> dict[int, float]:
+        """The first metric's reports by step."""
+        return {r.step: r.values[0] for r in self.reports}
+
+    @property
+    def datetime_start(self) -> datetime | None:
+        """When it started, in local time."""
+        return None if self.started is None else datetime.fromtimestamp(self.started)
+
+    @property
+    def datetime_complete(self) -> datetime | None:
+        """When it ended, in local time."""
+        return None if self.ended is None else datetime.fromtimestamp(self.ended)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it ran."""
+        return None if self.seconds is None else timedelta(seconds=self.seconds)
 
     @property
     def seconds(self) -> float | None:

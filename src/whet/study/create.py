@@ -1,0 +1,196 @@
+"""Making, finding and deleting studies and sweeps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from whet import config as textual
+from whet.errors import Conflict, NotFound, StudyError
+from whet.plugins import build
+from whet.space import Parameter, Space
+from whet.store.base import Store
+from whet.store.open import open_store
+from whet.study.engine import Engine
+from whet.study.samplers import as_method, as_stopper
+from whet.study.study import Study
+from whet.trial import Goal, Metric, Phase, Problem, Report, Trial, TrialState
+
+__all__ = ["create_study", "create_sweep", "create_trial", "delete_study", "load_study", "sweep"]
+
+_DEFAULT_PROJECT = "default"
+
+
+def create_study(*, name: str | None = None, study_name: str | None = None,
+                 space: Space | Mapping[str, object] | None = None, method: str | Mapping[str, Any] | textual.Plugin = "bayes",
+                 direction: str | Goal | None = None, directions: Sequence[str | Goal] | None = None, storage: str | Store | None = None,
+                 seed: int | None = None, load_if_exists: bool = False, stopper: str | Mapping[str, Any] | textual.Plugin | None = None,
+                 sampler: Any = None, pruner: Any = None, metrics: Sequence[str] | None = None, project: str = _DEFAULT_PROJECT,
+                 run_cap: int | None = None) -> Study:  # fmt: skip
+    """Make a study, or with `load_if_exists` go on with the one of that name.
+
+    Args:
+        name, study_name: One of them (they are the same); the sweep's id by default.
+        space: A `Space`, or names with parameters or their plain forms (``{"lr": {"min": 1e-5, "max": 1e-1, "log": True}}``).
+            None: the objective declares it as it runs (``trial.suggest_float`` …).
+        method: A searcher's name, or ``{"name": "tpe", knob: value, …}``.
+        direction, directions: "minimize" (default) or "maximize"; several make it multi-objective.
+        storage: None: the local ``.whet/whet.db``. "memory" keeps nothing; else a URL (``sqlite:///…``, ``postgresql://…``).
+        seed: With one, the same history gives the same suggestions; None draws one and keeps it.
+        load_if_exists: Go on with the study of that name, whatever the other arguments say.
+        stopper: As `method`. Default: "median" for studies whose objective asks `trial.should_prune()`; "none" for none.
+        sampler, pruner: Optuna's way to say method and stopper: one of `whet.samplers`, `whet.pruners`, or of Optuna's own.
+        metrics: Names of the values; default "value", or "value_0" ….
+        project: The project that the sweep is listed under.
+        run_cap: The greatest number of trials, over all processes.
+
+    Raises:
+        Conflict: there is a study of that name.
+        UnknownName, ConfigError, SpaceError: what is given makes no study.
+
+    Example:
+        >>> study = create_study(storage="memory", seed=1)
+        >>> study.optimize(lambda trial: (trial.suggest_float("x", -1, 1) - 0.3) ** 2, n_trials=20)
+        >>> study.best_value < 0.1
+        True
+    """
+    if name is not None and study_name is not None and name != study_name:
+        raise StudyError(f"name={name!r} and study_name={study_name!r} differ", "give one of them")
+    if direction is not None and directions is not None:
+        raise StudyError("both direction and directions are given", "give one of them")
+    goals = [_goal(d) for d in (directions if directions is not None else [direction or Goal.MINIMIZE])]
+    if not goals:
+        raise StudyError("directions is empty", 'give at least one, such as ["minimize"]')
+    titles = list(metrics or (["value"] if len(goals) == 1 else [f"value_{i}" for i in range(len(goals))]))
+    if len(titles) != len(goals):
+        raise StudyError(f"{len(titles)} metric names for {len(goals)} direction(s)", "give one each")
+    how, sampler_seed = as_method(sampler) if sampler is not None else (as_method(method)[0], None)
+    declared = Space() if space is None else space if isinstance(space, Space) else textual.space_from(space)
+    config = textual.SweepConfig(
+        problem=Problem(
+            space=declared, metrics=tuple(Metric(name=n, goal=g) for n, g in zip(titles, goals, strict=True))
+        ),
+        method=how,
+        stopper=as_stopper(
+            pruner if pruner is not None else "median" if stopper is None and len(goals) == 1 else stopper
+        ),
+        name=name or study_name,
+        project=project,
+        run_cap=run_cap,
+        seed=next((s for s in (seed, sampler_seed) if s is not None), None),
+        define_by_run=space is None,
+    )
+    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    if load_if_exists and config.name is not None:
+        try:
+            return _load(store, config.name, project)
+        except NotFound:
+            pass
+    try:
+        return Study(store, Engine(store, create_sweep(store, config)))
+    except Conflict as error:
+        if load_if_exists and config.name is not None:  # another process has just made it
+            return _load(store, config.name, project)
+        raise Conflict(f"{error.problem}", "give another name, or load_if_exists=True") from None
+
+
+def create_sweep(store: Store, config: textual.SweepConfig, *, project: str | None = None) -> str:
+    """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none."""
+    if config.seed is None:
+        config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
+    build("searcher", config.method.name, config.problem, knobs_given=dict(config.method.knobs), seed=config.seed or 0)
+    if config.stopper is not None:
+        build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
+    return store.sweeps.create(
+        project or config.project or _DEFAULT_PROJECT,
+        textual.to_mapping(config),
+        goals=[m.goal for m in config.problem.metrics],
+        name=config.name,
+        cap=config.run_cap,
+    ).id
+
+
+def sweep(sweep: Mapping[str, Any] | str | os.PathLike[str] | textual.SweepConfig, entity: str | None = None,
+          project: str | None = None, prior_runs: Sequence[str] | None = None, *, storage: str | Store | None = None) -> str:  # fmt: skip
+    """Create a sweep from its textual form (W&B's `wandb.sweep`) and return its id, for `whet.agent` and ``whet agent``.
+
+    Args:
+        sweep: The mapping (any W&B sweep configuration), the path of a YAML or JSON file, or a `SweepConfig`.
+        entity, prior_runs: Accepted for W&B's sake; there are none here.
+        project: The project it is listed under; default the configuration's.
+        storage: As in `create_study`.
+    """
+    if isinstance(sweep, textual.SweepConfig):
+        config = sweep
+    elif isinstance(sweep, Mapping):
+        config = textual.parse(sweep)
+    else:
+        config = textual.load(Path(sweep))
+    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    return create_sweep(store, config, project=project)
+
+
+def load_study(*, study_name: str | None = None, name: str | None = None, storage: str | Store | None = None,
+               sampler: Any = None, pruner: Any = None, project: str | None = None) -> Study:  # fmt: skip
+    """Return the study of that name, or the sweep of that id; method and stopper are the stored ones.
+
+    Raises:
+        NotFound: there is none.
+    """
+    wanted = study_name or name
+    if wanted is None:
+        raise StudyError("load_study needs a name", "give study_name=… (whet ls shows them)")
+    return _load(open_store(storage) if storage is None or isinstance(storage, str) else storage, wanted, project)
+
+
+def _load(store: Store, name: str, project: str | None) -> Study:
+    return Study(store, Engine(store, store.sweeps.find(name, project)))
+
+
+def delete_study(*, study_name: str, storage: str | Store | None = None, project: str | None = None) -> None:
+    """Delete a study with its trials and runs."""
+    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    store.sweeps.delete(store.sweeps.find(study_name, project).id)
+
+
+def create_trial(*, state: TrialState | None = None, value: float | None = None, values: Sequence[float] | None = None,
+                 params: Mapping[str, Any] | None = None, distributions: Mapping[str, Parameter] | None = None,
+                 user_attrs: Mapping[str, Any] | None = None, system_attrs: Mapping[str, Any] | None = None,
+                 intermediate_values: Mapping[int, float] | None = None) -> Trial:  # fmt: skip
+    """Return a finished trial for `Study.add_trial` (Optuna's arguments; distributions are taken from the study)."""
+    if value is not None and values is not None:
+        raise StudyError("both value and values are given", "give one of them")
+    state = state or TrialState.COMPLETE
+    result = (
+        None
+        if value is None and values is None
+        else tuple(float(v) for v in (values if values is not None else [value]))
+    )  # type: ignore[arg-type]
+    if state is TrialState.COMPLETE and result is None:
+        raise StudyError("a complete trial has no value", "give value=…")
+    if not state.is_finished():
+        raise StudyError(
+            f"state={state.name} is not over", "give COMPLETE, PRUNED or FAIL; use enqueue_trial for one to run"
+        )
+    return Trial(
+        number=0,
+        params=dict(params or {}),
+        phase=Phase.FAILED if state is TrialState.FAIL else Phase.FINISHED,
+        stopped=state is TrialState.PRUNED,
+        values=result,
+        attrs=dict(user_attrs or {}),
+        reports=tuple(Report(step=s, values=(float(v),)) for s, v in sorted((intermediate_values or {}).items())),
+    )
+
+
+def _goal(direction: str | Goal) -> Goal:
+    if isinstance(direction, Goal):
+        return direction
+    text = str(getattr(direction, "name", direction)).lower()  # Optuna's StudyDirection too
+    try:
+        return Goal(text)
+    except ValueError:
+        raise StudyError(f"direction={direction!r}", 'give "minimize" or "maximize"') from None

@@ -1,0 +1,169 @@
+"""The trial in an objective's hands: it suggests, reports, asks whether to stop. Optuna's names throughout."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, final
+
+from whet.errors import SpaceError, StudyError
+from whet.space import Choice, Float, Int, Parameter
+from whet.study.engine import Assignment, Engine
+from whet.trial import Report
+
+if TYPE_CHECKING:
+    from whet.study.study import Study
+
+__all__ = ["LiveTrial", "as_values"]
+
+
+@final
+class LiveTrial:
+    """A running trial, given to the objective by `Study.optimize` or returned by `Study.ask`.
+
+    With a declared space its configuration is complete: read `params`, or let the `suggest_` methods give the values. Without one, the
+    `suggest_` methods declare the space as they are called, and the study learns it, conditions included.
+    """
+
+    def __init__(self, study: Study, engine: Engine, assignment: Assignment) -> None:
+        self.study = study
+        self._engine = engine
+        self._assignment = assignment
+        self._asked: dict[str, Parameter] = {}
+        self._params: dict[str, Any] = {}
+        self._attrs: dict[str, object] = {}
+        self._stop_reason = ""
+        if not engine.config.define_by_run:
+            self._params.update(assignment.params)
+        self.datetime_start = datetime.now()
+
+    @property
+    def number(self) -> int:
+        """0, 1, 2 …"""
+        return self._assignment.number
+
+    @property
+    def run_id(self) -> str:
+        """The id of the trial's run in the store."""
+        return self._assignment.run_id
+
+    @property
+    def attempt(self) -> int:
+        """How often the trial was handed out again before this."""
+        return self._assignment.attempt
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The configuration: all of a declared space, or what was suggested so far."""
+        return dict(self._params)
+
+    @property
+    def user_attrs(self) -> dict[str, object]:
+        """What `set_user_attr` has set."""
+        return dict(self._attrs)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why `should_prune` said yes, in words; empty if it did not."""
+        return self._stop_reason
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return a float in [low, high] (see `whet.Float`)."""
+        return float(self._suggest(name, Float(low, high, step=step, log=log)))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Return an integer in [low, high] (see `whet.Int`)."""
+        return int(self._suggest(name, Int(low, high, step=step, log=log)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return one of `choices` (see `whet.Choice`)."""
+        return self._suggest(name, Choice(tuple(choices)))
+
+    def _suggest(self, name: str, parameter: Parameter) -> Any:
+        if name in self._params:
+            if name in self._asked and self._asked[name] != parameter:
+                raise SpaceError(
+                    f"{name} was {self._asked[name]} before in this trial and is {parameter} now", "use another name"
+                )
+            return parameter.clean(name, self._params[name])
+        if not self._engine.config.define_by_run:
+            space = self._engine.problem.space
+            if name in space:
+                raise SpaceError(
+                    f"{name} is asked for where it does not exist: its condition is {space[name].when}", "ask under it"
+                )
+            raise SpaceError(
+                f"{name} is not in the declared space",
+                f"declare it (there are {', '.join(space)}), or create the study without space=",
+            )
+        self._asked[name] = parameter
+        try:
+            value = parameter.clean(name, self._assignment.params[name])
+        except (KeyError, SpaceError):  # new, or asked for with narrower bounds than the search knows
+            rng = random.Random(f"{self._engine.seed}/{self.number}/{name}")
+            value = parameter.decode(rng.random())
+        self._params[name] = value
+        return value
+
+    def report(self, value: float, step: int) -> None:
+        """Report the value of the study's metric at `step`, an integer >= 0. The first report of a step counts, as in Optuna.
+
+        Raises:
+            StudyError: the study has several metrics, or the value is no number.
+        """
+        if len(self._engine.problem.metrics) > 1:
+            raise StudyError(
+                "trial.report takes one value and the study has several metrics", "report to a study of one metric"
+            )
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise StudyError(f"reported {value!r}, which is not a number", "report a float") from None
+        if step < 0:
+            raise StudyError(f"reported at step {step}", "steps count from 0")
+        if any(r.step == step for r in self._engine.trial(self.number).reports):
+            warnings.warn(f"trial {self.number} has reported step {step} already: ignored", stacklevel=2)
+            return
+        self._engine.report(self.number, self.attempt, Report(step=int(step), values=(number,)))
+        self._engine.sync()
+
+    def should_prune(self) -> bool:
+        """Return whether the stopper ends the trial here; then `raise whet.TrialPruned()`."""
+        if len(self._engine.problem.metrics) > 1:
+            raise StudyError("trial.should_prune needs a study of one metric", "leave it out")
+        decision = self._engine.decide(self.number)
+        if decision is None or decision.verdict.value == "continue":
+            return False
+        self._stop_reason = decision.reason
+        return True
+
+    def set_user_attr(self, key: str, value: object) -> None:
+        """Keep `value`, anything that JSON can hold, with the trial."""
+        self._attrs[key] = value
+
+    def asked(self) -> Mapping[str, Parameter] | None:
+        """Return what the objective asked for, in its order; None with a declared space."""
+        return self._asked if self._engine.config.define_by_run else None
+
+    def __repr__(self) -> str:
+        return f"LiveTrial(number={self.number}, params={self._params})"
+
+
+def as_values(result: object) -> tuple[float, ...] | None:
+    """Return an objective's result as a tuple of floats, None for None.
+
+    Raises:
+        StudyError: it is neither a number nor a sequence of numbers.
+    """
+    if result is None:
+        return None
+    try:
+        if isinstance(result, Sequence) and not isinstance(result, str):
+            return tuple(float(v) for v in result)
+        return (float(result),)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise StudyError(f"the objective returned {result!r}", "return a number, or one number a metric") from None
