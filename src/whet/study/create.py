@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from whet import config as textual
+from whet.config import Plugin, SweepConfig, load, parse, space_from, to_mapping
 from whet.errors import Conflict, NotFound, StudyError
 from whet.plugins import build
 from whet.space import Parameter, Space
@@ -25,9 +25,9 @@ _DEFAULT_PROJECT = "default"
 
 
 def create_study(*, name: str | None = None, study_name: str | None = None,
-                 space: Space | Mapping[str, object] | None = None, method: str | Mapping[str, Any] | textual.Plugin = "bayes",
+                 space: Space | Mapping[str, object] | None = None, method: str | Mapping[str, Any] | Plugin = "bayes",
                  direction: str | Goal | None = None, directions: Sequence[str | Goal] | None = None, storage: str | Store | None = None,
-                 seed: int | None = None, load_if_exists: bool = False, stopper: str | Mapping[str, Any] | textual.Plugin | None = None,
+                 seed: int | None = None, load_if_exists: bool = False, stopper: str | Mapping[str, Any] | Plugin | None = None,
                  sampler: Any = None, pruner: Any = None, metrics: Sequence[str] | None = None, project: str = _DEFAULT_PROJECT,
                  run_cap: int | None = None) -> Study:  # fmt: skip
     """Make a study, or with `load_if_exists` go on with the one of that name.
@@ -68,8 +68,8 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
     if len(titles) != len(goals):
         raise StudyError(f"{len(titles)} metric names for {len(goals)} direction(s)", "give one each")
     how, sampler_seed = as_method(sampler) if sampler is not None else (as_method(method)[0], None)
-    declared = Space() if space is None else space if isinstance(space, Space) else textual.space_from(space)
-    config = textual.SweepConfig(
+    declared = Space() if space is None else space if isinstance(space, Space) else space_from(space)
+    config = SweepConfig(
         problem=Problem(
             space=declared, metrics=tuple(Metric(name=n, goal=g) for n, g in zip(titles, goals, strict=True))
         ),
@@ -97,7 +97,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         raise Conflict(f"{error.problem}", "give another name, or load_if_exists=True") from None
 
 
-def create_sweep(store: Store, config: textual.SweepConfig, *, project: str | None = None) -> str:
+def create_sweep(store: Store, config: SweepConfig, *, project: str | None = None) -> str:
     """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none."""
     if config.seed is None:
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
@@ -106,14 +106,14 @@ def create_sweep(store: Store, config: textual.SweepConfig, *, project: str | No
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
     return store.sweeps.create(
         project or config.project or _DEFAULT_PROJECT,
-        textual.to_mapping(config),
+        to_mapping(config),
         goals=[m.goal for m in config.problem.metrics],
         name=config.name,
         cap=config.run_cap,
     ).id
 
 
-def sweep(sweep: Mapping[str, Any] | str | os.PathLike[str] | textual.SweepConfig, entity: str | None = None,
+def sweep(sweep: Mapping[str, Any] | str | os.PathLike[str] | SweepConfig, entity: str | None = None,
           project: str | None = None, prior_runs: Sequence[str] | None = None, *, storage: str | Store | None = None) -> str:  # fmt: skip
     """Create a sweep from its textual form (W&B's `wandb.sweep`) and return its id, for `whet.agent` and ``whet agent``.
 
@@ -123,12 +123,12 @@ def sweep(sweep: Mapping[str, Any] | str | os.PathLike[str] | textual.SweepConfi
         project: The project it is listed under; default the configuration's.
         storage: As in `create_study`.
     """
-    if isinstance(sweep, textual.SweepConfig):
+    if isinstance(sweep, SweepConfig):
         config = sweep
     elif isinstance(sweep, Mapping):
-        config = textual.parse(sweep)
+        config = parse(sweep)
     else:
-        config = textual.load(Path(sweep))
+        config = load(Path(sweep))
     store = open_store(storage) if storage is None or isinstance(storage, str) else storage
     return create_sweep(store, config, project=project)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
-from whet import config as textual
+from whet.config import SweepConfig, parse, to_mapping
 from whet.errors import CapReached, Conflict, NotFound, NumberTaken, StudyError, SweepClosed
 from whet.plugins import build
 from whet.space import Space
@@ -88,7 +88,7 @@ class Engine:
         self._read_config(sweep)
 
     def _read_config(self, sweep: Sweep) -> None:
-        self.config = textual.parse(dict(sweep.config), source=f"sweep {sweep.id}")
+        self.config = parse(dict(sweep.config), source=f"sweep {sweep.id}")
         self.problem: Problem = self.config.problem
         self.seed = self.config.seed or 0
         self.learned = Learned(self.problem.space) if self.config.define_by_run else None
@@ -394,8 +394,8 @@ class Engine:
                 except Conflict:
                     continue
 
-    def _keep(self, config: textual.SweepConfig) -> None:
-        self._read_config(self.store.sweeps.edit(self.id, version=self._version, config=textual.to_mapping(config)))
+    def _keep(self, config: SweepConfig) -> None:
+        self._read_config(self.store.sweeps.edit(self.id, version=self._version, config=to_mapping(config)))
 
     def edit_space(self, space: Space) -> None:
         """Replace the sweep's space; trials that don't fit it any more are kept, but the search no longer sees them."""

@@ -1,0 +1,244 @@
+"""Agents: processes that ask a sweep for work, run it and report, until there is none."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, final
+
+from whet.errors import Conflict, NotFound, StudyError, TrialPruned
+from whet.launch.local import Local
+from whet.stop.base import Verdict
+from whet.store.base import Store, SweepState
+from whet.store.open import open_store, whet_dir
+from whet.study.engine import Assignment, Engine, Nothing
+from whet.track.claim import Claim, current
+from whet.trial import Phase
+from whet.tune.job import describe, result_of
+from whet.tune.loop import FAILURES_IN_A_ROW, Ending, Event, EventKind, drive
+
+__all__ = ["agent", "work"]
+
+_WATCH_S = 0.05
+_PATIENCE_S = 0.1
+
+
+def agent(
+    sweep_id: str,
+    function: Callable[[], Any] | None = None,
+    entity: str | None = None,
+    project: str | None = None,
+    count: int | None = None,
+    *,
+    storage: str | Store | None = None,
+) -> None:
+    """Work for a sweep until there is nothing left, or `count` trials were run (W&B's `wandb.agent`).
+
+    Args:
+        sweep_id: Its id or name.
+        function: Called without arguments once a trial; inside, `whet.init()` gives the trial's run and `whet.config` its configuration.
+            None: the sweep's own program is run, a process a trial.
+        entity: Accepted for W&B's sake.
+        project: Where to look for the sweep; default everywhere.
+        count: The most trials to run.
+        storage: As in `whet.create_study`.
+
+    Raises:
+        NotFound: there is no such sweep.
+        StudyError: no `function` is given and the sweep has no program.
+    """
+    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    sweep = store.sweeps.find(sweep_id, project)
+
+    def say(event: Event) -> None:
+        print(f"whet: {event.text}", flush=True)
+
+    if function is None:
+        ending = drive(store, sweep.id, Local(whet_dir() / "jobs"), count=count, exclusive=False, on_event=say)
+    else:
+        ending = work(store, sweep.id, function, count=count, on_event=say)
+    say(Event(EventKind.NOTICE, None, f"the agent of sweep {sweep.name} ends: {ending.reason}"))
+    if ending.interrupted:
+        raise KeyboardInterrupt
+
+
+def work(
+    store: Store,
+    sweep: str,
+    function: Callable[[], Any],
+    *,
+    count: int | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Ending:
+    """Run a sweep's trials by calling `function` in this process; returns why it ended and what it did.
+
+    A trial that its stopper ends gets `TrialPruned` out of its next `log`. One that raises anything else failed, and the agent goes on;
+    after three failures before any success it gives up. Ctrl-C puts the trial back into the queue.
+
+    Args:
+        store: Where the sweep is kept.
+        sweep: Its id.
+        function: Called without arguments; its run is `whet.init()`'s.
+        count: The most trials to run in this call.
+        on_event: Told what happens.
+    """
+    if count is not None and count < 1:
+        raise StudyError(f"count={count}", "give 1 or more, or None")
+    emit = on_event or (lambda event: None)
+    engine = Engine(store, sweep)
+    watcher = _Watcher(engine)
+    counts = {EventKind.FINISHED: 0, EventKind.STOPPED: 0, EventKind.FAILED: 0}
+    failures = 0
+
+    def ending(reason: str, *, final: bool = False, interrupted: bool = False) -> Ending:
+        return Ending(
+            reason=reason, final=final, interrupted=interrupted, num_finished=counts[EventKind.FINISHED],
+            num_stopped=counts[EventKind.STOPPED], num_failed=counts[EventKind.FAILED],
+        )  # fmt: skip
+
+    try:
+        while count is None or sum(counts.values()) < count:
+            answer = engine.ask()
+            if isinstance(answer, Nothing):
+                if answer.final:
+                    engine.finish_if_done(exhausted=engine.state is SweepState.RUNNING)
+                    return ending(answer.reason, final=True)
+                watcher.pause(_PATIENCE_S)
+                continue
+            emit(Event(EventKind.STARTED, answer.number, f"trial {answer.number} started: {describe(answer.params)}"))
+            event = _run(engine, answer, function, watcher)
+            emit(event)
+            if event.kind in counts:
+                counts[event.kind] += 1
+            failures = failures + 1 if event.kind is EventKind.FAILED else 0
+            if failures >= FAILURES_IN_A_ROW and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
+                return ending(f"the first {failures} trials failed, so no more are started; the last: {event.text}")
+            if event.kind is EventKind.CANCELED:
+                return ending("the sweep was canceled", final=True)
+    except KeyboardInterrupt:
+        return ending("interrupted", interrupted=True)
+    finally:
+        watcher.close()
+    return ending("the trials asked for are done")
+
+
+def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], watcher: _Watcher) -> Event:
+    from whet.track.face import abandon
+
+    number, attempt = assignment.number, assignment.attempt
+    claim = Claim(
+        run_id=assignment.run_id,
+        attempt=attempt,
+        sweep_id=engine.id,
+        number=number,
+        project=engine.project,
+        params=assignment.params,
+        metrics=tuple(m.name for m in engine.problem.metrics),
+        goals=tuple(m.goal for m in engine.problem.metrics),
+        store=engine.store,
+        dir=str(whet_dir().resolve()),
+        stop=lambda: watcher.reason,
+    )
+    token = current.set(claim)
+    watcher.watch(number)
+    failure = ""
+    pruned: str | None = None
+    try:
+        function()
+    except TrialPruned as signal:
+        pruned = watcher.reason or str(signal) or "it raised TrialPruned"
+    except KeyboardInterrupt:
+        abandon("interrupted")
+        engine.requeue(number, attempt, "it was interrupted")
+        raise
+    except (Exception, SystemExit) as error:
+        if not isinstance(error, SystemExit) or error.code not in (None, 0):
+            failure = f"{type(error).__name__}: {error}"
+            traceback.print_exc()
+    finally:
+        watcher.watch(None)
+        current.reset(token)
+    abandon(failure or pruned or "")  # a function may leave its run open
+    try:
+        return _tell(engine, assignment, failure, pruned, watcher)
+    except Conflict as error:
+        return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error}")
+
+
+def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | None, watcher: _Watcher) -> Event:
+    number, attempt = assignment.number, assignment.attempt
+    if pruned is not None and watcher.canceled:
+        engine.tell(number, attempt, None, phase=Phase.CANCELED, reason=pruned)
+        return Event(EventKind.CANCELED, number, f"trial {number} canceled: {pruned}")
+    if pruned is not None:
+        engine.tell(number, attempt, None, stopped=True, reason=pruned)
+        return Event(EventKind.STOPPED, number, f"trial {number} stopped early: {pruned}")
+    values: tuple[float, ...] | None = None
+    if not failure:
+        values, failure = result_of(engine.store.runs.get(assignment.run_id), engine.problem.metrics)
+    if values is None:
+        engine.tell(number, attempt, None, phase=Phase.FAILED, reason=failure)
+    elif engine.tell(number, attempt, values) is not Phase.FAILED:
+        shown = "  ".join(f"{m.name}={v:.4g}" for m, v in zip(engine.problem.metrics, values, strict=True))
+        return Event(EventKind.FINISHED, number, f"trial {number} finished: {shown}")
+    engine.sync()
+    return Event(EventKind.FAILED, number, f"trial {number} failed: {engine.trial(number).reason}")
+
+
+@final
+class _Watcher:
+    """Watches, in a thread of its own, whether the running trial is to stop, and gives signs of life: training never waits for it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._number: int | None = None
+        self._num_judged = 0
+        self._closed = threading.Event()
+        self._since_beat = 0.0
+        self.reason: str | None = None
+        self.canceled = False
+        self._thread = threading.Thread(target=self._loop, name="whet-watcher", daemon=True)
+        self._thread.start()
+
+    def watch(self, number: int | None) -> None:
+        if number is not None:
+            self.reason, self.canceled, self._num_judged = None, False, 0
+        self._number = number
+
+    def pause(self, seconds: float) -> None:
+        self._closed.wait(seconds)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._closed.wait(_WATCH_S):
+            number = self._number
+            try:
+                self._beat()
+                if number is not None and self.reason is None:
+                    self._look(number)
+            except (Conflict, NotFound) as error:
+                self.reason = str(error)
+            except Exception:  # the store is out of reach: the trial goes on, and the next look tries again
+                continue
+
+    def _beat(self) -> None:
+        self._since_beat += _WATCH_S
+        if self._since_beat > 15.0:
+            self._since_beat = 0.0
+            self._engine.store.trials.beat(self._engine.id, self._engine.owner)
+
+    def _look(self, number: int) -> None:
+        self._engine.sync()
+        if self._engine.state is SweepState.CANCELED:
+            self.canceled, self.reason = True, "the sweep was canceled"
+            return
+        reports = self._engine.trial(number).reports
+        if len(reports) > self._num_judged:
+            self._num_judged = len(reports)
+            decision = self._engine.decide(number)
+            if decision is not None and decision.verdict is not Verdict.CONTINUE and self._number == number:
+                self.reason = decision.reason
