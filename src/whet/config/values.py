@@ -1,4 +1,4 @@
-"""THE textual form of a sweep (values; the parser follows)."""
+"""What a sweep is once it is read: values, no text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class SweepConfig:
         seed: The searcher's seed; None is drawn once, when the sweep is created.
         resources: What one trial needs: `cpus`, `gpus`, `mem_gb`, `timeout_s`.
         define_by_run: The space is learned from what the objective asks for; it starts empty.
-        extra: Keys of W&B's that Whet keeps but does not act on (entity, controller, …).
+        extra: Keys of W&B's that Whet keeps but does not act on (entity, controller, …); `impute` by name of the metric.
+        nested: Names of the groups that were written as nested `parameters`: a program gets each as one nested value.
+        notices: Sentences for the user about how the text was read. They are not kept.
     """
 
     problem: Problem
@@ -52,3 +54,5 @@ class SweepConfig:
     resources: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     define_by_run: bool = False
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    nested: frozenset[str] = frozenset()
+    notices: tuple[str, ...] = field(default=(), compare=False)
