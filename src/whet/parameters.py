@@ -149,16 +149,17 @@ class _Number(Parameter):
         low, high = self._t_low, self._t_high
         if low == high:
             return self._typed(self.low)
-        u = min(max(u, 0.0), 1.0)
+        u = 0.0 if u < 0.0 else 1.0 if u > 1.0 else u  # the built-in min and max cost more than the rest of this method
         if self.shape is None:
             t = low + u * (high - low)
         else:
             t = self.shape.quantile(self._u_low + u * (self._u_high - self._u_low), low, high)
-        value = math.exp(min(t, 709.0)) if self.log else t
+        value = (math.exp(t) if t < 709.0 else math.exp(709.0)) if self.log else t
         if self.step is not None:
             anchor = self.low if math.isfinite(self.low) else 0.0
             value = anchor + round((value - anchor) / self.step) * self.step
-        return self._typed(min(max(value, self.low), self.high))
+        low, high = self.low, self.high
+        return self._typed(low if value < low else high if value > high else value)
 
     def encode(self, value: object) -> float:
         assert isinstance(value, (int, float))

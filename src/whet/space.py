@@ -101,6 +101,15 @@ class Space(Mapping[str, Parameter]):
         """Return this space with `parameters` added or replaced."""
         return Space({**self.parameters, **parameters}, constraints=self.constraints)
 
+    @property
+    def active_order(self) -> tuple[str, ...]:
+        """The names, each after those that its condition depends on."""
+        return tuple(name for name, _ in self._order)
+
+    def is_active(self, name: str, values: Mapping[str, object]) -> bool:
+        """Return whether parameter `name` exists where the (active) others have `values`."""
+        return _holds(self.parameters[name].when, values)
+
     def active(self, values: Mapping[str, object]) -> list[str]:
         """Return the names of the parameters that exist where the others have `values`, parents first."""
         seen: dict[str, object] = {}
@@ -153,12 +162,14 @@ class Space(Mapping[str, Parameter]):
 
         Constraints are not looked at: see `broken`.
         """
+        if not self.conditional:
+            return {name: p.decode(u) for (name, p), u in zip(self.parameters.items(), unit_D, strict=True)}
         values: dict[str, object] = {}
         places = self._places
         for name, parameter in self._order:
             if parameter.when is None or _holds(parameter.when, values):
                 values[name] = parameter.decode(unit_D[places[name]])
-        return {name: values[name] for name in self.parameters if name in values} if self.conditional else values
+        return {name: values[name] for name in self.parameters if name in values}
 
     def encode(self, values: Mapping[str, object]) -> list[float]:
         """Return the point of the unit cube for legal `values`, NaN where a parameter is inactive."""

@@ -1,0 +1,249 @@
+"""The tree-structured Parzen estimator (TPE): look where good trials lie densely and bad ones do not."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, final
+
+from whet.errors import SpaceError
+from whet.search.base import Searcher
+from whet.search.history import Key, key
+from whet.trial import Phase, Problem, Suggestion, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whet.search.parzen import Layout
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["TPE"]
+
+_NARROWEST = 0.01  # of the range: the least width of a kernel
+_LIES = 256  # pending trials that count, the latest ones
+_SMALL = 10_000  # combinations up to which repeats are avoided
+_ROUNDS = 4  # of candidates, where constraints or repeats refuse them all
+_REDRAWS = 30
+
+Rank = tuple[int, float, float, int]
+
+
+@final
+class TPE(Searcher):
+    """Models good and bad trials by two densities l and g, draws candidates from l and takes the one with the highest l/g.
+
+    Good are the best ``min(ceil(gamma * n), max_good)`` of n trials. Complete trials rank by their result, before those that were
+    stopped early, which rank by how far they came, then by their last report; failed ones and NaN come last. Pending trials
+    count as bad ("constant liar"), so that parallel suggestions keep their distance. Both densities are multivariate, know which
+    parameters are inactive, and are bounded in size: g keeps the trials ranked next to the good ones and a thinned-out, reweighted
+    rest, so that the cost of a suggestion does not grow with the history.
+
+    The first trials are a Latin hypercube. Constraints are kept by rejection, at last by plain sampling. In finite spaces of up to
+    10,000 combinations a configuration is not repeated while the model proposes another one.
+
+    Args:
+        num_startup: Results before the model is used, >= 1.
+        gamma: Share of good trials, in (0, 1).
+        max_good: The most good trials, >= 1.
+        num_candidates: Drawn for each suggestion, >= 1.
+        num_kernels: The most kernels in g (pending trials come on top), >= 2.
+        good_width, bad_width: Widths of the kernels in l and g for one trial, as shares of the range; with n trials (of which K are
+            in g) and D parameters they shrink as n^(-1/(D+4)) and K^(-1/(D+4)).
+        prior_weight: The weight of the uniform prior in both, in trials, > 0.
+
+    Raises:
+        StudyError: the problem has several metrics.
+        SpaceError: a knob outside its range.
+
+    Example:
+        >>> from whet.space import Float, Space
+        >>> tpe = TPE(Problem(space=Space({"x": Float(-5, 5)})), seed=1)
+        >>> for number in range(60):
+        ...     params = tpe.ask(1)[0].params
+        ...     tpe.tell([Trial(number=number, params=params, phase=Phase.FINISHED, values=(params["x"] ** 2,))], [])
+        >>> abs(tpe.ask(1)[0].params["x"]) < 1
+        True
+
+    Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Watanabe, Tree-Structured Parzen
+    Estimator: Understanding Its Algorithm Components, arXiv 2304.11127 (2023), on which parts matter.
+    """
+
+    def __init__(self, problem: Problem, *, seed: int, num_startup: int = 10, gamma: float = 0.1, max_good: int = 25,
+                 num_candidates: int = 24, num_kernels: int = 200, good_width: float = 0.08, bad_width: float = 0.1,
+                 prior_weight: float = 1.0) -> None:  # fmt: skip
+        super().__init__(problem, seed=seed)
+        self._goal = problem.metric.goal
+        for name, least, value in (("num_startup", 1, num_startup), ("max_good", 1, max_good),
+                                   ("num_candidates", 1, num_candidates), ("num_kernels", 2, num_kernels)):  # fmt: skip
+            if not value >= least:
+                raise SpaceError(f"tpe has {name}={value}", f"give an integer of {least} or more")
+        for name, most, value_ in (("gamma", 1.0, gamma), ("good_width", 1.0, good_width), ("bad_width", 1.0, bad_width),
+                                   ("prior_weight", math.inf, prior_weight)):  # fmt: skip
+            if not 0 < value_ < most:
+                raise SpaceError(f"tpe has {name}={value_}", f"give a number above 0 and below {most:g}")
+        self._num_startup, self._gamma, self._max_good = num_startup, gamma, max_good
+        self._num_candidates, self._num_kernels, self._prior_weight = num_candidates, num_kernels, prior_weight
+        self._good_width, self._bad_width = good_width, bad_width
+        size = problem.space.size
+        self._finite = size is not None and size <= _SMALL
+        self._visited: set[Key] = set()
+        self._ranks: list[Rank] = []  # sorted, the best first; the trial's number makes ties independent of arrival
+        self._rows: list[int] = []  # their rows in the table
+        self._num_scored = 0
+        self._num_rows = 1  # row 0 is the prior
+        self._lies: dict[int, tuple[Mapping[str, object], list[float]]] = {}
+        self._starts: list[list[float]] = []
+        self._model: tuple[Layout, Array] | None = None
+
+    def _learn(self, finished: Sequence[Trial]) -> None:
+        layout, table = self._ready(len(finished))
+        for trial in finished:
+            if self._finite:
+                self._visited.add(key(self.problem.space, trial.params))
+            if trial.phase is Phase.CANCELED:
+                continue
+            rank = self._rank(trial)
+            place = bisect_left(self._ranks, rank)
+            self._ranks.insert(place, rank)
+            self._rows.insert(place, self._num_rows)
+            self._num_scored += rank[0] < 2
+            table[self._num_rows] = layout.row(trial.params)
+            self._num_rows += 1
+
+    def _rank(self, trial: Trial) -> Rank:
+        if trial.complete and trial.values is not None:
+            return 0, self._goal.loss(trial.values[0]), 0.0, trial.number
+        if trial.phase is Phase.FINISHED and trial.stopped and trial.reports:
+            last = trial.reports[-1]
+            if not math.isnan(last.values[0]):
+                return 1, -last.step, self._goal.loss(last.values[0]), trial.number
+        return 2, 0.0, 0.0, trial.number
+
+    def _ready(self, num_new: int) -> tuple[Layout, Array]:
+        """Return the layout and a table with room for `num_new` rows and the pending ones."""
+        import numpy as np
+
+        from whet.search.parzen import Layout  # numpy and scipy.special: 0.2 s
+
+        if self._model is None:
+            layout = Layout(self.problem.space)
+            self._model = layout, np.zeros((2 * _LIES, layout.width))
+        layout, table = self._model
+        while self._num_rows + num_new + _LIES > len(table):
+            table = np.concatenate([table, np.zeros_like(table)])
+            self._model = layout, table
+        return layout, table
+
+    def ask(self, n: int) -> list[Suggestion]:
+        space = self.problem.space
+        number = self.next_number
+        found: list[Suggestion] = []
+        lies = self._encode_pending()
+        taken = {key(space, trial.params) for trial in self.pending} if self._finite else set()
+        while len(found) < n:
+            params = self._suggest(number + len(found), lies, taken)
+            found.append(Suggestion(params=params))
+            if len(found) < n:  # the next one must know of it
+                lies.append(self._ready(0)[0].row(params))
+                taken.add(key(space, params))
+        return found
+
+    def _encode_pending(self) -> list[list[float]]:
+        if not self.pending:
+            return []
+        layout, _ = self._ready(0)
+        known, self._lies = self._lies, {}
+        for trial in sorted(self.pending, key=lambda t: t.number)[-_LIES:]:
+            params, row = known.get(trial.number, (None, []))
+            self._lies[trial.number] = trial.params, row if params is trial.params else layout.row(trial.params)
+        return [row for _, row in self._lies.values()]
+
+    def _suggest(self, number: int, lies: list[list[float]], taken: set[Key]) -> dict[str, object]:
+        space, rng = self.problem.space, self.rng(number)
+        avoid = self._finite and len(self._visited) + len(taken) < (space.size or 0)
+        if self._num_scored < self._num_startup or not space:
+            proposals: Iterator[list[float]] = iter([self._start(number)])
+        else:
+            proposals = self._proposals(rng, lies)
+        repeat: dict[str, object] | None = None
+        for unit in proposals:
+            params = space.decode(unit)
+            if space.constraints and space.broken(params):
+                continue
+            if not avoid or not self._is_taken(params, taken):
+                return params
+            repeat = repeat or params
+        for _ in range(_REDRAWS if avoid else 0):
+            params = space.sample(rng)
+            if not self._is_taken(params, taken):
+                return params
+        return space.sample(rng) if repeat is None else repeat
+
+    def _is_taken(self, params: Mapping[str, object], taken: set[Key]) -> bool:
+        label = key(self.problem.space, params)
+        return label in self._visited or label in taken
+
+    def _start(self, number: int) -> list[float]:
+        """Return point `number` of a Latin hypercube; points after its last are independent."""
+        if not self._starts:
+            rng = random.Random(f"{self.seed}/startup")
+            strata = [rng.sample(range(self._num_startup), self._num_startup) for _ in self.problem.space]
+            self._starts = [
+                [(s + rng.random()) / self._num_startup for s in point] for point in zip(*strata, strict=True)
+            ]
+        if number < len(self._starts):
+            return self._starts[number]
+        rng = self.rng(number)
+        return [rng.random() for _ in self.problem.space]
+
+    def _proposals(self, rng: random.Random, lies: list[list[float]]) -> Iterator[list[float]]:
+        """Yield candidates for `Space.decode`, in each round the most promising first."""
+        import numpy as np
+
+        from whet.search.parzen import Mixture
+
+        layout, table = self._ready(0)
+        num_good = min(math.ceil(self._gamma * self._num_scored), self._max_good)
+        rest, weights = self._rest(num_good)
+        if lies:
+            lies = lies[-_LIES:]
+            table[self._num_rows : self._num_rows + len(lies)] = lies
+            rest += range(self._num_rows, self._num_rows + len(lies))
+            weights += [1.0] * len(lies)
+        shrink = -1 / (len(self.problem.space) + 4)  # Scott's rule
+        good = Mixture(
+            layout,
+            table[[0, *self._rows[:num_good]]],
+            [self._prior_weight, *[1.0] * num_good],
+            max(self._good_width * self._num_scored**shrink, _NARROWEST),
+        )
+        bad = Mixture(
+            layout,
+            table[[0, *rest]],
+            [self._prior_weight, *weights],
+            max(self._bad_width * max(len(rest), 1) ** shrink, _NARROWEST),
+        )
+        shape = (self._num_candidates, layout.num_draws)
+        for _ in range(_ROUNDS):
+            draws = np.array([rng.random() for _ in range(shape[0] * shape[1])]).reshape(shape)
+            candidates = good.draw(draws)
+            score_N = good.log_density(candidates.features_NF) - bad.log_density(candidates.features_NF)
+            units = candidates.unit_NP
+            yield units[score_N.argmax()].tolist()
+            for place in (-score_N).argsort(kind="stable")[1:]:
+                yield units[place].tolist()
+
+    def _rest(self, num_good: int) -> tuple[list[int], list[float]]:
+        """Return the rows of the kernels in g and their weights: half next to the good ones, half standing for all others."""
+        rows, num = self._rows, len(self._rows) - num_good
+        if num <= self._num_kernels:
+            return rows[num_good:], [1.0] * num
+        near = self._num_kernels // 2
+        far = self._num_kernels - near
+        stride = (num - near) / far
+        first = num_good + near
+        picked = [rows[first + int(k * stride)] for k in range(far)]
+        return rows[num_good:first] + picked, [1.0] * near + [stride] * far
