@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "fields", "json_option", "on_terminal", "plain", "print_json", "say", "table", "tell"]
 
+_LEAST = 20  # columns that an elastic cell needs to say anything
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")
 """``--json``, which the command gets as `as_json`."""
 
@@ -75,18 +77,21 @@ def table(
     *,
     right: Sequence[str] = (),
     keep: Sequence[str] = (),
+    elastic: str = "",
     emphasis: Mapping[int, str] | None = None,
     more: str = "",
 ) -> None:
     """Print a table: on a terminal as wide as it is, in a pipe aligned lines with everything.
 
-    Nothing is cut within a cell. On a terminal, columns that don't fit are left out from the right and named below.
+    Nothing is cut within a cell but those of `elastic`. On a terminal, columns that don't fit are left out from the right and
+    named below.
 
     Args:
         header: Names of the columns.
         rows: Cells as text; an empty one is shown as ``-``.
         right: Columns aligned to the right (numbers).
         keep: Columns that are never left out.
+        elastic: The column that is shortened where there is too little room, rather than left out.
         emphasis: Row index to a rich style.
         more: How to see the columns that were left out.
     """
@@ -104,10 +109,16 @@ def table(
     from rich.text import Text
 
     out = console()
+    if elastic in header:
+        i = list(header).index(elastic)
+        room = out.width - sum(w + 2 for n, w in enumerate(widths) if n != i)
+        widths[i] = max(len(elastic), min(widths[i], max(room, _LEAST)))
     shown = _fitting(header, widths, keep, out.width)
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i in shown:
-        grid.add_column(header[i], justify="right" if header[i] in right else "left", no_wrap=True, overflow="fold")
+        justify: Any = "right" if header[i] in right else "left"
+        overflow: Any = "ellipsis" if header[i] == elastic else "fold"
+        grid.add_column(header[i], justify=justify, no_wrap=True, overflow=overflow, width=widths[i])
     for n, row in enumerate(cells):
         grid.add_row(*(Text(row[i]) for i in shown), style=(emphasis or {}).get(n))
     out.print(grid)
