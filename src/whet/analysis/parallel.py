@@ -1,0 +1,120 @@
+"""Parallel coordinates: one axis a parameter, one line a trial, as plain data for whoever draws them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from whet.analysis.importance import importance
+from whet.errors import StudyError
+from whet.parameters import Choice, Float, Int
+from whet.trial import Problem, Trial
+
+__all__ = ["Axis", "AxisKind", "Line", "Parallel", "parallel_coordinates"]
+
+
+class AxisKind(Enum):
+    """How an axis is marked."""
+
+    LINEAR = "linear"
+    LOG = "log"
+    OPTIONS = "options"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One axis: a parameter or, at the end, a metric.
+
+    Args:
+        name: The parameter's or the metric's.
+        kind: How positions follow values.
+        low, high: The values at positions 0 and 1; None on an axis of options.
+        options: From position 0 to 1, evenly spaced; empty on an axis of numbers.
+        is_metric: It is a result.
+    """
+
+    name: str
+    kind: AxisKind
+    low: float | None = None
+    high: float | None = None
+    options: tuple[object, ...] = ()
+    is_metric: bool = False
+
+    def position(self, value: object) -> float | None:
+        """Return where `value` lies in [0, 1], or None if it has no place there."""
+        if self.kind is AxisKind.OPTIONS:
+            for i, option in enumerate(self.options):
+                if option == value and isinstance(option, bool) == isinstance(value, bool):
+                    return i / (len(self.options) - 1) if len(self.options) > 1 else 0.5
+            return None
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or self.low is None or self.high is None:
+            return None
+        low, high, at = self.low, self.high, float(value)
+        if self.kind is AxisKind.LOG:
+            if at <= 0:
+                return None
+            low, high, at = math.log(low), math.log(high), math.log(at)
+        return min(max((at - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One trial: its number and, axis by axis, its values and their positions in [0, 1], None where a parameter is inactive."""
+
+    number: int
+    values: tuple[object, ...]
+    positions: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """The axes from left to right and the lines in the order of their numbers."""
+
+    axes: tuple[Axis, ...]
+    lines: tuple[Line, ...]
+
+
+def parallel_coordinates(problem: Problem, trials: Iterable[Trial]) -> Parallel:
+    """Return axes and lines for the complete trials.
+
+    Parameters come in the order of their importance for the first metric (of the space, while there are too few trials to tell),
+    then the metrics. An axis of numbers spans the parameter's range, or what was observed if that is unbounded.
+    """
+    complete = sorted((t for t in trials if t.complete), key=lambda t: t.number)
+    try:
+        names = list(importance(problem, complete, metric=problem.metrics[0].name))
+    except StudyError:
+        names = list(problem.space)
+    axes = [_axis(problem, name, [t.params[name] for t in complete if name in t.params]) for name in names]
+    for i, metric in enumerate(problem.metrics):
+        results = [t.values[i] for t in complete if t.values is not None]
+        low, high = _span(results)
+        axes.append(Axis(name=metric.name, kind=AxisKind.LINEAR, low=low, high=high, is_metric=True))
+    lines = []
+    for trial in complete:
+        values = (*(trial.params.get(name) for name in names), *(trial.values or ()))
+        given = (*(name in trial.params for name in names), *(True for _ in problem.metrics))
+        positions = tuple(
+            axis.position(value) if there else None for axis, value, there in zip(axes, values, given, strict=True)
+        )
+        lines.append(Line(number=trial.number, values=values, positions=positions))
+    return Parallel(axes=tuple(axes), lines=tuple(lines))
+
+
+def _axis(problem: Problem, name: str, observed: Sequence[object]) -> Axis:
+    parameter = problem.space[name]
+    if isinstance(parameter, Choice):
+        return Axis(name=name, kind=AxisKind.OPTIONS, options=parameter.options)
+    assert isinstance(parameter, (Float, Int))
+    low, high = parameter.low, parameter.high
+    log = parameter.log
+    if not (math.isfinite(low) and math.isfinite(high)) or (log and low <= 0):
+        low, high = _span([v for v in observed if isinstance(v, (int, float)) and (v > 0 or not log)])
+    return Axis(name=name, kind=AxisKind.LOG if log and low > 0 else AxisKind.LINEAR, low=low, high=high)
+
+
+def _span(values: Iterable[float]) -> tuple[float, float]:
+    finite = [float(v) for v in values if math.isfinite(v)]
+    return (min(finite), max(finite)) if finite else (0.0, 1.0)
