@@ -33,14 +33,14 @@ def find(kind: str, name: str) -> type[Any]:
 
     Raises:
         UnknownName: nobody registered that name.
-        MissingDependency: its module needs a package that is not installed.
+        MissingDependency: its module needs a package that is not installed, or has no such class.
     """
     point = _registered(kind).get(name)
     if point is None:
         raise UnknownName.of(kind if kind != "searcher" else "method", name, _registered(kind))
     try:
         loaded: type[Any] = point.load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         if isinstance(error, MissingDependency):
             raise
         raise MissingDependency(

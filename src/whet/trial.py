@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from types import MappingProxyType
 
 from whet.errors import StudyError
 from whet.space import Space
 
 __all__ = ["Goal", "Metric", "Phase", "Problem", "Report", "Suggestion", "Summary", "Trial", "TrialState"]
-
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Goal(Enum):
@@ -152,7 +149,7 @@ class Trial:
     note: str = ""
     attempt: int = 0
     parent: int | None = None
-    attrs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    attrs: Mapping[str, object] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
 
