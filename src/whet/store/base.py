@@ -129,7 +129,7 @@ class NewRun:
     project: str
     name: str
     owner: str
-    config: Mapping[str, object] = _NOTHING
+    config: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     group: str = ""
     tags: tuple[str, ...] = ()
     notes: str = ""
@@ -212,9 +212,9 @@ class Batch:
     """A piece of a run's story. Config, summary, meta and attrs are merged key by key over what is there."""
 
     rows: Sequence[Row] = ()
-    config: Mapping[str, object] = _NOTHING
-    summary: Mapping[str, object] = _NOTHING
-    meta: Mapping[str, object] = _NOTHING
+    config: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    summary: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    meta: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     artifacts: Sequence[Artifact] = ()
 
 
@@ -229,7 +229,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs: all that match every field given. `ids` may be shortened to unique beginnings by `Runs.find`."""
+    """Which runs: those that match every field given; no `phases` means any."""
 
     project: str | None = None
     sweep: str | None = None
