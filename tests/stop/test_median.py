@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -40,11 +41,12 @@ def test_best_so_far_meets_the_median_at_the_step():
 
 
 def test_nan_among_the_peers_is_worse_than_any_number():
-    peers = [*PEERS[:3], *(a_trial(n, math.nan, 1, complete=True) for n in (7, 8))]  # at step 0: 1, 2, 3, NaN, NaN
+    peers = [*(a_trial(n, math.nan, 1, complete=True) for n in (7, 8)), *PEERS[:3]]  # at step 0: NaN, NaN, 1, 2, 3
     assert Median(a_problem()).decide(a_trial(9, 3.0), peers).verdict is Verdict.CONTINUE
     assert Median(a_problem()).decide(a_trial(9, 3.1), peers).verdict is Verdict.STOP
-    mirrored = [a_trial(9, -3.1), [a_trial(p.number, *(-r.values[0] for r in p.reports), complete=True) for p in peers]]
-    assert Median(a_problem(Goal.MAXIMIZE)).decide(*mirrored).verdict is Verdict.STOP
+    mirrored = [a_trial(p.number, *(-r.values[0] for r in p.reports), complete=True) for p in peers]
+    assert Median(a_problem(Goal.MAXIMIZE)).decide(a_trial(9, -3.0), mirrored).verdict is Verdict.CONTINUE
+    assert Median(a_problem(Goal.MAXIMIZE)).decide(a_trial(9, -3.1), mirrored).verdict is Verdict.STOP
 
 
 def test_only_complete_peers_count_and_only_from_startup_on():
@@ -90,7 +92,8 @@ def test_decides_as_optuna_does(goal, percentile):
                     break
             stops += pruned
             study.tell(theirs, None if pruned else values[-1], optuna.trial.TrialState.PRUNED if pruned else None)
-            peers.insert(0, a_trial(number, *values, steps=steps[: len(values)], complete=not pruned))
+            over = a_trial(number, *values, steps=steps[: len(values)], complete=True)
+            peers.insert(0, replace(over, stopped=pruned))
     assert checks > 500
     assert stops or percentile == 100
 

@@ -65,12 +65,11 @@ def importance(
     is_top = [loss <= cutoff for loss in losses]
     scores = dict.fromkeys(problem.space, 0.0)
     varying = [name for name, parameter in problem.space.items() if parameter.size != 1]
-    if not all(is_top):
-        for name in varying:
-            values = [t.params.get(name, _INACTIVE) for t in complete]
-            scores[name] = _score(problem.space[name], values, is_top)
+    for name in varying:
+        values = [t.params.get(name, _INACTIVE) for t in complete]
+        scores[name] = _score(problem.space[name], values, is_top)
     total = math.fsum(scores.values())
-    if total <= 0:
+    if total <= 0:  # the top is all there is, so both densities are the same
         scores.update((name, 1.0) for name in varying)
         total = float(len(varying)) or 1.0
     return {name: score / total for name, score in sorted(scores.items(), key=lambda item: -item[1])}
