@@ -125,7 +125,8 @@ def read_parameter(value: object, name: str, place: Place, notices: list[str]) -
             )
     for key in row.needs:
         if key not in given:
-            raise place.error(f"{key} is missing", f"{label} needs {' and '.join(row.needs)}")
+            owner = f"distribution {label}" if named else "a range"
+            raise place.error(f"{key} is missing", f"{owner} needs {' and '.join(row.needs)}")
     try:
         match row.needs:
             case ("around",):

@@ -9,6 +9,7 @@ from typing import Any
 
 from whet.config.place import Place
 from whet.config.read import kind
+from whet.trial import Goal, Summary
 
 __all__ = ["KEPT", "METRIC", "PARAMETER", "RESOURCES", "SWEEP", "check", "check_keys"]
 
@@ -51,9 +52,9 @@ PARAMETER = _table(
 
 METRIC = _table(
     name=(_TEXT, "As the training code logs it."),
-    goal=({"enum": ["minimize", "maximize"]}, "Which way is better (default minimize)."),
+    goal=({"enum": [goal.value for goal in Goal]}, "Which way is better (default minimize)."),
     target=(_NUMBER, "The sweep may end once a run is at least this good."),
-    summary=({"enum": ["last", "best"]}, "Which of a run's logged values counts (default last)."),
+    summary=({"enum": [summary.value for summary in Summary]}, "Which of a run's logged values counts (default last)."),
     impute=({"enum": ["latest", "best", "worst"]}, "W&B's; kept, but Whet does not act on it."),
     impute_while_running=({"enum": ["latest", "best", "worst", "false", False]}, "W&B's; kept, but not acted on."),
 )

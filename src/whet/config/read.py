@@ -184,11 +184,12 @@ class _Builder:
 
         self.count += 1
         place = Place(self.source, path, lambda: self.lines)
+        top = Place(self.source, path[:1], place.lines)  # below it, an alias leads to other lines
         self.lines.setdefault(path, node.start_mark.line + 1)
         if self.count > _MOST_VALUES:
-            raise place.error(f"it unfolds to more than {_MOST_VALUES:,} values", _TOO_MUCH)
+            raise top.error(f"it unfolds to more than {_MOST_VALUES:,} values", _TOO_MUCH)
         if len(path) > _DEEPEST:
-            raise place.error("an alias (*name) stands within its own anchor", "write the values out")
+            raise top.error("an alias (*name) stands within its own anchor", "write the values out")
         if isinstance(node, yaml.ScalarNode):
             try:
                 value = self.loader.construct_object(node)

@@ -73,6 +73,7 @@ def expand(
         ConfigError: there is nothing to run, or a macro can't be filled in.
 
     Example:
+        >>> from whet.config import parse
         >>> config = parse({"program": "train.py", "method": "random", "parameters": {"lr": [0.1]}})
         >>> expand(config, {"lr": 0.1}, interpreter="python")
         ['/usr/bin/env', 'python', 'train.py', '--lr=0.1']
