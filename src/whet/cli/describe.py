@@ -73,10 +73,8 @@ def seconds_of(run: Run) -> float | None:
 def logged(run: Run) -> dict[str, float]:
     """Return the run's metrics at the end: the last logged values, and what its summary overrides."""
     found = {name: stat.last for name, stat in run.stats.items() if not name.startswith(SYSTEM)}
-    for name, value in run.summary.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[name] = value
-    return found
+    own = {n: v for n, v in run.summary.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return found | own
 
 
 def values_of(run: Run, sweep: Sweep | None) -> dict[str, float] | None:

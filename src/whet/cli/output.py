@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -49,9 +49,9 @@ def tell(text: str) -> None:
     click.secho(text, err=True, dim=True)
 
 
-def print_json(document: object, *, lines: bool = False) -> None:
-    """Print `document` as JSON: indented, or with `lines` on one line."""
-    click.echo(json.dumps(plain(document), indent=None if lines else 2, ensure_ascii=False, allow_nan=False))
+def print_json(document: object, *, lines: bool = False, file: TextIO | None = None) -> None:
+    """Print `document` as JSON: indented, or with `lines` on one line, to `file` (default stdout)."""
+    click.echo(json.dumps(plain(document), indent=None if lines else 2, ensure_ascii=False, allow_nan=False), file=file)
 
 
 def plain(document: object) -> Any:

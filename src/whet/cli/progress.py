@@ -28,9 +28,11 @@ _EVENTS = 4
 _WITH_RESULT = frozenset({EventKind.FINISHED, EventKind.STOPPED})
 
 
-def follow(metrics: Sequence[Metric], *, total: int | None = None, as_json: bool = False) -> Progress | JsonLines:
+def follow(
+    metrics: Sequence[Metric], *, total: int | None = None, as_json: bool = False, live: bool = True
+) -> Progress | JsonLines:
     """Return what shows the progress of `whet.tune.loop.drive`: its `tick` is for `on_tick`, its `event` for `on_event`."""
-    return JsonLines(metrics) if as_json else Progress(metrics, total=total)
+    return JsonLines(metrics) if as_json else Progress(metrics, total=total, live=live)
 
 
 @final
@@ -41,16 +43,20 @@ class Progress:
         metrics: What is optimised.
         total: How many trials the sweep will have had in the end; None takes its run cap.
         console: Rich's console; default stdout. It decides between the live display and plain lines.
+        live: Whether it may be the live display at all.
 
     Example:
         >>> with Progress(metrics, total=40) as progress:  # doctest: +SKIP
         ...     drive(store, sweep, executor, on_tick=progress.tick, on_event=progress.event)
     """
 
-    def __init__(self, metrics: Sequence[Metric], *, total: int | None = None, console: Console | None = None) -> None:
+    def __init__(
+        self, metrics: Sequence[Metric], *, total: int | None = None, console: Console | None = None, live: bool = True
+    ) -> None:
         self._metrics = tuple(metrics)
         self._total = total
         self._console = console if console is not None else output.console()
+        self._may_live = live
         self._live: Live | None = None
         self._engine: Engine | None = None
         self._events: deque[tuple[str, str]] = deque(maxlen=_EVENTS)
@@ -59,7 +65,7 @@ class Progress:
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
+        if self._may_live and self._console.is_terminal and not self._console.is_dumb_terminal:
             from rich.live import Live
 
             self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
@@ -173,12 +179,13 @@ class JsonLines:
     """The progress of a sweep, for programs: an object a line.
 
     Keys: `event` (started, finished, stopped, failed, canceled, requeued, adopted, notice), `trial` (a number or null), `text`; of a
-    trial that is known also `run`-independent `params` and `values` by metric (null without a result).
+    trial also `params`, and `values` by metric (null without a result).
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = tuple(metrics)
         self._engine: Engine | None = None
+        self._out = sys.stdout  # which a function's prints may be kept out of
 
     def __enter__(self) -> Self:
         return self
@@ -200,8 +207,8 @@ class JsonLines:
             names = [m.name for m in self._metrics]
             values = None if trial.values is None else dict(zip(names, trial.values, strict=True))
             known = {"params": dict(trial.params), "values": values}
-        output.print_json({"event": event.kind, "trial": event.number, "text": event.text, **known}, lines=True)
-        sys.stdout.flush()
+        document = {"event": event.kind, "trial": event.number, "text": event.text, **known}
+        output.print_json(document, lines=True, file=self._out)
 
 
 _BEST = "  best so far"

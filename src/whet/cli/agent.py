@@ -1,0 +1,47 @@
+"""``whet agent``: a process that works on a sweep."""
+
+from __future__ import annotations
+
+import click
+
+from whet.cli import output, session
+from whet.cli.find import complete_sweeps
+
+__all__ = ["command"]
+
+
+@click.command("agent")
+@click.argument("sweep", shell_complete=complete_sweeps)
+@click.option(
+    "-c",
+    "-n",
+    "--count",
+    type=click.IntRange(min=1),
+    help="The most trials to run; default: until nothing is left to do.",
+)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time.")
+@click.option("-f", "--function", metavar="MODULE:FUNCTION", help="Call this Python function for each trial, rather than the sweep's program.")  # fmt: skip
+@click.option("--project", help="Look in this project only.")
+@output.json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    sweep: str,
+    count: int | None,
+    jobs: int,
+    function: str | None,
+    project: str | None,
+    as_json: bool,
+) -> None:
+    """Work on a sweep (its id or name) until there is nothing left to do.
+
+    Any number of agents may work on one sweep, on any machine that reaches its store. Ctrl-C puts what runs back into the queue. JSON: a
+    line {event, trial, text, params, values} an event, at last {event: end, …}.
+    """
+    from whet.cli.work import exit_code, report, work_on
+
+    store = session.store()
+    found = store.sweeps.find(sweep, project)
+    ending = work_on(store, found.id, jobs=jobs, count=count, function=function, as_json=as_json)
+    report(store, found.id, ending, as_json=as_json)
+    context.exit(exit_code(ending))
