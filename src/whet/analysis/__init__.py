@@ -1,1 +1,1 @@
-"""."""
+"""Analysis, one question a file: trials in, plain data out."""

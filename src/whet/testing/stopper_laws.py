@@ -84,6 +84,7 @@ class StopperLaws(ABC):
     @_quick
     @given(history=histories(), goal=st.sampled_from(Goal))
     def test_same_arguments_give_the_same_decision(self, history: tuple[Trial, tuple[Trial, ...]], goal: Goal) -> None:
+        """A decision is a pure function of its arguments, and leaves them as they are."""
         trial, peers = history
         before, stopper = repr(history), self.make(problem(goal))
         first = stopper.decide(trial, peers)
@@ -97,6 +98,7 @@ class StopperLaws(ABC):
     def test_the_order_of_peers_is_irrelevant(
         self, history: tuple[Trial, tuple[Trial, ...]], goal: Goal, data: st.DataObject
     ) -> None:
+        """Peers come in any order."""
         trial, peers = history
         stopper = self.make(problem(goal))
         shuffled = data.draw(st.permutations(peers))
@@ -105,6 +107,7 @@ class StopperLaws(ABC):
     @_quick
     @given(history=histories(), goal=st.sampled_from(Goal))
     def test_every_decision_has_a_reason(self, history: tuple[Trial, tuple[Trial, ...]], goal: Goal) -> None:
+        """Whatever was reported, NaN included, and with no peers, there is a verdict with a reason."""
         trial, peers = history
         for among in (peers, ()):
             decision = self.make(problem(goal)).decide(trial, among)
@@ -115,6 +118,7 @@ class StopperLaws(ABC):
     @_quick
     @given(history=histories(sane=True), goal=st.sampled_from(Goal))
     def test_the_goal_mirrors_the_values(self, history: tuple[Trial, tuple[Trial, ...]], goal: Goal) -> None:
+        """Maximising a value is minimising its opposite."""
         trial, peers = history
         other = Goal.MAXIMIZE if goal is Goal.MINIMIZE else Goal.MINIMIZE
         decision = self.make(problem(goal)).decide(trial, peers)
@@ -124,6 +128,7 @@ class StopperLaws(ABC):
     @_quick
     @given(history=histories(), goal=st.sampled_from(Goal))
     def test_only_a_paused_peer_is_promoted(self, history: tuple[Trial, tuple[Trial, ...]], goal: Goal) -> None:
+        """What is resumed was paused, and asking twice gives the same."""
         _, peers = history
         stopper = self.make(problem(goal))
         suggestion = stopper.promote(peers)
@@ -133,6 +138,7 @@ class StopperLaws(ABC):
             assert suggestion.parent in {peer.number for peer in peers if peer.phase is Phase.PAUSED}
 
     def test_a_trial_keeps_its_bracket(self) -> None:
+        """The bracket follows from the number alone."""
         first, second = self.make(problem(Goal.MINIMIZE)), self.make(problem(Goal.MINIMIZE))
         brackets = [first.bracket(number) for number in range(100)]
         assert all(isinstance(b, int) and b >= 0 for b in brackets)
