@@ -1,0 +1,56 @@
+"""A store by its URL, and where things are when none is given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from whet.errors import StoreError
+from whet.store.base import Store
+
+__all__ = ["open_store", "whet_dir"]
+
+_MEMORY = ("memory", "memory://", "sqlite://", "sqlite:///:memory:")
+
+
+def whet_dir() -> Path:
+    """Return the folder where Whet keeps things: ``$WHET_DIR``, else ``.whet`` in the current one."""
+    return Path(os.environ.get("WHET_DIR") or ".whet").expanduser()
+
+
+def open_store(url: str | None = None) -> Store:
+    """Open the store at `url`, and make it where there is none.
+
+    Args:
+        url: ``sqlite:///runs.db`` or just ``runs.db`` (SQLite), ``postgresql://user:password@host/name``, or ``memory``, which keeps
+            nothing. By default ``$WHET_STORE``, else ``whet.db`` in `whet_dir`.
+
+    Raises:
+        StoreError: nobody knows such a URL, or what is there is not Whet's.
+        StoreUnavailable: it can't be opened.
+        MissingDependency: PostgreSQL's driver is not installed.
+    """
+    url = url or os.environ.get("WHET_STORE") or f"sqlite:///{whet_dir() / 'whet.db'}"
+    if url in _MEMORY:
+        from whet.store.memory import MemoryStore
+
+        return MemoryStore()
+    scheme, mark, rest = url.partition("://")
+    kind = scheme.partition("+")[0] if mark else ""
+    if kind in ("http", "https"):
+        raise StoreError(
+            f"{url!r} is a Whet server, which this version can't talk to yet",
+            "use a file (sqlite:///whet.db), or PostgreSQL (postgresql://user:password@host/name) to share it among machines",
+        )
+    if kind == "sqlite":
+        url = f"sqlite://{rest}"
+    elif not mark and Path(url).suffix in (".db", ".sqlite", ".sqlite3"):
+        url = f"sqlite:///{Path(url).expanduser()}"
+    elif kind not in ("postgresql", "postgres"):
+        raise StoreError(
+            f"{url!r} is no store",
+            "give sqlite:///file.db, postgresql://user:password@host/name, a path that ends in .db, or memory",
+        )
+    from whet.store.sql import SqlStore
+
+    return SqlStore(url)

@@ -1,0 +1,279 @@
+"""Runs as the user sees them, in SQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, final
+
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+
+from whet.store import rules
+from whet.store.base import Artifact, Batch, Curve, NewRun, Run, RunQuery, Runs
+from whet.store.codec import dump, dump_stats, load, load_stats, pack, text, unpack
+from whet.store.database import Database, Statement, Transaction
+from whet.store.rows import ADD_PROJECT, ADD_RUN, NEW_RUN, PHASES, RUNS, to_run, upsert
+from whet.store.schema import artifacts, chunks, metas, runs, sources
+from whet.store.stats import merge
+from whet.trial import Phase
+
+__all__ = ["SqlRuns"]
+
+_ID = runs.c.id == bindparam("run")
+_GET = Statement(RUNS.where(_ID))
+_BY_NAME = Statement(RUNS.where(runs.c.name == bindparam("text")).order_by(runs.c.key.desc()))
+_BY_BEGINNING = Statement(
+    RUNS.where(func.substr(runs.c.id, 1, bindparam("length")) == bindparam("text")).order_by(runs.c.key.desc())
+)
+_KNOWN = Statement(select(runs.c.id, runs.c.name).order_by(runs.c.key.desc()).limit(100))
+_PROJECTS = Statement(select(runs.c.project, func.count()).group_by(runs.c.project).order_by(runs.c.project))
+_ATTEMPT = Statement(select(runs.c.attempt).where(_ID))
+_STORY = Statement(select(runs.c.attempt, runs.c.stats, runs.c.config, runs.c.summary).where(_ID).with_for_update())
+_SET_STORY = Statement(
+    update(runs)
+    .where(_ID)
+    .values(
+        stats=bindparam("new_stats"),
+        config=bindparam("new_config"),
+        summary=bindparam("new_summary"),
+        beat=bindparam("now"),
+    )
+)
+_OFFSET = Statement(
+    select(sources.c.offset).where(sources.c.run == bindparam("run"), sources.c.source == bindparam("source"))
+)
+_SET_OFFSET = upsert(sources, "run", "source")
+_META = Statement(select(metas.c.meta).where(metas.c.run == bindparam("run")))
+_SET_META = upsert(metas, "run")
+_ADD_CHUNK = Statement(
+    insert(chunks).values({n: bindparam(n, type_=chunks.c[n].type) for n in ("run", "payload")}).inline()
+)
+_CHUNKS = Statement(select(chunks.c.payload).where(chunks.c.run == bindparam("run")).order_by(chunks.c.key))
+_ADD_ARTIFACT = upsert(artifacts, "run", "name")
+_ARTIFACTS = Statement(
+    select(artifacts.c.name, artifacts.c.kind, artifacts.c.path, artifacts.c.size, artifacts.c.sha256)
+    .where(artifacts.c.run == bindparam("run"))
+    .order_by(artifacts.c.name)
+)
+_LOCK = Statement(select(runs.c.phase, runs.c.sweep).where(_ID).with_for_update())
+_FINISH = Statement(
+    update(runs).where(_ID).values(phase=bindparam("to"), reason=bindparam("why"), ended=bindparam("now"))
+)
+_EDIT = Statement(
+    update(runs)
+    .where(_ID)
+    .values(
+        {
+            name: func.coalesce(bindparam(f"new_{name}", type_=runs.c[name].type), runs.c[name])
+            for name in ("name", "tags", "notes", "group")
+        }
+    )
+)
+_DELETE = Statement(delete(runs).where(_ID))
+
+
+@final
+class SqlRuns(Runs):
+    """Runs in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def create(self, run: NewRun) -> Run:
+        with self._db.write() as tx:
+            row = tx.row(_GET, run=run.id)
+            if row is not None:
+                return to_run(row)
+            now, project = time.time(), text(run.project)
+            tx.run(ADD_PROJECT, name=project, created=now)
+            known = {
+                "id": run.id,
+                "project": project,
+                "name": text(run.name),
+                "phase": Phase.RUNNING.value,
+                "config": dump(run.config),
+                "parent": run.parent,
+                "owner": run.owner,
+                "group": text(run.group),
+                "tags": _tags(run.tags),
+                "notes": text(run.notes),
+                "folder": text(run.folder),
+                **dict.fromkeys(("created", "started", "beat"), now),
+            }
+            tx.run(ADD_RUN, **{**NEW_RUN, **known})
+            return _read(tx, run.id)
+
+    def get(self, id: str) -> Run:
+        rows = self._db.once(_GET, run=id)
+        if not rows:
+            with self._db.read() as tx:
+                raise _no_run(tx, id)
+        return to_run(rows[0])
+
+    def find(self, text: str, project: str | None = None) -> Run:
+        with self._db.read() as tx:
+            for how, values, newest in (
+                (_GET, {"run": text}, True),
+                (_BY_NAME, {"text": text}, True),
+                (_BY_BEGINNING, {"text": text, "length": len(text) or -1}, False),
+            ):
+                found = [
+                    run for run in map(to_run, tx.rows(how, **values)) if project is None or run.project == project
+                ]
+                if found and (newest or len(found) == 1):
+                    return found[0]
+                if found:
+                    raise rules.ambiguous("run", text, [run.id for run in found])
+            raise _no_run(tx, text)
+
+    def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        wanted = RUNS.order_by(runs.c.key.desc() if query.newest_first else runs.c.key).limit(query.limit)
+        for column, value in (
+            (runs.c.project, query.project),
+            (runs.c.sweep, query.sweep),
+            (runs.c.group, query.group),
+        ):
+            if value is not None:
+                wanted = wanted.where(column == value)
+        if query.phases:
+            wanted = wanted.where(runs.c.phase.in_([phase.value for phase in query.phases]))
+        there = wanted
+        if query.tag is not None:
+            tag = dump(query.tag)
+            begins = ("[" + tag, "," + tag)  # in compact JSON, these come before a tag and nowhere within one
+            wanted = wanted.where(or_(*(func.instr(runs.c.tags, begin) > 0 for begin in begins)))
+            there = there.where(or_(*(func.strpos(runs.c.tags, begin) > 0 for begin in begins)))
+        return [to_run(row) for row in self._db.once(Statement(wanted, postgresql=there))]
+
+    def projects(self) -> Mapping[str, int]:
+        return {project: count for project, count in self._db.once(_PROJECTS)}  # noqa: C416 - rows of two
+
+    def shipped(self, id: str, attempt: int, source: str) -> int:
+        with self._db.read() as tx:
+            row = tx.row(_ATTEMPT, run=id)
+            if row is None:
+                raise _no_run(tx, id)
+            rules.check_attempt(f"run {id!r}", attempt, row[0])
+            return _offset(tx, id, source)
+
+    def ship(self, id: str, attempt: int, source: str, start: int, end: int, batch: Batch) -> int:
+        payload = pack(batch.rows) if batch.rows else None  # before the lock, for it takes a while
+        with self._db.write() as tx:
+            row = tx.row(_STORY, run=id)
+            if row is None:
+                raise _no_run(tx, id)
+            now_attempt, stats, config, summary = row
+            rules.check_attempt(f"run {id!r}", attempt, now_attempt)
+            offset = _offset(tx, id, source)
+            if start != offset:
+                return offset
+            tx.run(_SET_OFFSET, run=id, source=source, offset=end)
+            if payload is not None:
+                tx.run(_ADD_CHUNK, run=id, payload=payload)
+                stats = dump_stats(merge(load_stats(stats), batch.rows))
+            if batch.meta:
+                kept = tx.row(_META, run=id)
+                tx.run(_SET_META, run=id, meta=_merged(kept[0] if kept else "{}", batch.meta))
+            tx.run_many(_ADD_ARTIFACT, [_artifact(id, artifact) for artifact in batch.artifacts])
+            config, summary = _merged(config, batch.config), _merged(summary, batch.summary)
+            tx.run(_SET_STORY, run=id, new_stats=stats, new_config=config, new_summary=summary, now=time.time())
+        return end
+
+    def metrics(self, id: str, names: Collection[str] | None = None) -> dict[str, Curve]:
+        wanted = None if names is None else frozenset(names)
+        curves: dict[str, Curve] = {}
+        rows = self._db.once(_CHUNKS, run=id)
+        if not rows:
+            self.get(id)
+        for (payload,) in rows:
+            for name, (steps, values, times) in unpack(payload, wanted).items():
+                curve = curves.setdefault(name, Curve(steps=[], values=[], times=[]))
+                curve.steps.extend(steps)
+                curve.values.extend(values)
+                curve.times.extend(times)
+        return dict(sorted(curves.items()))
+
+    def artifacts(self, id: str) -> list[Artifact]:
+        rows = self._db.once(_ARTIFACTS, run=id)
+        if not rows:
+            self.get(id)
+        return [Artifact(name=n, kind=k, path=p, size=s, sha256=h) for n, k, p, s, h in rows]
+
+    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
+        with self._db.write() as tx:
+            now, sweep = _locked(tx, id)
+            rules.check_run_edit(id, sweep, "ended")
+            if rules.check_finish(id, PHASES[now], phase):
+                tx.run(_FINISH, run=id, to=phase.value, why=text(reason), now=time.time())
+
+    def edit(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        notes: str | None = None,
+        group: str | None = None,
+    ) -> Run:
+        with self._db.write() as tx:
+            tx.run(
+                _EDIT,
+                run=id,
+                new_name=None if name is None else text(name),
+                new_tags=None if tags is None else _tags(tags),
+                new_notes=None if notes is None else text(notes),
+                new_group=None if group is None else text(group),
+            )
+            return _read(tx, id)
+
+    def delete(self, ids: Collection[str]) -> int:
+        unique = sorted(set(ids))  # in order, lest two that delete the same ones wait for each other
+        with self._db.write() as tx:
+            for id in unique:
+                phase, sweep = _locked(tx, id)
+                rules.check_run_edit(id, sweep, "deleted")
+                rules.check_ended(id, PHASES[phase])
+            tx.run_many(_DELETE, [{"run": id} for id in unique])
+        return len(unique)
+
+
+def _no_run(tx: Transaction, id: str) -> Exception:
+    return rules.not_found("run", id, [known for row in tx.rows(_KNOWN) for known in row])
+
+
+def _read(tx: Transaction, id: str) -> Run:
+    row = tx.row(_GET, run=id)
+    if row is None:
+        raise _no_run(tx, id)
+    return to_run(row)
+
+
+def _locked(tx: Transaction, id: str) -> tuple[Any, ...]:
+    row = tx.row(_LOCK, run=id)
+    if row is None:
+        raise _no_run(tx, id)
+    return row
+
+
+def _offset(tx: Transaction, id: str, source: str) -> int:
+    row = tx.row(_OFFSET, run=id, source=source)
+    return int(row[0]) if row else 0
+
+
+def _merged(kept: str, more: Mapping[str, object]) -> str:
+    return dump({**load(kept), **more}) if more else kept
+
+
+def _tags(tags: Sequence[str]) -> str:
+    return dump(list(dict.fromkeys(text(tag) for tag in tags)))
+
+
+def _artifact(run: str, a: Artifact) -> dict[str, object]:
+    return {
+        "run": run,
+        "name": text(a.name),
+        "kind": text(a.kind),
+        "path": text(a.path),
+        "size": a.size,
+        "sha256": a.sha256,
+    }

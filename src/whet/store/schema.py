@@ -1,0 +1,182 @@
+"""The tables. What is written here and what the migrations make is the same (a test compares them).
+
+Mappings lie in text columns as JSON (`whet.store.codec`): they are read whole, and text keeps nan and inf, which no database's JSON does.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
+
+__all__ = [
+    "HEAD",
+    "VERSION_TABLE",
+    "artifacts",
+    "chunks",
+    "metadata",
+    "metas",
+    "projects",
+    "reports",
+    "runs",
+    "sources",
+    "sweeps",
+    "versions",
+]
+
+HEAD = "0001"
+"""The version of these tables: the last migration's."""
+VERSION_TABLE = "whet_version"
+
+metadata = MetaData()
+_Key = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is SQLite's own row number
+_Seconds = Float(53)
+
+
+def _of_run(name: str = "run", **more: bool) -> Column[str]:
+    return Column(name, Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, **more)
+
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created", _Seconds, nullable=False),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, ForeignKey("projects.name"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("goals", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cap", BigInteger),
+    Column("next_number", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column(
+        "reports_revision", BigInteger, nullable=False
+    ),  # of the last report: most looks for changes need not look there
+    Column("version", BigInteger, nullable=False),
+    Column("best_run", Text),
+    Column("best_number", BigInteger),
+    Column("best_value", _Seconds),
+    Column("driver", Text),
+    Column("driver_beat", _Seconds),
+    Column("created", _Seconds, nullable=False),
+    Column("updated", _Seconds, nullable=False),
+    UniqueConstraint("project", "name", name="sweeps_by_name"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("key", _Key, primary_key=True),  # the order of creation
+    Column("id", Text, nullable=False),
+    Column("project", Text, ForeignKey("projects.name"), nullable=False),
+    Column("sweep", Text, ForeignKey("sweeps.id", ondelete="CASCADE")),
+    Column("number", BigInteger),
+    Column("name", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("params", Text, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("values", Text),
+    Column("stopped", Boolean, nullable=False),
+    Column("best", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("parent", Text),
+    Column("parent_number", BigInteger),
+    Column("owner", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("attrs", Text, nullable=False),
+    Column("stats", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("created", _Seconds, nullable=False),
+    Column("started", _Seconds),
+    Column("ended", _Seconds),
+    Column("beat", _Seconds),
+    Column("revision", BigInteger),  # the sweep's, at this trial's last change
+    Column("seen", BigInteger),  # the sweep's, that the suggestion was made from
+    UniqueConstraint("id", name="runs_by_id"),
+    UniqueConstraint("sweep", "number", name="runs_by_number"),
+    Index("runs_by_revision", "sweep", "revision"),
+    Index("runs_by_project", "project", "key"),
+)
+_is_live = literal_column("phase") == literal_column("'running'")
+Index("runs_live", runs.c.sweep, sqlite_where=_is_live, postgresql_where=_is_live)
+
+metas = Table(  # apart from runs: a diff may be long, and SQLite writes a changed row anew from end to end
+    "metas",
+    metadata,
+    _of_run(primary_key=True),
+    Column("meta", Text, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("sweep", Text, ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("attempt", BigInteger, nullable=False),
+    Column("values", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Index("reports_by_revision", "sweep", "revision"),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    _of_run(primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("key", _Key, primary_key=True),  # the order of shipping
+    _of_run(),
+    Column("payload", LargeBinary, nullable=False),
+    Index("chunks_by_run", "run", "key"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _of_run(primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+)
+
+versions = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
+"""Alembic's table, as it makes it itself."""

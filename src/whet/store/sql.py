@@ -1,0 +1,46 @@
+"""The store in a database: SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import final
+
+from whet.store.base import Store
+from whet.store.database import Database
+from whet.store.runs import SqlRuns
+from whet.store.sweeps import SqlSweeps
+from whet.store.trials import SqlTrials
+
+__all__ = ["SqlStore"]
+
+
+@final
+class SqlStore(Store):
+    """A store at ``sqlite:///file`` or ``postgresql://user:password@host/name``; its tables are made or brought up to date.
+
+    Raises:
+        StoreUnavailable: it can't be opened or written.
+        StoreError: the tables there are a newer Whet's, or not Whet's.
+        MissingDependency: PostgreSQL's driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.database: Database
+        if url.startswith("sqlite:///"):
+            from whet.store.sqlite import SqliteDatabase
+
+            self.database = SqliteDatabase(Path(url.removeprefix("sqlite:///")))
+        else:
+            from whet.store.postgres import PostgresDatabase
+
+            self.database = PostgresDatabase(url)
+        self.sweeps = SqlSweeps(self.database)
+        self.trials = SqlTrials(self.database)
+        self.runs = SqlRuns(self.database)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __repr__(self) -> str:
+        return f"SqlStore({self.database.shown})"

@@ -1,0 +1,44 @@
+"""What a metric did, kept up to date batch by batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from whet.store.base import Row, Stat
+
+__all__ = ["merge"]
+
+
+def merge(stats: Mapping[str, Stat], rows: Iterable[Row]) -> dict[str, Stat]:
+    """Return `stats` with `rows` taken in, in their order; merge(merge(s, a), b) == merge(s, a + b).
+
+    Of equal extremes the earlier one's step counts. A NaN is never least or greatest, unless there is nothing else.
+
+    Example:
+        >>> merge({}, [Row(step=3, time=0.0, values={"loss": 0.5})])["loss"].min_step
+        3
+    """
+    now: dict[str, list[float]] = {}  # last, last_step, min, min_step, max, max_step, count
+    for name, s in stats.items():
+        now[name] = [s.last, s.last_step, s.min, s.min_step, s.max, s.max_step, s.count]
+    for row in rows:
+        step = row.step
+        for name, value in row.values.items():
+            value = float(value)
+            stat = now.get(name)
+            if stat is None:
+                now[name] = [value, step, value, step, value, step, 1]
+                continue
+            stat[0], stat[1] = value, step
+            stat[6] += 1
+            if value < stat[2] or (math.isnan(stat[2]) and value == value):
+                stat[2], stat[3] = value, step
+            if value > stat[4] or (math.isnan(stat[4]) and value == value):
+                stat[4], stat[5] = value, step
+    return {
+        name: Stat(
+            last=s[0], last_step=int(s[1]), min=s[2], min_step=int(s[3]), max=s[4], max_step=int(s[5]), count=int(s[6])
+        )
+        for name, s in now.items()
+    }
