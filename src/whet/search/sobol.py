@@ -85,7 +85,7 @@ class Sobol(Searcher):
 
         if self._engine is None or self._engine.num_generated > start:
             generator = np.random.Generator(np.random.PCG64(random.Random(f"{self.seed}/sobol").getrandbits(64)))
-            self._engine = qmc.Sobol(len(self.problem.space), scramble=True, bits=52, seed=generator)
+            self._engine = qmc.Sobol(len(self.problem.space), scramble=True, seed=generator)
         if start > self._engine.num_generated:
             self._engine.fast_forward(start - self._engine.num_generated)
         points: np.ndarray[Any, Any] = self._engine.random(_BLOCK)

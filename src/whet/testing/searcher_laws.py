@@ -1,0 +1,209 @@
+"""The laws of every searcher, as a pytest class that a plug-in's test inherits.
+
+Example::
+
+    class TestMine(SearcherLaws):
+        def make(self, problem, seed):
+            return Mine(problem, seed=seed)
+
+Each law plays a sweep in a space that hypothesis draws: conditions, constraints, all kinds of parameters; some trials are enqueued
+by hand, some fail, are canceled or stopped early, give NaN or infinity, and some are still pending at the end.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+from unittest import mock
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from whet.search.base import Searcher
+from whet.space import Space
+from whet.testing.spaces import spaces
+from whet.trial import Goal, Metric, Phase, Problem, Report, Suggestion, Trial
+
+__all__ = ["History", "SearcherLaws", "outcome", "play"]
+
+_SEEDS = st.integers(-(2**40), 2**40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a searcher is told."""
+
+    finished: tuple[Trial, ...]
+    pending: tuple[Trial, ...]
+
+
+def outcome(trial: Trial, rng: random.Random) -> Trial:
+    """Return `trial` as it may end: mostly with a value, now and then in one of the ways that are harder to digest."""
+    value = rng.gauss(0.0, 1.0)
+    reports = tuple(Report(step=step, values=(value + 1 / step,)) for step in range(1, rng.randint(1, 4)))
+    match rng.randint(0, 19):
+        case 0:
+            return replace(trial, phase=Phase.FAILED, reason="crashed")
+        case 1:
+            return replace(trial, phase=Phase.CANCELED, reason="canceled by hand")
+        case 2:
+            return replace(trial, phase=Phase.FINISHED, values=(float("nan"),), reports=reports)
+        case 3:
+            return replace(trial, phase=Phase.FINISHED, values=(rng.choice([float("inf"), float("-inf")]),))
+        case 4:
+            return replace(trial, phase=Phase.FINISHED, values=(0.0,))  # ties
+        case 5 | 6 | 7:
+            values = reports[-1].values if reports else None
+            return replace(trial, phase=Phase.FINISHED, values=values, reports=reports, stopped=True, reason="hopeless")
+    return replace(trial, phase=Phase.FINISHED, values=(value,), reports=reports)
+
+
+def play(searcher: Searcher, *, num_trials: int, seed: int, workers: int = 3, enqueue: float = 0.2) -> History:
+    """Drive `searcher` through `num_trials` trials with up to `workers` pending ones; a share is enqueued, not suggested."""
+    rng = random.Random(seed)
+    finished: list[Trial] = []
+    pending: list[Trial] = []
+    for number in range(num_trials):
+        if rng.random() < enqueue:
+            params = searcher.problem.space.sample(rng)
+        else:
+            found = searcher.ask(1)
+            if not found:
+                break
+            params = dict(found[0].params)
+        pending.append(Trial(number=number, params=params))
+        over = []
+        while pending and rng.random() < len(pending) / workers:
+            over.append(outcome(pending.pop(rng.randrange(len(pending))), rng))
+        finished += over
+        searcher.tell(over, tuple(pending))
+    return History(finished=tuple(finished), pending=tuple(pending))
+
+
+def _law(test: Any) -> Any:
+    """Draw a space and a seed for `test`."""
+    kinds = [HealthCheck.differing_executors, HealthCheck.too_slow, HealthCheck.data_too_large]
+    quiet = settings(max_examples=12, deadline=None, suppress_health_check=kinds, derandomize=True, database=None)
+    return quiet(given(space=spaces(), seed=_SEEDS)(test))
+
+
+class SearcherLaws:
+    """Inherit, name the class ``Test…`` and say how your searcher is made. Set `num_trials` lower for a slow one."""
+
+    num_trials: ClassVar[int] = 24
+
+    @abstractmethod
+    def make(self, problem: Problem, seed: int) -> Searcher:
+        """Return a new searcher."""
+
+    def _played(self, space: Space, seed: int) -> tuple[Problem, Searcher, History]:
+        problem = Problem(space=space)
+        searcher = self.make(problem, seed)
+        return problem, searcher, play(searcher, num_trials=self.num_trials, seed=seed)
+
+    def _rebuilt(self, problem: Problem, seed: int, history: History) -> Searcher:
+        searcher = self.make(problem, seed)
+        searcher.tell(history.finished, history.pending)
+        return searcher
+
+    @_law
+    def test_suggestions_are_legal(self, space: Space, seed: int) -> None:
+        _, searcher, history = self._played(space, seed)
+        for found in [[Suggestion(params=t.params) for t in history.finished], searcher.ask(3)]:
+            assert len(found) <= max(3, len(history.finished))
+            for suggestion in found:
+                assert space.clean(suggestion.params) == dict(suggestion.params)
+                assert list(suggestion.params) == [name for name in space if name in suggestion.params]
+
+    @_law
+    def test_goes_on_from_history_as_if_it_had_never_died(self, space: Space, seed: int) -> None:
+        problem, searcher, history = self._played(space, seed)
+        assert self._rebuilt(problem, seed, history).ask(2) == searcher.ask(2)
+
+    @_law
+    def test_order_and_batches_of_telling_do_not_matter(self, space: Space, seed: int) -> None:
+        problem, searcher, history = self._played(space, seed)
+        shuffled = list(history.finished)
+        random.Random(seed).shuffle(shuffled)
+        other = self.make(problem, seed)
+        for start in range(0, len(shuffled), 5):
+            other.tell(shuffled[start : start + 5], ())
+            if start == 10:
+                other.ask(1)  # what it would have said then must leave no trace
+        other.tell((), history.pending)
+        assert other.ask(1) == searcher.ask(1)
+
+    @_law
+    def test_asking_twice_gives_the_same(self, space: Space, seed: int) -> None:
+        _, searcher, _ = self._played(space, seed)
+        assert searcher.ask(1) == searcher.ask(1)
+
+    @_law
+    def test_a_batch_is_what_single_questions_give(self, space: Space, seed: int) -> None:
+        problem, searcher, history = self._played(space, seed)
+        batch = searcher.ask(3)
+        single = self._rebuilt(problem, seed, history)
+        pending: Sequence[Trial] = history.pending
+        for i in range(3):
+            found = single.ask(1)
+            assert found == batch[i : i + 1]
+            if not found:
+                break
+            number = len(history.finished) + len(pending)
+            pending = (*pending, Trial(number=number, params=found[0].params))
+            single.tell((), pending)
+
+    @_law
+    def test_reads_no_clock_and_leaves_global_randomness_alone(self, space: Space, seed: int) -> None:
+        import numpy as np
+
+        problem, searcher, history = self._played(space, seed)
+        random.seed(seed + 1)
+        np.random.seed(7)
+        before, before_numpy = random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]
+        with mock.patch.multiple(time, time=lambda: 0.0, monotonic=lambda: 0.0, perf_counter=lambda: 0.0):
+            found = self._rebuilt(problem, seed, history).ask(1)
+        assert random.getstate() == before
+        assert np.random.get_state()[1].tobytes() == before_numpy  # type: ignore[index]
+        assert found == searcher.ask(1)
+
+    @_law
+    def test_maximizing_mirrors_minimizing(self, space: Space, seed: int) -> None:
+        _, searcher, history = self._played(space, seed)
+        mirror = Problem(space=space, metrics=(Metric(name="value", goal=Goal.MAXIMIZE),))
+        finished = tuple(
+            replace(
+                t,
+                values=None if t.values is None else tuple(-v for v in t.values),
+                reports=tuple(replace(r, values=tuple(-v for v in r.values)) for r in t.reports),
+            )
+            for t in history.finished
+        )
+        assert self._rebuilt(mirror, seed, replace(history, finished=finished)).ask(1) == searcher.ask(1)
+
+    def test_an_empty_space_has_one_configuration(self) -> None:
+        assert self.make(Problem(space=Space({})), 0).ask(1) == [Suggestion(params={})]
+
+    def test_survives_trials_that_do_not_fit_the_space(self) -> None:
+        from whet.parameters import Choice, Float
+
+        space = Space({"x": Float(0, 1), "c": Choice(["a", "b", "c", "d"]), "y": Float(0, 1, when="c == 'a'")})
+        strange: list[dict[str, object]] = [
+            {},
+            {"x": 7.5, "z": 1},
+            {"x": "text", "c": "e"},
+            {"c": "a"},
+            {"y": None, "c": "b"},
+        ]
+        told = [
+            Trial(number=i, params=strange[i % len(strange)], phase=Phase.FINISHED, values=(float(i),))
+            for i in range(20)
+        ]
+        searcher = self.make(Problem(space=space), 3)
+        searcher.tell(told, [Trial(number=20, params={"c": "nowhere"})])
+        for suggestion in searcher.ask(2):
+            assert space.contains(suggestion.params)

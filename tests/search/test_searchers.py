@@ -1,0 +1,59 @@
+"""Every searcher keeps the laws."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from whet.plugins import build
+from whet.testing.searcher_laws import SearcherLaws
+
+
+class Named(SearcherLaws):
+    name: str
+    knobs: dict = {}
+
+    def make(self, problem, seed):
+        return build("searcher", self.name, problem, seed=seed, knobs_given=self.knobs)
+
+
+class TestRandom(Named):
+    name = "random"
+
+
+class TestGrid(Named):
+    name = "grid"
+    knobs = {"resolution": 3}
+
+
+class TestSobol(Named):
+    name = "sobol"
+
+
+class TestTPE(Named):
+    name = "tpe"
+    knobs = {"num_startup": 4}
+
+
+class TestOptunaTPE(Named):
+    name = "optuna"
+    knobs = {"n_startup_trials": 4}
+    num_trials = 14
+
+
+class TestOptunaNSGAII(Named):
+    name = "optuna"
+    knobs = {"sampler": "NSGAIISampler", "population_size": 4}
+    num_trials = 14
+
+
+class TestOptunaQMC(Named):
+    name = "optuna"
+    knobs = {"sampler": "QMCSampler"}
+    num_trials = 10
+
+
+@pytest.mark.skipif(find_spec("cmaes") is None, reason="cmaes is not installed")
+class TestOptunaCMAES(Named):
+    name = "optuna"
+    knobs = {"sampler": "CmaEsSampler", "popsize": 4, "warn_independent_sampling": False}
+    num_trials = 14
