@@ -1,0 +1,191 @@
+"""Where a run comes from: git, command line, machine, Python, packages, environment. Gathered in the background.
+
+The uncommitted changes and the list of installed packages are kept once for all runs that share them, in ``<whet dir>/captured/``,
+named by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["command_line", "devices", "environment", "facts", "git", "mask", "packages"]
+
+_DIFF_BYTES = 1 << 20
+_GIT_S = 10.0
+_SECRET = re.compile(r"(?i)key|token|secret|passw|passwd|credential|auth|cookie|private")
+_URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+_KEPT = re.compile(
+    r"^(CUDA_|NCCL_|OMP_|MKL_|OPENBLAS_|TORCH|PYTORCH_|XLA_|JAX_|TF_(?!CLI)|HF_|TOKENIZERS_|SLURM_JOB|SLURM_NODELIST|SLURM_NTASKS|"
+    r"SLURM_CPUS|SLURM_GPUS|RAY_|RANK$|LOCAL_RANK$|WORLD_SIZE$|MASTER_|PYTHONHASHSEED$|CONDA_DEFAULT_ENV$|VIRTUAL_ENV$|"
+    r"WHET_DIR$|WHET_STORE$|WHET_MODE$|WHET_PROJECT$|CUBLAS_)"
+)
+_SHORTLIST = (
+    "torch", "torchvision", "tensorflow", "jax", "jaxlib", "flax", "keras", "numpy", "scipy", "scikit-learn", "pandas", "xgboost",
+    "lightgbm", "lightning", "pytorch-lightning", "transformers", "datasets", "accelerate", "timm", "optuna", "whet",
+)  # fmt: skip
+
+
+def mask(text: str) -> str:
+    """Return `text` with the login part of every URL in it taken out."""
+    return _URL_LOGIN.sub("***@", text)
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that change what a training does; a value whose name sounds secret becomes ``***``."""
+    return {k: "***" if _SECRET.search(k) else mask(v) for k, v in sorted(environ.items()) if _KEPT.search(k)}
+
+
+def command_line(argv: Sequence[str]) -> list[str]:
+    """Return `argv` with the values of options whose name sounds secret masked."""
+    shown: list[str] = []
+    hide = False
+    for word in argv:
+        name, equals, _ = word.partition("=")
+        if hide and not word.startswith("-"):
+            shown.append("***")
+        elif equals and _SECRET.search(name):
+            shown.append(f"{name}=***")
+        else:
+            shown.append(mask(word))
+        hide = word.startswith("-") and not equals and bool(_SECRET.search(word))
+    return shown
+
+
+@cache
+def packages() -> Mapping[str, str]:
+    """Return name to version of every installed distribution, found by the names of their folders (a few ms)."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder or "."):
+                stem, suffix = os.path.splitext(entry.name)
+                name, dash, version = stem.partition("-")
+                if suffix == ".dist-info" and dash:
+                    found.setdefault(name.lower().replace("_", "-"), version)
+    return dict(sorted(found.items()))
+
+
+def _git(folder: Path, *args: str, limit: int = 1 << 16) -> str | None:
+    """Return the output of a git command (at most `limit` bytes), or None when it fails or takes too long."""
+    env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    try:
+        with subprocess.Popen(
+            ["git", "-c", "core.fsmonitor=false", *args],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None
+            output = process.stdout.read(limit)
+            cut = len(output) == limit
+            if cut:
+                process.kill()
+            try:
+                code = process.wait(_GIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return None
+            return output.decode(errors="replace") if code == 0 or cut else None
+    except OSError:
+        return None
+
+
+@cache
+def git(folder: Path) -> Mapping[str, Any] | None:
+    """Return commit, branch, remote, root and the uncommitted changes (at most 1 MB) around `folder`; None outside git.
+
+    Read once a process: its code is what was there when it started.
+    """
+    where = _git(folder, "rev-parse", "--show-toplevel", "HEAD", "--abbrev-ref", "HEAD")
+    if where is None or len(where.splitlines()) != 3:
+        return None  # no git, no repository, or no commit yet
+    root, commit, branch = where.splitlines()
+    diff = _git(folder, "diff", "--no-ext-diff", "--no-textconv", "HEAD", limit=_DIFF_BYTES) or ""
+    remote = _git(folder, "config", "--get", "remote.origin.url")
+    return {
+        "commit": commit,
+        "branch": None if branch == "HEAD" else branch,
+        "remote": mask(remote.strip()) if remote else None,
+        "root": root,
+        "dirty": bool(diff),
+        "diff": diff,
+        "truncated": len(diff) >= _DIFF_BYTES,
+    }
+
+
+@cache
+def devices() -> list[dict[str, Any]]:
+    """Return the GPUs that this process sees: from torch if it is loaded, else from NVML if ``pynvml`` is installed."""
+    with contextlib.suppress(Exception):
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():  # asking earlier would start CUDA, which forbids forking
+            properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+            return [{"name": p.name, "memory_gb": round(p.total_memory / 2**30, 1)} for p in properties]
+        import pynvml
+
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            {
+                "name": str(pynvml.nvmlDeviceGetName(h)),
+                "memory_gb": round(int(pynvml.nvmlDeviceGetMemoryInfo(h).total) / 2**30, 1),
+            }
+            for h in handles
+        ]
+    return []
+
+
+def facts(store_in: Path, cwd: Path, argv: Iterable[str]) -> dict[str, Any]:
+    """Return the run's meta.
+
+    Args:
+        store_in: The folder for the diff and the list of packages.
+        cwd: Where the run was started.
+        argv: Its command line.
+    """
+    installed = packages()
+    meta: dict[str, Any] = {
+        "command": command_line([sys.executable, *argv]),
+        "cwd": str(cwd),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "os": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": {name: installed[name] for name in _SHORTLIST if name in installed},
+        "environment": environment(os.environ),
+        "requirements": _keep(store_in, "".join(f"{n}=={v}\n" for n, v in installed.items()), "txt"),
+        "gpus": devices(),
+    }
+    found = git(cwd)
+    if found is not None:
+        diff = found["diff"]
+        meta["git"] = {**found, "diff": _keep(store_in, diff, "patch") if diff else None}
+    return meta
+
+
+def _keep(folder: Path, text: str, suffix: str) -> str | None:
+    data = text.encode(errors="replace")
+    path = folder / f"{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            draft.write_bytes(data)
+            os.replace(draft, path)
+    except OSError:
+        return None
+    return path.name

@@ -1,0 +1,53 @@
+"""What every reader is."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from whet.store.base import Row
+
+__all__ = ["Reader", "Rows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows in bytes [start, end) of a file, ready for ``store.runs.ship(id, attempt, source, start, end, Batch(rows=rows))``."""
+
+    rows: tuple[Row, ...]
+    start: int
+    end: int
+
+
+class Reader(ABC):
+    """Reads a growing file from where it stopped.
+
+    A new reader with `offset` (what the store has) goes on exactly as the old one would have: what it has to remember from before
+    that offset, such as the step at hand, it reads again. A file that is not there yet is empty.
+
+    Args:
+        path: The file.
+        offset: 0, or the `end` of an earlier piece.
+        clock: Gives a row its time where the file has none.
+    """
+
+    def __init__(self, path: Path, offset: int = 0, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self.offset = offset
+        self.clock = clock
+
+    @abstractmethod
+    def read(self, *, final: bool = False) -> Rows:
+        """Return what is new. `final`: nothing more will come, so an unfinished last line counts too."""
+
+    def bytes_from(self, offset: int, limit: int | None = None) -> bytes:
+        """Return the file's bytes from `offset` on; none when there is no such file."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                return file.read() if limit is None else file.read(limit)
+        except FileNotFoundError:
+            return b""
