@@ -28,7 +28,7 @@ def command(sweep: str | None, project: str | None, as_json: bool) -> None:
     JSON: {sweep, run, command}; command is a list of words, or null for a sweep of Python functions. With several metrics: {sweep, front},
     the runs that no other beats in every metric.
     """
-    store = session.store()
+    store = session.store(look=True)
     found = the_sweep(store, sweep, project)
     if len(found.goals) > 1:
         _front(store, found, as_json)
@@ -95,11 +95,11 @@ def _front(store: Store, sweep: Sweep, as_json: bool) -> None:
 
 def _reproduce(sweep: Sweep, run: Run) -> tuple[list[str] | None, str]:
     """Return the command of the run, or None and why there is none."""
-    from whet import config as textual
+    from whet.config import parse
     from whet.project.command import expand
     from whet.store.open import whet_dir
 
-    config = textual.parse(dict(sweep.config), source=f"sweep {sweep.id}")
+    config = parse(dict(sweep.config), source=f"sweep {sweep.id}")
     if config.program is None and config.command is None:
         return None, ""
     try:

@@ -38,7 +38,7 @@ def command(
 
     Shown are the metrics and what differs; what is the same in all is said once below. JSON: a list of {run, name, state, took, column: value …}.
     """
-    store = session.store()
+    store = session.store(look=True)
     runs, sweeps = _runs(store, what)
     rows = {run.id: _row(run, sweeps.get(run.sweep or "")) for run in runs}
     metrics = _metric_columns(runs, sweeps)

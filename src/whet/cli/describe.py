@@ -18,9 +18,12 @@ from whet.store import owner
 from whet.trial import Phase
 
 if TYPE_CHECKING:
+    from whet.config import SweepConfig
     from whet.store.base import Run, Store, Sweep
+    from whet.trial import Problem, Trial
 
 __all__ = [
+    "config_of",
     "is_lost",
     "logged",
     "method_of",
@@ -155,9 +158,16 @@ def sweep_as_json(sweep: Sweep) -> dict[str, object]:
     }
 
 
-def problem_trials(store: Store, sweep: Sweep) -> tuple[Any, list[Any]]:
-    """Return the sweep's problem and its trials by number."""
-    from whet import config as textual
+def config_of(sweep: Sweep) -> SweepConfig:
+    """Return the sweep's configuration as values."""
+    from whet.config import parse
 
-    problem = textual.parse(dict(sweep.config), source=f"sweep {sweep.id}").problem
+    return parse(dict(sweep.config), source=f"sweep {sweep.id}")
+
+
+def problem_trials(store: Store, sweep: Sweep) -> tuple[Problem, list[Trial]]:
+    """Return the sweep's problem and its trials by number."""
+    from whet.config import parse
+
+    problem = parse(dict(sweep.config), source=f"sweep {sweep.id}").problem
     return problem, sorted(store.trials.changes(sweep.id).trials, key=lambda t: t.number)

@@ -31,7 +31,7 @@ _POLL_S = 0.2
 @output.json_option
 def command(run: str, follow: bool, of_errors: bool, count: int | None, project: str | None, as_json: bool) -> None:
     """Print what a run printed. JSON: a line {stream, line} for each."""
-    store = session.store()
+    store = session.store(look=True)
     found = store.runs.find(run, project)
     stdout, stderr = log_files(found)
     path = stderr if of_errors else stdout

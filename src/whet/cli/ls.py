@@ -38,7 +38,7 @@ def command(
     for state in states:
         if state not in known:
             raise UnknownName.of("state", state, known)
-    store = session.store()
+    store = session.store(look=True)
     if of_sweeps:
         _list_sweeps(store, project, states, limit, as_json)
     else:
@@ -152,6 +152,12 @@ def _nothing(store: Store, kind: str, filtered: bool, project: str | None) -> No
     elif (filtered or project is not None) and projects:
         output.tell(f"no {kind} matches")
     else:
-        output.tell(f"no {kind} yet in {store.url}")
+        output.tell(f"no {kind} yet in {session.missing() or store.url}")
+        elsewhere = session.nearby() if session.missing() else None
+        if elsewhere is not None:
+            output.tell(
+                f"there are some in {elsewhere}: go to {elsewhere.parent}, or add --dir, as in: whet --dir {elsewhere} ls"
+            )
+            return
         output.tell("begin with: whet run train.py lr=loguniform[1e-4:1e-1] --maximize accuracy")
         output.tell("or, in Python: import whet; run = whet.init(project='first'); run.log({'loss': 0.5})")

@@ -81,7 +81,7 @@ class _Commands(click.Group):
             with formatter.section(section):
                 formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         kwargs["standalone_mode"] = False
         sys.exit(_guarded(lambda: super(_Commands, self).main(*args, **kwargs)))
 

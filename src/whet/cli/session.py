@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from whet.store.base import Store
 
-__all__ = ["apply", "store"]
+__all__ = ["apply", "missing", "nearby", "store"]
 
 _KEY = "whet.store"
 
@@ -33,8 +34,11 @@ def _put_back(name: str, before: str | None) -> Any:
     return undo
 
 
-def store() -> Store:
+def store(*, look: bool = False) -> Store:
     """Return the store of this call; it is closed when the call ends.
+
+    Args:
+        look: The command only looks: where there is no store yet it gets an empty one in memory, and no folder is made.
 
     Raises:
         StoreUnavailable: it can't be opened.
@@ -43,8 +47,22 @@ def store() -> Store:
 
     root = click.get_current_context().find_root()
     if _KEY not in root.meta:
-        opened = open_store()
+        opened = open_store("memory" if look and missing() is not None else None)
         root.meta[_KEY] = opened
         root.call_on_close(opened.close)
     found: Store = root.meta[_KEY]
     return found
+
+
+def missing() -> Path | None:
+    """Return where the default store would be, if that is what is asked for and it is not there yet."""
+    from whet.store.open import whet_dir
+
+    path = whet_dir() / "whet.db"
+    return None if os.environ.get("WHET_STORE") or path.exists() else path
+
+
+def nearby() -> Path | None:
+    """Return Whet's folder in one of the folders around this one: the user may just be a level too deep."""
+    found = (folder / ".whet" for folder in Path.cwd().parents)
+    return next((folder for folder in found if (folder / "whet.db").exists()), None)

@@ -31,7 +31,7 @@ def command(what: str, project: str | None, as_json: bool) -> None:
     """
     from whet.store.base import Sweep
 
-    store = session.store()
+    store = session.store(look=True)
     thing = run_or_sweep(store, what, project)
     if isinstance(thing, Sweep):
         _show_sweep(store, thing, as_json)
@@ -142,7 +142,7 @@ def _metrics(store: Store, run: Run) -> None:
 
 
 def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
-    from whet import config as textual
+    from whet.config import parse
     from whet.cli.describe import method_of, metrics_of, sweep_as_json
     from whet.store.base import RunQuery
 
@@ -151,7 +151,7 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
     if as_json:
         output.print_json({**sweep_as_json(sweep), "config": sweep.config, "counts": counts})
         return
-    config = textual.parse(dict(sweep.config), source=f"sweep {sweep.id}")
+    config = parse(dict(sweep.config), source=f"sweep {sweep.id}")
     names = metrics_of(sweep)
     trials = str(sweep.next_number) if sweep.cap is None else f"{sweep.next_number} of {sweep.cap}"
     tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)

@@ -59,9 +59,9 @@ def command(
     JSON: the sweep as `whet ls --sweeps --json` has it; with --run a line an event as `whet agent --json` has it.
     """
     if schema:
-        from whet import config as textual
+        from whet.config import schema
 
-        output.print_json(textual.schema())
+        output.print_json(schema())
         return
     if what is None:
         raise StudyError("neither a sweep file nor a sweep is named", "whet sweep sweep.yaml, or whet sweep ID --pause")
@@ -127,10 +127,10 @@ def _find(store: Store, what: str, project: str | None, chosen: list[str]) -> Sw
 def _create(
     context: click.Context, path: Path, name: str | None, project: str | None, and_run: bool, jobs: int, as_json: bool
 ) -> None:
-    from whet import config as textual
+    from whet.config import load
     from whet.study.create import create_sweep
 
-    config = textual.load(path)
+    config = load(path)
     if name is not None:
         config = replace(config, name=name)
     runs_something = config.program is not None or config.command is not None
@@ -189,10 +189,10 @@ def _move(store: Store, sweep: Sweep, move: str, as_json: bool) -> Sweep:
 
 
 def _print_yaml(sweep: Sweep) -> None:
-    from whet import config as textual
+    from whet.config import dump, parse
 
-    config = textual.parse(dict(sweep.config), source=f"sweep {sweep.id}")
-    output.say(textual.dump(replace(config, name=sweep.name, project=sweep.project, run_cap=sweep.cap)).rstrip("\n"))
+    config = parse(dict(sweep.config), source=f"sweep {sweep.id}")
+    output.say(dump(replace(config, name=sweep.name, project=sweep.project, run_cap=sweep.cap)).rstrip("\n"))
 
 
 def _called(sweep: Sweep) -> str:

@@ -24,7 +24,7 @@ def command(context: click.Context, folders: tuple[Path, ...], as_json: bool) ->
     any time. FOLDER: a run's folder; default: all in Whet's folder. JSON: {runs: [{run, records, damaged}], troubles: [{run, trouble}]}.
     """
     from whet.store.open import whet_dir
-    from whet.track.shipper import ship_all
+    from whet.track.shipper import Shipped, ship_all
 
     for folder in folders:
         if not any(folder.glob("spool-*")):
@@ -32,21 +32,23 @@ def command(context: click.Context, folders: tuple[Path, ...], as_json: bool) ->
                 f"{folder} is no run's folder: there is no spool file in it", f"they are in {whet_dir() / 'runs'}"
             )
     store = session.store()
-    runs, troubles = [], []
+    runs: list[tuple[str, Shipped]] = []
+    troubles: list[dict[str, str]] = []
     for folder in folders or sorted({path.parent for path in whet_dir().glob("runs/*/spool-*")}):
         try:
             done = ship_all(folder, store)
         except NotFound as error:  # its sweep was removed: the others go on
             troubles.append({"run": folder.name, "trouble": str(error)})
             continue
-        runs.append({"run": folder.name, "records": done.records, "damaged": done.damaged})
+        runs.append((folder.name, done))
     if as_json:
-        output.print_json({"runs": runs, "troubles": troubles})
+        sent_json = [{"run": name, "records": done.records, "damaged": done.damaged} for name, done in runs]
+        output.print_json({"runs": sent_json, "troubles": troubles})
     else:
-        sent = [run for run in runs if run["records"]]
-        for run in sent:
-            damaged = f", {run['damaged']} damaged ones skipped" if run["damaged"] else ""
-            output.say(f"{run['run']}  {shown.counted(int(run['records']), 'record')} sent{damaged}")
+        sent = [(name, done) for name, done in runs if done.records]
+        for name, done in sent:
+            damaged = f", {done.damaged} damaged ones skipped" if done.damaged else ""
+            output.say(f"{name}  {shown.counted(done.records, 'record')} sent{damaged}")
         for trouble in troubles:
             output.say(f"{trouble['run']}  left where it is: {trouble['trouble']}")
         output.say(

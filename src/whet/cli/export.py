@@ -1,0 +1,228 @@
+"""``whet export``: the runs of a sweep or a project as files that other tools read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from whet.cli import format as shown
+from whet.cli import output, session
+from whet.cli.find import complete_sweeps
+from whet.errors import MissingDependency, NotFound, StoreUnavailable, StudyError
+
+if TYPE_CHECKING:
+    from whet.store.base import Run, Store, Sweep
+
+__all__ = ["command"]
+
+_FORMATS = ("csv", "json", "parquet", "tensorboard")
+
+
+@click.command("export")
+@click.argument("what", metavar="SWEEP|PROJECT", shell_complete=complete_sweeps)
+@click.option("--format", "kind", type=click.Choice(_FORMATS), help="Default: by the ending of PATH.")
+@click.option("-o", "--output", "path", type=click.Path(path_type=Path), help="The file; for tensorboard the folder. CSV and JSON go to stdout without it.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+@output.json_option
+def command(what: str, kind: str | None, path: Path | None, force: bool, as_json: bool) -> None:
+    """Write the runs of a sweep or a project as a table, or for TensorBoard's HParams page.
+
+    \b
+    csv, parquet  a row a run: id, name, sweep, trial, state, …, value.<metric>, param.<name>, metric.<name> (the last value),
+                  summary.<name>
+    json          {sweep, runs}: every run as `whet show --json` has it, with its curves
+    tensorboard   a folder a run with its curves and parameters: tensorboard --logdir PATH
+
+    With --json, what was done: {format, path, num_runs}.
+    """
+    kind = kind or _by_ending(path)
+    if path is None and kind in ("parquet", "tensorboard"):
+        raise StudyError(
+            f"{kind} can't go to the terminal", f"name a {'file' if kind == 'parquet' else 'folder'} with -o"
+        )
+    if path is None and as_json:
+        raise StudyError("the export itself and --json both want stdout", "name a file with -o, or leave --json out")
+    if path is not None and not force and (any(path.iterdir()) if path.is_dir() else path.exists()):
+        raise StudyError(f"{path} is there already", "choose another, or overwrite it with --force")
+    store = session.store(look=True)
+    sweep, runs = _runs(store, what)
+    sweeps = {id: store.sweeps.get(id) for id in {run.sweep for run in runs if run.sweep}}
+    write: dict[str, Callable[[], None]] = {
+        "csv": lambda: _write_csv(_table(runs, sweeps), path),
+        "json": lambda: _write_json(store, sweep, runs, sweeps, path),
+        "parquet": lambda: _write_parquet(_table(runs, sweeps), path or Path()),
+        "tensorboard": lambda: _write_tensorboard(store, runs, sweeps, path or Path()),
+    }
+    try:
+        write[kind]()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or path is None:
+            raise
+        raise StoreUnavailable(f"{path} can't be written ({error.strerror})", "choose another place with -o") from None
+    if path is not None and as_json:
+        output.print_json({"format": kind, "path": path, "num_runs": len(runs)})
+    elif path is not None:
+        output.say(f"wrote {shown.counted(len(runs), 'run')} to {path}")
+        if kind == "tensorboard":
+            output.tell(f"look at them with: tensorboard --logdir {path}")
+
+
+def _by_ending(path: Path | None) -> str:
+    if path is None:
+        return "csv"
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in ("csv", "json", "parquet"):
+        raise StudyError(f"{path} does not say what to write", f"add --format {'|'.join(_FORMATS)}")
+    return kind
+
+
+def _runs(store: Store, what: str) -> tuple[Sweep | None, list[Run]]:
+    """Return the runs of the sweep or project `what`, the oldest first."""
+    from whet.store.base import RunQuery
+
+    try:
+        sweep = store.sweeps.find(what)
+    except NotFound as error:
+        projects = store.runs.projects()
+        if what not in projects:
+            fix = f"{error.fix}; projects: {', '.join(projects) or 'none yet'}"
+            raise NotFound(f"no sweep and no project {what!r}", fix, name=what) from None
+        return None, store.runs.select(RunQuery(project=what, newest_first=False))
+    return sweep, store.runs.select(RunQuery(sweep=sweep.id, newest_first=False))
+
+
+def _table(runs: Sequence[Run], sweeps: Mapping[str, Sweep]) -> dict[str, list[Any]]:
+    """Return columns by name, all as long as there are runs; what a run has not got is None."""
+    from whet.cli.describe import SYSTEM, seconds_of, state_of, values_of
+    from whet.config import flatten
+
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        sweep = sweeps.get(run.sweep or "")
+        row: dict[str, Any] = {
+            "id": run.id,
+            "name": run.name,
+            "project": run.project,
+            "sweep": run.sweep,
+            "trial": run.number,
+            "state": state_of(run),
+            "best": run.best,
+            "reason": run.reason,
+            "started": run.started,
+            "ended": run.ended,
+            "seconds": seconds_of(run),
+        }
+        row |= {f"value.{name}": value for name, value in (values_of(run, sweep) or {}).items()}
+        row |= {f"param.{name}": value for name, value in {**flatten(run.config), **run.params}.items()}
+        row |= {f"metric.{name}": stat.last for name, stat in run.stats.items() if not name.startswith(SYSTEM)}
+        row |= {f"summary.{name}": value for name, value in run.summary.items()}
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    places = ("", "value", "param", "metric", "summary")
+    order = sorted(names, key=lambda name: places.index(name.partition(".")[0]) if "." in name else 0)
+    return {name: [row.get(name) for row in rows] for name in order}
+
+
+def _write_csv(table: Mapping[str, Sequence[Any]], path: Path | None) -> None:
+    def cell(value: Any) -> Any:
+        return "" if value is None else json.dumps(value) if isinstance(value, (dict, list, tuple)) else value
+
+    def write(file: Any) -> None:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table)
+        writer.writerows([[cell(v) for v in row] for row in zip(*table.values(), strict=True)])
+
+    if path is None:
+        write(sys.stdout)
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        write(file)
+
+
+def _write_json(
+    store: Store, sweep: Sweep | None, runs: Sequence[Run], sweeps: Mapping[str, Sweep], path: Path | None
+) -> None:
+    from dataclasses import asdict
+
+    from whet.cli.describe import run_as_json, sweep_as_json
+
+    documents = []
+    for run in runs:
+        curves = {name: asdict(curve) for name, curve in store.runs.metrics(run.id).items()}
+        artifacts = [asdict(a) for a in store.runs.artifacts(run.id)]
+        document = {**run_as_json(run, sweeps.get(run.sweep or "")), "meta": run.meta, "artifacts": artifacts}
+        documents.append({**document, "folder": run.folder, "curves": curves})
+    head = None if sweep is None else {**sweep_as_json(sweep), "config": sweep.config}
+    document = {"sweep": head, "runs": documents}
+    if path is None:
+        output.print_json(document)
+        return
+    path.write_text(json.dumps(output.plain(document), ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
+
+
+def _write_parquet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingDependency.of("pyarrow", "parquet", "export --format parquet") from None
+    columns = {}
+    for name, values in table.items():
+        kinds = {type(v) for v in values if v is not None}
+        if kinds <= {int, float} and float in kinds:
+            values = [None if v is None else float(v) for v in values]
+        elif len(kinds) > 1 or not kinds <= {int, float, bool, str}:
+            # A column has one type: a parameter that is a number here and a word there becomes text.
+            values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+        columns[name] = pa.array(values, type=pa.string() if not kinds else None)
+    pq.write_table(pa.table(columns), path)
+
+
+def _write_tensorboard(store: Store, runs: Sequence[Run], sweeps: Mapping[str, Sweep], folder: Path) -> None:
+    """Write event files: curves as scalars, and per run the HParams session with its parameters and result."""
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import api_pb2, summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError:
+        raise MissingDependency.of("tensorboard", "tensorboard", "export --format tensorboard") from None
+    from whet.cli.describe import SYSTEM, values_of
+    from whet.config import flatten
+    from whet.trial import Phase
+
+    for run in runs:
+        writer = EventFileWriter(str(folder / f"{_safe(run.name)}-{run.id}"))
+        began = run.started or run.created
+
+        def put(value: Any, when: float, step: int = 0, add: Any = writer.add_event) -> None:
+            add(Event(wall_time=when, step=step, summary=value))
+
+        def scalar(tag: str, value: float) -> Any:
+            return Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+
+        given = {**flatten(run.config), **run.params}
+        hparams = {name: v if isinstance(v, (bool, int, float, str)) else json.dumps(v) for name, v in given.items()}
+        put(summary.session_start_pb(hparams, group_name=run.id, start_time_secs=began), began)
+        curves = {n: c for n, c in store.runs.metrics(run.id).items() if not n.startswith(SYSTEM)}
+        for name, curve in curves.items():
+            for step, value, when in zip(curve.steps, curve.values, curve.times, strict=True):
+                put(scalar(name, value), when, step)
+        ended = run.ended or began
+        # A result that was never logged as a curve, such as a function's return value, is a curve of one point.
+        for name, value in (values_of(run, sweeps.get(run.sweep or "")) or {}).items():
+            if name not in curves:
+                put(scalar(name, value), ended)
+        status = {Phase.FINISHED: api_pb2.STATUS_SUCCESS, Phase.FAILED: api_pb2.STATUS_FAILURE}
+        put(summary.session_end_pb(status.get(run.phase, api_pb2.STATUS_UNKNOWN), end_time_secs=ended), ended)
+        writer.close()
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)[:80].strip(".") or "run"
