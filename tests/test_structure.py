@@ -190,6 +190,13 @@ def test_config_is_the_runs_and_a_room_at_once() -> None:
     assert whet.config is face.config
 
 
+def test_the_room_is_never_imported_by_the_name_that_is_the_runs() -> None:
+    wrong = [
+        str(p) for p in files() if "from whet import config" in p.read_text() or "import whet.config\n" in p.read_text()
+    ]
+    assert wrong == []
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         whet.nonsense  # noqa: B018

@@ -269,8 +269,7 @@ def test_what_a_metric_is_not_needed_for():
     assert parse(LR).problem.metric.name == "value"  # a function returns its value
     config = parse("method: grid\nprogram: train.py\n" + LR)
     assert config.notices == (
-        "no metric is given, so trials are compared by 'value', if they log it; "
-        "add metric: {name: …, goal: minimize} to compare others",
+        "no metric is given, so trials are run but not compared; add metric: {name: …, goal: minimize} to compare them",
     )
     assert len(parse({"define_by_run": True}).problem.space) == 0
 

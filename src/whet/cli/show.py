@@ -142,8 +142,8 @@ def _metrics(store: Store, run: Run) -> None:
 
 
 def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
-    from whet.config import parse
     from whet.cli.describe import method_of, metrics_of, sweep_as_json
+    from whet.config import parse
     from whet.store.base import RunQuery
 
     runs = store.runs.select(RunQuery(sweep=sweep.id, newest_first=False))

@@ -95,10 +95,12 @@ def parse(text_or_mapping: str | Mapping[str, object], *, source: str = "<config
     metrics, impute = _metrics(given, place)
     if impute:
         extra["impute"] = impute
+    # A function returns its value, whatever that is called; a program without a metric is run for what it leaves behind.
+    compares_nothing = not metrics and not {"metrics", "program", "command"}.isdisjoint(given)
     if not metrics:
         _without_metric(given, method, place, notices)
     return SweepConfig(
-        problem=Problem(space=space, metrics=metrics) if metrics else Problem(space=space),
+        problem=Problem(space=space, metrics=metrics) if metrics or compares_nothing else Problem(space=space),
         method=method,
         stopper=stopper,
         name=given.get("name"),
@@ -248,7 +250,8 @@ def _without_metric(given: Mapping[str, Any], method: Plugin, place: Place, noti
         return  # a function returns its value
     if method.name not in _LEARNS_NOTHING:
         raise place.at("metric").error(f"method {method.name} needs a metric, and there is none", fix)
-    notices.append(f"no metric is given, so trials are compared by 'value', if they log it; {fix} to compare others")
+    if "metrics" not in given:  # an empty list says that nothing is to be compared
+        notices.append(f"no metric is given, so trials are run but not compared; {fix} to compare them")
 
 
 def _command(value: str | list[object], place: Place) -> tuple[str, ...]:

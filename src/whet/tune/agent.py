@@ -13,9 +13,10 @@ from whet.stop.base import Verdict
 from whet.store.base import Store, SweepState
 from whet.store.open import open_store, whet_dir
 from whet.study.engine import Assignment, Engine, Nothing
-from whet.track.claim import Claim, current
+from whet.track import opening
+from whet.track.claim import current
 from whet.trial import Phase
-from whet.tune.job import describe, result_of
+from whet.tune.job import claim_of, describe, result_of
 from whet.tune.loop import FAILURES_IN_A_ROW, Ending, Event, EventKind, drive
 
 __all__ = ["agent", "work"]
@@ -124,22 +125,8 @@ def work(
 
 
 def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], watcher: _Watcher) -> Event:
-    from whet.track.face import abandon
-
     number, attempt = assignment.number, assignment.attempt
-    claim = Claim(
-        run_id=assignment.run_id,
-        attempt=attempt,
-        sweep_id=engine.id,
-        number=number,
-        project=engine.project,
-        params=assignment.params,
-        metrics=tuple(m.name for m in engine.problem.metrics),
-        goals=tuple(m.goal for m in engine.problem.metrics),
-        store=engine.store,
-        dir=str(whet_dir().resolve()),
-        stop=lambda: watcher.reason,
-    )
+    claim = claim_of(engine, assignment, stop=lambda: watcher.reason)
     token = current.set(claim)
     watcher.watch(number)
     failure = ""
@@ -149,7 +136,6 @@ def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], wa
     except TrialPruned as signal:
         pruned = watcher.reason or str(signal) or "it raised TrialPruned"
     except KeyboardInterrupt:
-        abandon("interrupted")
         engine.requeue(number, attempt, "it was interrupted")
         raise
     except (Exception, SystemExit) as error:
@@ -158,12 +144,19 @@ def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], wa
             traceback.print_exc()
     finally:
         watcher.watch(None)
+        _close_run(1 if failure else 0)
         current.reset(token)
-    abandon(failure or pruned or "")  # a function may leave its run open
     try:
         return _tell(engine, assignment, failure, pruned, watcher)
     except Conflict as error:
         return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error}")
+
+
+def _close_run(exit_code: int) -> None:
+    """End the run of this trial where the function left it open, so that all it logged is in the store."""
+    run = opening.current()
+    if run is not None:
+        run.finish(exit_code)
 
 
 def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | None, watcher: _Watcher) -> Event:

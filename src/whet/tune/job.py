@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whet.config import nest
 from whet.errors import Conflict, LaunchError, StoreUnavailable, WhetError
 from whet.launch.base import Executor, Handle, JobState, JobStatus, Resources
 from whet.project.command import expand
 from whet.stop.base import Verdict
 from whet.store.open import whet_dir
 from whet.study.engine import Assignment, Engine
-from whet.track.readers.job import JobReader
+from whet.track.claim import Claim
 from whet.track.shipper import ship_all
 from whet.trial import Goal, Metric, Summary
+from whet.tune.reader import JobReader
 
 if TYPE_CHECKING:
     from whet.store.base import Run
     from whet.tune.loop import EventKind
 
-__all__ = ["Job", "describe", "environment", "launch", "result_of"]
+__all__ = ["Job", "claim_of", "describe", "environment", "launch", "result_of"]
 
 
 def describe(params: Mapping[str, object]) -> str:
@@ -34,18 +33,18 @@ def describe(params: Mapping[str, object]) -> str:
 
 def environment(engine: Engine, assignment: Assignment) -> dict[str, str]:
     """Return what `whet.init()` in the trial's process needs to know."""
-    return {
-        "WHET_RUN_ID": assignment.run_id,
-        "WHET_ATTEMPT": str(assignment.attempt),
-        "WHET_SWEEP_ID": engine.id,
-        "WHET_NUMBER": str(assignment.number),
-        "WHET_STORE": engine.store.url,
-        "WHET_DIR": str(whet_dir().resolve()),
-        "WHET_PARAMS": json.dumps(nest(assignment.params)),
-        "WHET_METRICS": json.dumps([m.name for m in engine.problem.metrics]),
-        "WHET_PROJECT": engine.project,
-        "PYTHONUNBUFFERED": "1",
-    }
+    claim = claim_of(engine, assignment)
+    return {**claim.to_env(), "PYTHONUNBUFFERED": "1"}
+
+
+def claim_of(engine: Engine, assignment: Assignment, stop: Callable[[], str | None] | None = None) -> Claim:
+    """Return what the code of a trial needs to know of it."""
+    metrics = engine.problem.metrics
+    return Claim(
+        run_id=assignment.run_id, attempt=assignment.attempt, sweep_id=engine.id, number=assignment.number,
+        project=engine.project, params=assignment.params, metrics=tuple(m.name for m in metrics),
+        goals=tuple(m.goal for m in metrics), store=engine.store, dir=str(whet_dir().resolve()), stop=stop,
+    )  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
