@@ -328,7 +328,7 @@ class Engine:
         )
         if asked is not None and self.learned is not None and phase is not Phase.CANCELED:
             self._learn(asked)
-        if self.cap is not None or self.problem.metrics[0].target is not None:
+        if self.cap is not None or any(m.target is not None for m in self.problem.metrics):
             self.finish_if_done()
         return phase
 
@@ -345,10 +345,10 @@ class Engine:
             return False
 
     def _target_reached(self) -> bool:
-        metric = self.problem.metrics[0]
-        if len(self.problem.metrics) > 1 or metric.target is None:
+        if len(self.problem.metrics) != 1 or self.problem.metric.target is None:
             return False
-        wanted = metric.goal.loss(metric.target)
+        metric, target = self.problem.metric, self.problem.metric.target
+        wanted = metric.goal.loss(target)
         return any(t.complete and t.values and metric.goal.loss(t.values[0]) <= wanted for t in self.trials.values())
 
     def enqueue(self, params: Mapping[str, object], attrs: Mapping[str, object] | None = None) -> int:
