@@ -445,7 +445,7 @@ class Runs(ABC):
         """Return the run whose id, name (the newest of them) or unique beginning of an id is `text`."""
 
     @abstractmethod
-    def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+    def select(self, query: RunQuery = RunQuery()) -> list[Run]:
         """Return the runs that match."""
 
     @abstractmethod

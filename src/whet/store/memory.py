@@ -40,6 +40,7 @@ from whet.trial import Goal, Phase, Report, Suggestion, Trial
 __all__ = ["MemoryStore"]
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_NO_STATS: Mapping[str, Stat] = MappingProxyType({})
 _RUNNING, _FINISHED = Phase.RUNNING, Phase.FINISHED
 
 
@@ -70,8 +71,8 @@ class _Run:
         self.parent: str | None = None
         self.parent_number: int | None = None
         self.tags: tuple[str, ...] = ()
-        self.attrs: Mapping[str, object] = _NOTHING
-        self.stats: Mapping[str, Stat] = {}
+        self.attrs: Mapping[str, object] = {}
+        self.stats: Mapping[str, Stat] = _NO_STATS
         self.summary: Mapping[str, object] = _NOTHING
         self.meta: Mapping[str, object] = _NOTHING
         self.started: float | None = None
@@ -121,9 +122,9 @@ class _Run:
             notes=self.notes,
             folder=self.folder,
             attrs=self.attrs,
-            stats=self.stats,
-            summary=self.summary,
-            meta=self.meta,
+            stats=dict(self.stats),
+            summary=dict(self.summary),
+            meta=dict(self.meta),
             created=self.created,
             started=self.started,
             ended=self.ended,
@@ -153,11 +154,14 @@ class _Sweep:
         self.running: dict[int, _Run] = {}
         self.changed: list[Sequence[int]] = []
         self.reported: list[Sequence[tuple[int, int]]] = []
+        self.last_report = 0  # the revision of the last one
         self.turn = threading.Lock()
 
     def bump(self, now: float, changed: Sequence[int], reported: Sequence[tuple[int, int]] = ()) -> None:
         self.changed.append(changed)
         self.reported.append(reported)
+        if reported:
+            self.last_report = len(self.changed)
         self.updated = now
 
     def trial(self, number: int) -> _Run:
@@ -330,7 +334,7 @@ class _MemoryTrials(Trials):
             if since < revision:
                 numbers = {number for entry in s.changed[since:] for number in entry}
                 trials = tuple([s.trials[number].as_trial() for number in sorted(numbers)])
-                for at, entry in enumerate(s.reported[since:], since + 1):
+                for at, entry in enumerate(s.reported[since:], since + 1) if s.last_report > since else ():
                     for number, step in entry:
                         run = s.trials[number]
                         kept = run.reports.get(step) if run.reports else None
@@ -437,7 +441,7 @@ class _MemoryTrials(Trials):
             run.attempt += 1
             run.reason, run.owner = text(reason), ""
             run.started, run.beat, run.ended = None, None, now if run.phase.is_over else None
-            run.stats, run.summary = {}, _NOTHING
+            run.stats, run.summary = _NO_STATS, _NOTHING
             run.reports = run.curves = run.sources = None
             s.running.pop(number, None)
             s.bump(now, (number,))
@@ -627,7 +631,7 @@ class _MemoryRuns(Runs):
     def finish(self, id: str, phase: Phase, reason: str = "") -> None:
         with self._world.lock:
             run = self._world.run(id)
-            rules.check_run_edit(id, run.sweep and run.sweep.id, "ended")
+            rules.check_run_edit(id, run.sweep.id if run.sweep else None, "ended")
             if rules.check_finish(id, run.phase, phase):
                 run.phase, run.reason, run.ended = phase, text(reason), time.time()
 
@@ -653,7 +657,7 @@ class _MemoryRuns(Runs):
         with self._world.lock:
             for id in unique:
                 run = self._world.run(id)
-                rules.check_run_edit(id, run.sweep and run.sweep.id, "deleted")
+                rules.check_run_edit(id, run.sweep.id if run.sweep else None, "deleted")
                 rules.check_ended(id, run.phase)
             for id in unique:
                 del self._world.runs[id]

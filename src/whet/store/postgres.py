@@ -47,7 +47,7 @@ class PostgresDatabase(Database):
         parsed = make_url(url).set(drivername="postgresql")
         self.url = parsed.render_as_string(hide_password=False)
         self.shown = parsed.render_as_string(hide_password=True)
-        self.dialect = PGDialect_psycopg()
+        self.dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
         self.prepare()
 
     def _connect(self) -> _PostgresLink:

@@ -47,8 +47,8 @@ _Key = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is SQLite's 
 _Seconds = Float(53)
 
 
-def _of_run(name: str = "run", **more: bool) -> Column[str]:
-    return Column(name, Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, **more)
+def _of_run(*, primary_key: bool = False) -> Column[str]:
+    return Column("run", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, primary_key=primary_key)
 
 
 projects = Table(
