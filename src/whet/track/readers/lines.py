@@ -31,6 +31,7 @@ _STEP = re.compile(
 )
 _FINENESS = ("globalstep", "step", "iteration", "iter", "epoch")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_PLACE = re.compile(r"\.(?:py|ipynb|c|cc|cpp|cu|h|hpp|rs|go|js|ts)$")  # file.py:10 is a place in the source
 _LONGEST = 1 << 16
 _PIECE_BYTES = 4 << 20
 
@@ -57,9 +58,9 @@ def metrics_of(line: str) -> dict[str, float]:
         {'loss': 0.52, 'val_acc': 91.5}
     """
     alone = _ALONE.match(line)
-    if alone:
+    if alone and not _PLACE.search(alone[1]):
         return {alone[1].strip(): float(alone[2])}
-    return {match[1]: float(match[2]) for match in _AMONG.finditer(line)}
+    return {match[1]: float(match[2]) for match in _AMONG.finditer(line) if not _PLACE.search(match[1])}
 
 
 @final
