@@ -51,7 +51,7 @@ def _one(store: Store, sweep: Sweep, as_json: bool) -> None:
     metric = metrics_of(sweep)[0]
     took = seconds_of(run)
     facts = [
-        ("best", f"{metric}={shown.number(sweep.best_value)} (to {sweep.goals[0].value})"),
+        ("best", f"{metric}={shown.number(sweep.best_value)} (goal: {sweep.goals[0].value})"),
         ("run", f"{run.id} ({shown.value(run.name)}), trial {run.number} of {sweep.next_number}"),
         ("sweep", f"{sweep.id} ({shown.value(sweep.name)}), {sweep.state.value}"),
         ("time", f"started {shown.ago(run.started)}" + (f", took {shown.duration(took)}" if took is not None else "")),

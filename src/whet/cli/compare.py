@@ -130,11 +130,12 @@ def _sorted(
     turned = name != sort
     goal = goals.get(name)
 
-    def key(row: Mapping[str, object]) -> tuple[float, str]:
+    def key(row: Mapping[str, object]) -> tuple[bool, float, str]:
         value: Any = row[name]
         if isinstance(value, (int, float)):
-            return (goal.loss(value) if goal is not None else float(value), "")
-        return (0.0, str(value))
+            # What a run that failed or was stopped had reached is no result: it comes after those that are.
+            return (goal is not None and row["state"] != "finished", goal.loss(value) if goal else float(value), "")
+        return (False, 0.0, str(value))
 
     there = [row for row in rows if row.get(name) is not None and row[name] == row[name]]
     absent = [row for row in rows if row.get(name) is None or row[name] != row[name]]

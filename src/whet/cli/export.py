@@ -14,7 +14,8 @@ import click
 from whet.cli import format as shown
 from whet.cli import output, session
 from whet.cli.find import complete_sweeps
-from whet.errors import MissingDependency, NotFound, StoreUnavailable, StudyError
+from whet.cli.output import wrong_call
+from whet.errors import MissingDependency, NotFound, StoreUnavailable
 
 if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
@@ -43,13 +44,13 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
     """
     kind = kind or _by_ending(path)
     if path is None and kind in ("parquet", "tensorboard"):
-        raise StudyError(
+        raise wrong_call(
             f"{kind} can't go to the terminal", f"name a {'file' if kind == 'parquet' else 'folder'} with -o"
         )
     if path is None and as_json:
-        raise StudyError("the export itself and --json both want stdout", "name a file with -o, or leave --json out")
+        raise wrong_call("the export itself and --json both want stdout", "name a file with -o, or leave --json out")
     if path is not None and not force and (any(path.iterdir()) if path.is_dir() else path.exists()):
-        raise StudyError(f"{path} is there already", "choose another, or overwrite it with --force")
+        raise wrong_call(f"{path} is there already", "choose another, or overwrite it with --force")
     store = session.store(look=True)
     sweep, runs = _runs(store, what)
     sweeps = {id: store.sweeps.get(id) for id in {run.sweep for run in runs if run.sweep}}
@@ -78,7 +79,7 @@ def _by_ending(path: Path | None) -> str:
         return "csv"
     kind = path.suffix.removeprefix(".").lower()
     if kind not in ("csv", "json", "parquet"):
-        raise StudyError(f"{path} does not say what to write", f"add --format {'|'.join(_FORMATS)}")
+        raise wrong_call(f"{path} does not say what to write", f"add --format {'|'.join(_FORMATS)}")
     return kind
 
 

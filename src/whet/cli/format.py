@@ -55,11 +55,13 @@ def duration(seconds: float | None) -> str:
 
     Example:
         >>> duration(0.2), duration(62), duration(3900), duration(200_000)
-        ('0.2s', '1m 02s', '1h 05m', '2d 07h')
+        ('200ms', '1m 02s', '1h 05m', '2d 07h')
     """
     if seconds is None or not math.isfinite(seconds):
         return "-"
     seconds = max(0.0, seconds)
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.0f}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)

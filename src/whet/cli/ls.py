@@ -117,12 +117,13 @@ def _list_runs(
         return
     metric, results = result_cells(runs, sweeps)
     several = len({run.project for run in runs}) > 1
-    header = ["run", "name", "state", metric, "took", "started", *(["project"] if several else []), "params"]
+    header = ["run", "name", "state", metric, "took", "params", "started", *(["project"] if several else [])]
     rows = []
     words = [state_of(run) for run in runs]
     for run, word, result in zip(runs, words, results, strict=True):
-        row = [run.id, shown.value(run.name), word, result, shown.duration(seconds_of(run)), shown.ago(run.started)]
-        rows.append([*row, *([shown.value(run.project)] if several else []), shown.params(run.params or run.config)])
+        row = [run.id, shown.value(run.name), word, result, shown.duration(seconds_of(run))]
+        row += [shown.params(run.params or run.config), shown.ago(run.started)]
+        rows.append([*row, *([shown.value(run.project)] if several else [])])
     styles = {i: _COLOURS[word] for i, word in enumerate(words) if word in _COLOURS}
     styles |= {i: "green" for i, run in enumerate(runs) if run.best}
     right = ["took", *([metric] if metric != "result" else [])]

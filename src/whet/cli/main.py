@@ -5,6 +5,7 @@ A command `name` is `whet.cli.<name>:command`. Its line in the help stands here,
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Any, NoReturn, final
 import click
 
 from whet.cli import session
-from whet.errors import UnknownName, WhetError, nearest
+from whet.errors import UnknownName, WhetError
 
 __all__ = ["SECTIONS", "cli", "main"]
 
@@ -167,8 +168,8 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
     if isinstance(error, click.NoSuchOption) and context is not None:
         known = [name for p in context.command.get_params(context) for name in p.opts if name.startswith("--")]
         problem = f"no such option {error.option_name}"
-        close = nearest(error.option_name, [*known, "--help"])
-        fix = f"did you mean {close[0]}? {fix}"
+        close = difflib.get_close_matches(error.option_name, [*known, "--help"], n=1)
+        fix = f"did you mean {close[0]}? {fix}" if close else fix
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         problem = f"{error.param.make_metavar(context) if context else error.param.name} is missing"
     return problem[:1].lower() + problem[1:], fix

@@ -16,15 +16,35 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from whet.errors import WhetError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "fields", "json_option", "on_terminal", "plain", "print_json", "say", "table", "tell"]
+__all__ = [
+    "console",
+    "fields",
+    "json_option",
+    "on_terminal",
+    "plain",
+    "print_json",
+    "say",
+    "table",
+    "tell",
+    "wrong_call",
+]
 
-_LEAST = 20  # columns that an elastic cell needs to say anything
+_LEAST = 16  # columns that an elastic cell needs to say anything
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")
 """``--json``, which the command gets as `as_json`."""
+
+
+def wrong_call(problem: str, fix: str) -> WhetError:
+    """Return the error for options and arguments that don't go together; its exit status is 2, as for any wrong call."""
+    error = WhetError(problem, fix)
+    error.exit_code = 2
+    return error
 
 
 def on_terminal() -> bool:
@@ -109,11 +129,11 @@ def table(
     from rich.text import Text
 
     out = console()
-    if elastic in header:
-        i = list(header).index(elastic)
-        room = out.width - sum(w + 2 for n, w in enumerate(widths) if n != i)
-        widths[i] = max(len(elastic), min(widths[i], max(room, _LEAST)))
-    shown = _fitting(header, widths, keep, out.width)
+    least = {n: max(len(elastic), min(widths[n], _LEAST)) for n, name in enumerate(header) if name == elastic}
+    shown = _fitting(header, [least.get(n, w) for n, w in enumerate(widths)], keep, out.width)
+    for n in least:
+        rest = out.width - sum(widths[m] + 2 for m in shown if m != n)
+        widths[n] = max(least[n], min(widths[n], rest))
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i in shown:
         justify: Any = "right" if header[i] in right else "left"

@@ -109,14 +109,17 @@ class Progress:
     def _sentence(self, event: Event) -> str:
         trial = _trial_of(event, self._engine)
         if trial is None:
-            return event.text
+            return shown.value(event.text)
+        if event.kind is EventKind.STARTED:
+            note = f" ({shown.value(trial.note)})" if trial.note else ""
+            return f"trial {trial.number} started {shown.params(trial.params)}{note}"
         if event.kind is EventKind.FINISHED:
             best = _best(self._metrics, self._trials())
             mark = _BEST if best is not None and best.number == trial.number else ""
             return f"trial {trial.number} finished {_result(self._metrics, trial)} {shown.params(trial.params)}{mark}"
         if event.kind is EventKind.STOPPED and trial.values is not None:
-            return f"{event.text} ({_result(self._metrics, trial)})"
-        return event.text
+            return f"{shown.value(event.text)} ({_result(self._metrics, trial)})"
+        return shown.value(event.text)
 
     def _trials(self) -> list[Trial]:
         return [] if self._engine is None else self._engine.in_order()

@@ -14,7 +14,8 @@ import click
 from whet.cli import format as shown
 from whet.cli import output, session
 from whet.cli.find import complete_things, run_or_sweep
-from whet.errors import Conflict, StudyError
+from whet.cli.output import wrong_call
+from whet.errors import Conflict
 
 if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
@@ -26,7 +27,8 @@ __all__ = ["command"]
 @click.argument("what", metavar="RUN…|SWEEP…", nargs=-1, required=True, shell_complete=complete_things)
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @output.json_option
-def command(what: tuple[str, ...], yes: bool, as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, what: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Remove runs, or whole sweeps with their runs: what they logged, printed and kept.
 
     A run of a sweep goes only with its sweep, whose search rests on it. Nothing that runs is removed. JSON: {runs, sweeps, freed_bytes}.
@@ -56,8 +58,9 @@ def command(what: tuple[str, ...], yes: bool, as_json: bool) -> None:
     for sweep in sweeps.values():
         if sweep.driver is not None and alive(sweep.driver):
             raise Conflict(f"sweep {sweep.id} is being run", f"end it first: whet sweep {sweep.id} --cancel")
-    if not yes:
-        _ask(list(runs.values()), sweeps, inside)
+    if not yes and not _ask(list(runs.values()), sweeps, inside):
+        output.tell("nothing is removed")
+        context.exit(1)
     for run in runs.values():
         _end_if_lost(store, run)
     for id in sweeps:
@@ -97,16 +100,16 @@ def _end_if_lost(store: Store, run: Run) -> None:
         store.runs.finish(run.id, Phase.FAILED, "its process was lost")
 
 
-def _ask(runs: list[Run], sweeps: dict[str, Sweep], inside: dict[str, list[Run]]) -> None:
+def _ask(runs: list[Run], sweeps: dict[str, Sweep], inside: dict[str, list[Run]]) -> bool:
     if not sys.stdin.isatty():
-        raise StudyError(
+        raise wrong_call(
             "rm asks before it removes, and there is no terminal to ask on", "add -y to remove without asking"
         )
     for run in runs:
         click.echo(f"run {run.id} ({shown.value(run.name)}) in project {shown.value(run.project)}", err=True)
     for id, sweep in sweeps.items():
         click.echo(f"sweep {id} ({shown.value(sweep.name)}) with {shown.counted(len(inside[id]), 'run')}", err=True)
-    click.confirm("Remove for ever?", abort=True, err=True)
+    return click.confirm("Remove for ever?", err=True)
 
 
 def _remove_folders(run: Run) -> int:

@@ -94,9 +94,9 @@ def print_summary(
 def next_commands(sweep: str) -> list[tuple[str, str]]:
     """Return three commands worth trying after a sweep."""
     return [
-        (f"whet best {sweep}", "how to run the best one again"),
+        (f"whet best {sweep}", "how to run it again"),
         (f"whet compare {sweep} --top 10", "the best ten side by side"),
-        (f"whet export {sweep} --format csv -o trials.csv", "every trial as a table"),
+        (f"whet export {sweep} -o trials.csv", "every trial as a table"),
     ]
 
 

@@ -11,7 +11,8 @@ import click
 from whet.cli import format as shown
 from whet.cli import output, session
 from whet.cli.find import complete_sweeps
-from whet.errors import ConfigError, NotFound, StudyError
+from whet.cli.output import wrong_call
+from whet.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
     from whet.store.base import Store, Sweep
@@ -33,7 +34,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 @click.option("--cancel", "move", flag_value="cancel", help="End it now: what runs is killed. There is no way back.")
 @click.option("--cap", type=click.IntRange(min=1), help="Change how many trials it may have in all.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print its configuration as a sweep file.")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of sweep files, for editors.")
+@click.option("--schema", "as_schema", is_flag=True, help="Print the JSON Schema of sweep files, for editors.")
 @output.json_option
 @click.pass_context
 def command(
@@ -46,7 +47,7 @@ def command(
     move: str | None,
     cap: int | None,
     as_yaml: bool,
-    schema: bool,
+    as_schema: bool,
     as_json: bool,
 ) -> None:
     """Create a sweep from a YAML or JSON file (W&B's are understood), or change one that is there.
@@ -58,17 +59,17 @@ def command(
 
     JSON: the sweep as `whet ls --sweeps --json` has it; with --run a line an event as `whet agent --json` has it.
     """
-    if schema:
+    if as_schema:
         from whet.config import schema
 
         output.print_json(schema())
         return
     if what is None:
-        raise StudyError("neither a sweep file nor a sweep is named", "whet sweep sweep.yaml, or whet sweep ID --pause")
+        raise wrong_call("neither a sweep file nor a sweep is named", "whet sweep sweep.yaml, or whet sweep ID --pause")
     chosen = [f"--{move}"] * (move is not None) + ["--cap"] * (cap is not None) + ["--yaml"] * as_yaml
     if not chosen and _is_file(what):
         if jobs is not None and not and_run:
-            raise StudyError(
+            raise wrong_call(
                 "-j says how many trials run at a time, and nothing is run", "add --run, or leave -j to whet agent"
             )
         _create(context, Path(what), name, project, and_run, jobs or 1, as_json)
@@ -77,7 +78,7 @@ def command(
     sweep = _find(store, what, project, chosen)
     given = [flag for flag, on in (("--run", and_run), ("--name", name), ("-j", jobs)) if on]
     if given:
-        raise StudyError(f"{given[0]} goes with a new sweep's file, and {what!r} is a sweep", f"leave {given[0]} out")
+        raise wrong_call(f"{given[0]} goes with a new sweep's file, and {what!r} is a sweep", f"leave {given[0]} out")
     if as_yaml:
         _print_yaml(sweep)
         return
@@ -105,19 +106,19 @@ def _is_file(what: str) -> bool:
 
 def _find(store: Store, what: str, project: str | None, chosen: list[str]) -> Sweep:
     if len(chosen) > 1 and "--yaml" in chosen:
-        raise StudyError(f"{' and '.join(chosen)} don't go together", "one at a time")
+        raise wrong_call(f"{' and '.join(chosen)} don't go together", "one at a time")
     try:
         sweep = store.sweeps.find(what, project)
     except NotFound as error:
         if _is_file(what):
-            raise StudyError(
+            raise wrong_call(
                 f"{chosen[0]} changes a sweep, and {what!r} is a file", "give the sweep's id (whet ls --sweeps)"
             ) from None
         if not chosen:
             raise ConfigError(f"there is no sweep file and no sweep {what!r}", error.fix) from None
         raise
     if not chosen:
-        raise StudyError(
+        raise wrong_call(
             f"{what!r} is a sweep that is {sweep.state.value}, and nothing is said about what to do with it",
             f"--pause, --resume, --stop, --cancel, --cap N or --yaml; whet show {sweep.id} shows it, whet agent {sweep.id} works on it",
         )
@@ -135,7 +136,7 @@ def _create(
         config = replace(config, name=name)
     runs_something = config.program is not None or config.command is not None
     if and_run and not runs_something:
-        raise StudyError(
+        raise wrong_call(
             f"{path} has no program to run", "add program: train.py to it, or work on it with whet agent --function"
         )
     for notice in config.notices:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from whet.cli import output
 from whet.cli.progress import JsonLines, Progress, follow
 from whet.cli.summary import print_summary
-from whet.errors import StudyError
 from whet.study.engine import Engine
 from whet.tune.loop import Ending
 
@@ -52,9 +51,11 @@ def work_on(
     from whet.tune.pool import find_function, pool
 
     engine = Engine(store, sweep)
+    engine.sync()
     metrics = engine.problem.metrics
     if function is None:
         with follow(metrics, as_json=as_json) as progress:
+            progress.tick(engine)
             executor = Local(whet_dir() / "jobs", slots=jobs)
             return drive(
                 store, sweep, executor, workers=jobs, count=count, exclusive=exclusive,
@@ -62,18 +63,18 @@ def work_on(
             )  # fmt: skip
     if jobs > 1:
         if count is not None and count % jobs:
-            raise StudyError(
+            raise output.wrong_call(
                 f"{count} trials can't be shared evenly by {jobs} processes",
                 f"give -c {count - count % jobs or jobs}, or -j 1",
             )
         find_function(function)  # said once here, rather than by every process
         with follow(metrics, as_json=as_json) as progress:
+            progress.tick(engine)
             each = None if count is None else count // jobs
             return pool(
                 store, sweep, function, workers=jobs, count=each, on_event=progress.event, on_tick=progress.tick
             )  # fmt: skip
     called = find_function(function)
-    engine.sync()
     # What the function prints shares the screen, so there are lines and no live display.
     quiet: Progress | JsonLines = follow(metrics, as_json=as_json, live=False)
     with quiet:
