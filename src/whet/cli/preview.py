@@ -1,0 +1,105 @@
+"""What is shown before anything is run: a script's flags, the trials to be, the question."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from whet.cli import format as shown
+from whet.cli import output
+
+if TYPE_CHECKING:
+    from whet.config import SweepConfig
+    from whet.project.flags import Flags
+    from whet.project.plan import Plan
+
+__all__ = ["ask", "list_flags", "print_trials", "searcher_of"]
+
+
+def searcher_of(config: SweepConfig) -> Any:
+    """Return the searcher of a sweep that is not there yet."""
+    from whet.plugins import build
+
+    knobs = dict(config.method.knobs)
+    return build("searcher", config.method.name, config.problem, knobs_given=knobs, seed=config.seed or 0)
+
+
+def ask(target: str, config: SweepConfig, total: int) -> None:
+    """Say what will be run, and ask whether it shall be.
+
+    Raises:
+        Abort: it shall not.
+    """
+    output.say(f"You are about to run {target} as a sweep of {shown.counted(total, 'trial')} ({config.method.name})")
+    output.fields([(name, _in_words(parameter)) for name, parameter in config.problem.space.items()], indent=2)
+    for metric in config.problem.metrics:
+        output.say(f"  to {metric.goal.value} {metric.name}")
+    if not click.confirm("Continue?", default=True):
+        raise click.Abort
+
+
+def _in_words(parameter: Any) -> str:
+    from whet.space import Choice
+
+    if isinstance(parameter, Choice):
+        values = [shown.value(option) for option in parameter.options]
+        return values[0] if len(values) == 1 else f"[{', '.join(values[:12])}{', …' if len(values) > 12 else ''}]"
+    return str(parameter)
+
+
+def print_trials(config: SweepConfig, wanted: Plan, total: int, *, as_json: bool) -> None:
+    """Print what would be tried: what a method says that has seen no result."""
+    from whet.trial import Phase, Trial
+
+    searcher = searcher_of(config)
+    pending: list[Trial] = []
+    for number in range(total):
+        if number < len(wanted.first):
+            params = wanted.first[number]
+        else:
+            searcher.tell([], pending)
+            suggestions = searcher.ask(1)
+            if not suggestions:
+                break
+            params = suggestions[0].params
+        pending.append(Trial(number=number, params=params, phase=Phase.RUNNING))
+    if as_json:
+        output.print_json([dict(t.params) for t in pending])
+        return
+    names = list(config.problem.space)
+    rows = [[str(t.number), *(shown.value(t.params[n]) if n in t.params else "" for n in names)] for t in pending]
+    output.table(["trial", *names], rows, right=["trial"], keep=["trial"])
+    if not wanted.finite and config.problem.metrics:
+        output.tell(f"these are {config.method.name}'s first guesses: it changes its mind as results come in")
+
+
+def list_flags(flags: Flags, *, as_json: bool) -> None:
+    """Print a script's flags."""
+    from whet.project.flags import UNKNOWN
+
+    if as_json:
+        output.print_json(
+            [
+                {
+                    "name": f.name,
+                    "interface": f.interface,
+                    "type": f.kind,
+                    "default": None if f.default is UNKNOWN else f.default,
+                    "choices": f.choices,
+                    "help": f.help,
+                }
+                for f in flags.values()
+            ]
+        )
+        return
+    if not flags:
+        output.say(f"no flags are found in {flags.script}; any name=value is passed on as --name=value" if not flags.closed
+                   else f"no flags are found in {flags.script}")  # fmt: skip
+        return
+    rows = [
+        [f.name, f.kind.value, "?" if f.default is UNKNOWN else shown.value(f.default), f.interface.value,
+         " | ".join(map(str, f.choices)) if f.choices else f.help]
+        for f in flags.values()
+    ]  # fmt: skip
+    output.table(["flag", "type", "default", "from", "about"], rows, keep=["flag"], elastic="about")
