@@ -146,14 +146,14 @@ def test_accuracy(config: Mapping[str, Any], seeds: int) -> list[float]:
 def main() -> int:
     """Run the sweep, or go on with it, and print what came out."""
     from whet.analysis.best import best_trial
-    from whet.analysis.importance import importance
     from whet.cli.progress import Progress
-    from whet.cli.summary import print_importance, print_next, print_trial
+    from whet.cli.summary import Baseline, print_summary
     from whet.config import parse
     from whet.errors import NotFound
     from whet.store.open import open_store
     from whet.study.create import create_sweep
     from whet.study.engine import Engine
+    from whet.trial import Goal
     from whet.tune.pool import pool
 
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -190,25 +190,20 @@ def main() -> int:
         print("interrupted: run it again and it goes on")
         return 130
     engine.sync()
-    best = best_trial(engine.problem, engine.in_order())
-
-    print(f"\nBest of {len(engine.trials)} trials, {sum(t.stopped for t in engine.in_order())} of them stopped early:")
-    print_trial(engine.problem, best)
+    trials = engine.in_order()
+    best = best_trial(engine.problem, trials)
     print(
-        f"\nAccuracy on the test set, which the search never saw (mean ± standard error of {args.seeds} initialisations):"
+        f"training the default and the best configuration anew, {args.seeds} times each, for the test set that the search never saw …"
     )
-    gained = {
-        title: test_accuracy(config, args.seeds) for title, config in (("default", DEFAULT), ("best", best.params))
-    }
-    for title, accuracies in gained.items():
-        error = statistics.stdev(accuracies) / len(accuracies) ** 0.5 if len(accuracies) > 1 else 0.0
-        print(f"  {title:8} {statistics.mean(accuracies):7.2%} ± {error:.2%}")
-    difference = statistics.mean(gained["best"]) - statistics.mean(gained["default"])
-    wrong = 1 - statistics.mean(gained["default"])
-    print(f"  gain     {difference:+7.2%}, {difference / wrong:.0%} of the default's errors")
-    print("\nWhat mattered:")
-    print_importance(importance(engine.problem, engine.in_order()))
-    print_next([f"whet best {sweep}", f"whet compare {sweep} --top 5", f"whet show {sweep}"])
+    before, after = (test_accuracy(config, args.seeds) for config in (DEFAULT, best.params))
+    baseline = Baseline(
+        label="the default configuration",
+        value=statistics.mean(before),
+        best=statistics.mean(after),
+        metric=f"test accuracy, mean of {args.seeds}",
+        goal=Goal.MAXIMIZE,
+    )
+    print_summary(engine.problem, trials, sweep=name, baseline=baseline)
     return 0
 
 

@@ -25,7 +25,8 @@ def importance(
 ) -> dict[str, float]:
     """Return the share of each parameter in what sets the best trials apart, the greatest first; the shares sum to 1.
 
-    Of all complete trials the best `quantile` are the top (at least four, and at most half, ties included). For each parameter
+    Of all trials that are complete or were stopped early (these rank last: they were stopped for being worse), the best `quantile`
+    are the top, complete ones only (at least four, and at most half of them, ties included). For each parameter
     the density of its values is estimated twice on the unit interval, p over all trials and p_top over the top, by
     kernels with Scott's bandwidth and a uniform prior that weighs as much as one trial. The parameter matters as much as the two
     differ, by Pearson's divergence::
@@ -40,7 +41,7 @@ def importance(
 
     Args:
         problem: Space and metrics.
-        trials: In any phase and order; the complete ones count, however they were chosen.
+        trials: In any phase and order; the complete and the stopped ones count, however they were chosen.
         quantile: In (0, 1); what share of the trials is the top. The smaller, the more local the answer.
         metric: Whose values rank the trials; needed with several metrics.
 
@@ -52,6 +53,7 @@ def importance(
     """
     if not 0 < quantile < 1:
         raise StudyError(f"quantile={quantile!r} is not between 0 and 1", "give a share such as 0.1")
+    trials = list(trials)
     complete = sorted((t for t in trials if t.complete), key=lambda t: t.number)
     different = len({repr(sorted(t.params.items())) for t in complete})
     if different < _LEAST_TOP:
@@ -60,13 +62,14 @@ def importance(
         )
     place, chosen = _metric(problem, metric)
     losses = [chosen.goal.loss(t.values[place]) for t in complete if t.values is not None]
-    count = max(math.ceil(quantile * len(losses)), min(_LEAST_TOP, len(losses) // 2))
-    cutoff = sorted(losses)[count - 1]
-    is_top = [loss <= cutoff for loss in losses]
+    stopped = sorted((t for t in trials if t.stopped), key=lambda t: t.number)
+    wanted = max(math.ceil(quantile * (len(losses) + len(stopped))), _LEAST_TOP)
+    cutoff = sorted(losses)[min(wanted, max(len(losses) // 2, 1)) - 1]
+    is_top = [loss <= cutoff for loss in losses] + [False] * len(stopped)
     scores = dict.fromkeys(problem.space, 0.0)
     varying = [name for name, parameter in problem.space.items() if parameter.size != 1]
     for name in varying:
-        values = [t.params.get(name, _INACTIVE) for t in complete]
+        values = [t.params.get(name, _INACTIVE) for t in (*complete, *stopped)]
         scores[name] = _score(problem.space[name], values, is_top)
     total = math.fsum(scores.values())
     if total <= 0:  # the top is all there is, so both densities are the same

@@ -33,12 +33,14 @@ class Baseline:
         value: Its value of the metric.
         best: The best configuration's value measured in the same way; None: the best trial's own.
         metric: What was measured, if it is not the sweep's metric: ``test accuracy``.
+        goal: Which way that is better; None: as the sweep's metric.
     """
 
     label: str
     value: float
     best: float | None = None
     metric: str | None = None
+    goal: Goal | None = None
 
 
 def print_summary(
@@ -136,7 +138,7 @@ def _one_metric(problem: Problem, complete: list[Trial], baseline: Baseline | No
     what = baseline.metric or metric.name
     line()
     line(
-        f"gain: {what} {shown.number(baseline.value)} → {shown.number(reached)}, {gain(metric.goal, baseline.value, reached)}"
+        f"gain: {what} {shown.number(baseline.value)} → {shown.number(reached)}, {gain(baseline.goal or metric.goal, baseline.value, reached)}"
     )
     line(f"  from {baseline.label}")
 

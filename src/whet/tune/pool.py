@@ -164,7 +164,7 @@ def _end_with_parent() -> None:
     """Interrupt this process when its standard input closes, as it does when the one that started it ends in whatever way."""
 
     def listen() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):  # not sys.stdin: its lock would be held at the interpreter's end
             pass
         _thread.interrupt_main()
 
