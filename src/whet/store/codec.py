@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import sys
 import zlib
@@ -14,6 +15,9 @@ from whet.errors import StoreError
 from whet.store.base import Row, Stat
 
 __all__ = ["dump", "dump_stats", "floats", "load", "load_stats", "pack", "text", "unpack"]
+
+
+_UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def _plain(value: object) -> object:
@@ -51,9 +55,7 @@ def dump(value: object) -> str:
 
 def text(value: str) -> str:
     """Return `value` as every database can hold it: NUL and lone surrogates become U+FFFD."""
-    if value.isascii():
-        return value.replace("\0", "\ufffd") if "\0" in value else value
-    return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    return value if value.isalnum() else _UNKEEPABLE.sub("\ufffd", value)
 
 
 def floats(values: Sequence[float] | None) -> tuple[float, ...] | None:

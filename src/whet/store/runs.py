@@ -115,7 +115,7 @@ class SqlRuns(Runs):
             for how, values, newest in (
                 (_GET, {"run": text}, True),
                 (_BY_NAME, {"text": text}, True),
-                (_BY_BEGINNING, {"text": text, "length": len(text) or -1}, False),
+                *([(_BY_BEGINNING, {"text": text, "length": len(text)}, False)] if text else []),
             ):
                 found = [
                     run for run in map(to_run, tx.rows(how, **values)) if project is None or run.project == project

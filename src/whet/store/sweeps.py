@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from whet.store import rules
 from whet.store.base import Sweep, Sweeps, SweepState
@@ -53,7 +53,10 @@ _MOVE = Statement(
 )
 _CANCEL_WAITING = Statement(
     update(runs)
-    .where(runs.c.sweep == bindparam("sweep_id"), runs.c.phase.in_([Phase.PENDING.value, Phase.PAUSED.value]))
+    .where(
+        runs.c.sweep == bindparam("sweep_id"),
+        or_(runs.c.phase == Phase.PENDING.value, runs.c.phase == Phase.PAUSED.value),
+    )
     .values(phase=Phase.CANCELED.value, reason=bindparam("why"), ended=bindparam("now"), revision=bindparam("next"))
 )
 _EDIT = Statement(
@@ -117,7 +120,7 @@ class SqlSweeps(Sweeps):
             for how, values in (
                 (_GET, {"sweep": text}),
                 (_BY_NAME, {"text": text}),
-                (_BY_BEGINNING, {"text": text, "length": len(text) or -1}),
+                *([(_BY_BEGINNING, {"text": text, "length": len(text)})] if text else []),
             ):
                 found = [s for s in map(to_sweep, tx.rows(how, **values)) if project is None or s.project == project]
                 if len(found) > 1:

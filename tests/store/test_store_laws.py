@@ -1,0 +1,35 @@
+"""Every store keeps the laws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from whet.store import Store, open_store
+from whet.testing.store_laws import StoreLaws
+
+
+class TestMemory(StoreLaws):
+    def make(self) -> Store:
+        return open_store("memory")
+
+
+class TestSqlite(StoreLaws):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def make(self) -> Store:
+        return open_store(str(self.folder / "not yet there" / "whet.db"))
+
+
+@pytest.mark.postgres
+class TestPostgres(StoreLaws):
+    @pytest.fixture(autouse=True)
+    def _database(self, new_database: Callable[[], str]) -> None:
+        self.new_database = new_database
+
+    def make(self) -> Store:
+        return open_store(self.new_database())
