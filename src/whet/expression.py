@@ -22,8 +22,15 @@ __all__ = ["Expression", "parse"]
 
 _Node = Callable[[Mapping[str, object]], object]
 
+
+def _round(value: float, digits: int = 0) -> float:
+    if abs(digits) > 400:  # round(5, -10**9) would fill the memory
+        raise ValueError(f"round to {digits} digits")
+    return round(value, digits) if digits else round(value)
+
+
 _FUNCTIONS: dict[str, Callable[..., object]] = {
-    "abs": abs, "min": min, "max": max, "round": round, "int": int, "float": float,
+    "abs": abs, "min": min, "max": max, "round": _round, "int": int, "float": float,
     "log": math.log, "log2": math.log2, "log10": math.log10, "exp": math.exp, "sqrt": math.sqrt,
 }  # fmt: skip
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
@@ -67,6 +74,8 @@ class Expression:
             ) from None
         except (TypeError, ValueError, ArithmeticError) as error:
             raise ExpressionError(f"{self.source!r} can't be evaluated for {dict(values)}: {error}") from None
+        except RecursionError:
+            raise ExpressionError(f"{self.source!r} is nested too deeply", "write it with fewer brackets") from None
 
     def __str__(self) -> str:
         return self.source

@@ -1,4 +1,4 @@
-"""The parameters that may vary, one by one: `Float`, `Int`, `Choice`, and the shapes of their distributions.
+"""The parameters that may vary, one by one: `Float`, `Int`, `Choice`, and the ranges that suit a value.
 
 Every parameter maps to the unit interval and back by its own distribution function, so that a searcher which
 understands ``[0, 1]^D`` understands all of them: `decode` of a uniform variate is a sample, and
@@ -12,61 +12,13 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import ClassVar
 
 from whet.errors import SpaceError
 from whet.expression import Expression, parse
+from whet.shapes import Beta, Normal
 
 __all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "infer"]
-
-_EDGE = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class Normal:
-    """A normal shape with mean `mu` and deviation `sigma` > 0, on the (log) scale of its parameter."""
-
-    mu: float = 0.0
-    sigma: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.mu) and math.isfinite(self.sigma) and self.sigma > 0):
-            raise SpaceError(
-                f"Normal(mu={self.mu}, sigma={self.sigma}) is no distribution", "give a finite mu and sigma > 0"
-            )
-
-    def cdf(self, t: float, low: float, high: float) -> float:
-        """Return P(T < t); the bounds of the parameter play no part."""
-        return 0.5 * (1.0 + math.erf((t - self.mu) / (self.sigma * math.sqrt(2.0))))
-
-    def quantile(self, u: float, low: float, high: float) -> float:
-        """Return the t with P(T < t) = u, u in (0, 1)."""
-        return NormalDist(self.mu, self.sigma).inv_cdf(min(max(u, _EDGE), 1 - _EDGE))
-
-
-@dataclass(frozen=True, slots=True)
-class Beta:
-    """A beta shape with `a`, `b` > 0, stretched over the bounds of its parameter."""
-
-    a: float = 1.0
-    b: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (0 < self.a < math.inf and 0 < self.b < math.inf):
-            raise SpaceError(f"Beta(a={self.a}, b={self.b}) is no distribution", "give a > 0 and b > 0")
-
-    def cdf(self, t: float, low: float, high: float) -> float:
-        """Return P(T < t) for t in [low, high]."""
-        from scipy.special import betainc  # 0.3 s to import
-
-        return float(betainc(self.a, self.b, min(max((t - low) / (high - low), 0.0), 1.0)))
-
-    def quantile(self, u: float, low: float, high: float) -> float:
-        """Return the t with P(T < t) = u, u in [0, 1]."""
-        from scipy.special import betaincinv
-
-        return low + (high - low) * float(betaincinv(self.a, self.b, u))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +57,7 @@ class _Number(Parameter):
     log: bool
     step: float | None
     shape: Normal | Beta | None
-    # Derived once: the edges on the scale that the shape lives on, and the distribution function there.
+    # Derived once: the edges on the scale of the shape, and the distribution function there.
     _t_low: float
     _t_high: float
     _u_low: float
@@ -126,11 +78,10 @@ class _Number(Parameter):
         low, high = self.low, self.high
         if self.step is not None and math.isfinite(low):
             if math.isfinite(high):
-                high = low + math.floor((high - low) / self.step + 1e-9) * self.step
+                high = low + _whole_steps(low, high, self.step) * self.step
                 object.__setattr__(self, "high", high)
             low, high = low - self.step / 2, high + self.step / 2
-            if self.log and low <= 0:
-                low = self.low / 2
+            low = self.low / 2 if self.log and low <= 0 else low
         t_low, t_high = self._t(low), self._t(high)
         object.__setattr__(self, "_t_low", t_low)
         object.__setattr__(self, "_t_high", t_high)
@@ -181,25 +132,27 @@ class _Number(Parameter):
         return value
 
     def clean(self, name: str, value: object) -> object:
-        number = value.item() if hasattr(value, "item") else value  # a numpy or torch scalar
+        number = _scalar(value)
         if isinstance(number, bool) or not isinstance(number, (int, float)) or math.isnan(number):
             raise SpaceError(f"{name}={value!r} is not a number", f"give one that fits {self}")
-        slack = 1e-9 * (self.high - self.low) if math.isfinite(self.high - self.low) else 0.0
-        if not self.low - slack <= number <= self.high + slack:
-            raise SpaceError(
-                f"{name}={number:.12g} is outside {self}", f"give a value in [{self.low:.12g}, {self.high:.12g}]"
-            )
-        number = min(max(number, self.low), self.high)
+        low, high = self.low, self.high
+        if not low <= number <= high:
+            slack = 1e-9 * (high - low) if isinstance(number, float) and math.isfinite(high - low) else 0.0
+            if not low - slack <= number <= high + slack:
+                raise SpaceError(
+                    f"{name}={number:.12g} is outside {self}", f"give a value in [{low:.12g}, {high:.12g}]"
+                )
+            number = min(max(number, low), high)
         if self.step is not None:
-            anchor = self.low if math.isfinite(self.low) else 0.0
+            anchor = low if math.isfinite(low) else type(self.step)(0)
             k = round((number - anchor) / self.step)
-            if abs(anchor + k * self.step - number) > 1e-6 * self.step:
-                near = anchor + k * self.step
+            near = anchor + k * self.step
+            if abs(near - number) > 1e-6 * self.step:
                 raise SpaceError(
                     f"{name}={number:.12g} is off the grid of {self}", f"the nearest legal value is {near:.12g}"
                 )
-            number = anchor + k * self.step
-        return self._typed(number)
+            number = near
+        return float(number)
 
     @property
     def size(self) -> int | None:
@@ -207,7 +160,7 @@ class _Number(Parameter):
             return 1
         if self.step is None or not math.isfinite(self.high - self.low):
             return None
-        return round((self.high - self.low) / self.step) + 1
+        return _whole_steps(self.low, self.high, self.step) + 1
 
     def __repr__(self) -> str:
         parts = [f"{self.low:.12g}", f"{self.high:.12g}"]
@@ -218,6 +171,12 @@ class _Number(Parameter):
         if self.when is not None:
             parts.append(f"when={self.when.source!r}")
         return f"{self.kind}({', '.join(parts)})"
+
+
+def _whole_steps(low: float, high: float, step: float) -> int:
+    if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
+        return (high - low) // step
+    return math.floor((high - low) / step + 1e-9)
 
 
 def _condition(when: str | Expression | None) -> Expression | None:
@@ -284,10 +243,21 @@ class Int(_Number):
         return round(value)
 
     def clean(self, name: str, value: object) -> object:
-        number = value.item() if hasattr(value, "item") else value
-        if isinstance(number, float) and not number.is_integer():
-            raise SpaceError(f"{name}={number:.12g} is not an integer", f"give one that fits {self}")
-        return _Number.clean(self, name, value)
+        number = _scalar(value)
+        if isinstance(number, float):
+            if not number.is_integer():
+                raise SpaceError(f"{name}={number:.12g} is not an integer", f"give one that fits {self}")
+            number = int(number)
+        if isinstance(number, int) and not isinstance(number, bool) and self.low <= number <= self.high:
+            # In integers: beyond 2^53 the steps of a float are too coarse.
+            assert isinstance(self.low, int)
+            assert isinstance(self.step, int)
+            beyond = (number - self.low) % self.step
+            if beyond == 0:
+                return number
+            near = number - beyond if 2 * beyond < self.step else number - beyond + self.step
+            raise SpaceError(f"{name}={number} is off the grid of {self}", f"the nearest legal value is {near}")
+        return _Number.clean(self, name, number)  # to say what is wrong with it
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -317,12 +287,9 @@ class Choice(Parameter):
         options = tuple(options)
         if not options:
             raise SpaceError("Choice has no options", "give at least one")
-        seen: set[str] = set()
-        for option in options:
-            key = f"{isinstance(option, bool)} {float(option)!r}" if isinstance(option, (int, float)) else repr(option)
-            if key in seen:
+        for i, option in enumerate(options):
+            if any(_same(option, other) for other in options[:i]):
                 raise SpaceError(f"Choice has the option {option!r} twice", "leave one out; weights prefer an option")
-            seen.add(key)
         count = len(options)
         if weights is None:
             edges = tuple(i / count for i in range(count + 1))
@@ -352,8 +319,8 @@ class Choice(Parameter):
 
     def clean(self, name: str, value: object) -> object:
         index = self.index(value)
-        if index < 0 and hasattr(value, "item"):
-            index = self.index(value.item())
+        if index < 0:
+            index = self.index(_scalar(value))
         if index < 0 or self._edges[index] == self._edges[index + 1]:
             shown = ", ".join(map(repr, self.options[:12])) + (", …" if len(self.options) > 12 else "")
             raise SpaceError(f"{name}={value!r} is not among {len(self.options)} options", f"give one of {shown}")
@@ -383,7 +350,23 @@ class Choice(Parameter):
 
 
 def _same(a: object, b: object) -> bool:
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
+    match a, b:
+        case (list() | tuple(), list() | tuple()):  # JSON knows no tuples
+            return len(a) == len(b) and all(map(_same, a, b))
+        case (dict(), dict()):
+            return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b or (a != a and b != b))
+
+
+def _scalar(value: object) -> object:
+    """Return the Python number in a numpy or torch scalar; anything else as it is."""
+    if not hasattr(value, "item"):
+        return value
+    try:
+        number: object = value.item()
+    except (TypeError, ValueError, RuntimeError):  # an array of several
+        return value
+    return number
 
 
 _SHARES = ("dropout", "momentum", "beta", "prob", "ratio", "fraction", "smoothing", "alpha", "gamma")

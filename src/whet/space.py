@@ -16,7 +16,7 @@ from whet.errors import SpaceError, UnknownName
 from whet.expression import Expression, parse
 from whet.parameters import Beta, Choice, Float, Int, Normal, Parameter, infer
 
-__all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "Space", "infer"]
+__all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "Space", "Uniforms", "infer"]
 
 _DRAWS = 10_000
 

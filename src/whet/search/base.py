@@ -52,7 +52,7 @@ class Searcher(ABC):
 
     @abstractmethod
     def ask(self, n: int) -> list[Suggestion]:
-        """Return up to `n` suggestions for the next trials.
+        """Return up to `n` suggestions for the next trials: what `n` single questions would give, each suggestion pending for the next.
 
         A shorter list, or an empty one, while trials are pending means "not yet"; when none is pending, "nothing left, ever".
         """

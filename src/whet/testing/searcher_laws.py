@@ -112,6 +112,7 @@ class SearcherLaws:
 
     @_law
     def test_suggestions_are_legal(self, space: Space, seed: int) -> None:
+        """Each suggestion is a full configuration of the space, its conditions and constraints kept."""
         _, searcher, history = self._played(space, seed)
         for found in [[Suggestion(params=t.params) for t in history.finished], searcher.ask(3)]:
             assert len(found) <= max(3, len(history.finished))
@@ -121,11 +122,13 @@ class SearcherLaws:
 
     @_law
     def test_goes_on_from_history_as_if_it_had_never_died(self, space: Space, seed: int) -> None:
+        """A new searcher that is told the whole history suggests what the old one would have."""
         problem, searcher, history = self._played(space, seed)
         assert self._rebuilt(problem, seed, history).ask(2) == searcher.ask(2)
 
     @_law
     def test_order_and_batches_of_telling_do_not_matter(self, space: Space, seed: int) -> None:
+        """Only the set of finished trials counts, not how it was told, nor what was asked in between."""
         problem, searcher, history = self._played(space, seed)
         shuffled = list(history.finished)
         random.Random(seed).shuffle(shuffled)
@@ -139,11 +142,13 @@ class SearcherLaws:
 
     @_law
     def test_asking_twice_gives_the_same(self, space: Space, seed: int) -> None:
+        """A question changes nothing."""
         _, searcher, _ = self._played(space, seed)
         assert searcher.ask(1) == searcher.ask(1)
 
     @_law
     def test_a_batch_is_what_single_questions_give(self, space: Space, seed: int) -> None:
+        """`ask(3)` is three times `ask(1)`, each suggestion pending for the next."""
         problem, searcher, history = self._played(space, seed)
         batch = searcher.ask(3)
         single = self._rebuilt(problem, seed, history)
@@ -159,6 +164,7 @@ class SearcherLaws:
 
     @_law
     def test_reads_no_clock_and_leaves_global_randomness_alone(self, space: Space, seed: int) -> None:
+        """Neither the time nor the global generators of Python and numpy play a part, and those keep their state."""
         import numpy as np
 
         problem, searcher, history = self._played(space, seed)
@@ -173,6 +179,7 @@ class SearcherLaws:
 
     @_law
     def test_maximizing_mirrors_minimizing(self, space: Space, seed: int) -> None:
+        """Maximizing the negative of the values leads to the same suggestion."""
         _, searcher, history = self._played(space, seed)
         mirror = Problem(space=space, metrics=(Metric(name="value", goal=Goal.MAXIMIZE),))
         finished = tuple(
@@ -186,9 +193,11 @@ class SearcherLaws:
         assert self._rebuilt(mirror, seed, replace(history, finished=finished)).ask(1) == searcher.ask(1)
 
     def test_an_empty_space_has_one_configuration(self) -> None:
+        """In a space without parameters the empty configuration is suggested."""
         assert self.make(Problem(space=Space({})), 0).ask(1) == [Suggestion(params={})]
 
     def test_survives_trials_that_do_not_fit_the_space(self) -> None:
+        """Trials with unknown, missing or illegal parameters are digested somehow."""
         from whet.parameters import Choice, Float
 
         space = Space({"x": Float(0, 1), "c": Choice(["a", "b", "c", "d"]), "y": Float(0, 1, when="c == 'a'")})
