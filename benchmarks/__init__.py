@@ -1,0 +1,1 @@
+"""Benchmarks beside the peers, each a module: ``python -m benchmarks.logging --quick``."""
