@@ -178,3 +178,24 @@ def test_appending_does_not_wait_for_the_disk(tmp_path):
     assert writer.close()
     os.close(reading)
     assert len(data.splitlines()) == 20_000
+
+
+def test_flush_says_yes_while_others_log_on(tmp_path):
+    import threading
+
+    writer = SpoolWriter(tmp_path / "spool-0")
+    over = threading.Event()
+
+    def chatter():
+        while not over.wait(1e-4):
+            writer.append(["m", {"noise": "x" * 10_000}])
+
+    threads = [threading.Thread(target=chatter) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    answers = [writer.flush() for _ in range(300)]
+    over.set()
+    for thread in threads:
+        thread.join()
+    writer.close()
+    assert all(answers)

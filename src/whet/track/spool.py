@@ -73,6 +73,17 @@ def _as_it_is(item: Any) -> list[Any] | None:
 
 
 @final
+class _Mark:
+    """Stands in the queue for a `flush`: whether all before it was written when its turn came."""
+
+    __slots__ = ("reached", "written")
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.written = False
+
+
+@final
 class SpoolWriter:
     """The one writer of a spool file.
 
@@ -136,16 +147,16 @@ class SpoolWriter:
         """Return once everything appended before is in the file; False when the disk refuses it or time is over."""
         if not self._thread.is_alive():
             return not self._queue
-        done = threading.Event()
-        self._queue.append(done)
+        mark = _Mark()
+        self._queue.append(mark)
         self._hurry.set()
         self._wake.set()
         waited = 0.0
-        while not done.wait(0.2 if timeout_s is None else min(0.2, max(0.0, timeout_s - waited))):
+        while not mark.reached.wait(0.2 if timeout_s is None else min(0.2, max(0.0, timeout_s - waited))):
             waited += 0.2
             if not self._thread.is_alive() or (timeout_s is not None and waited >= timeout_s):
                 return False
-        return not self._rest and not self.lost
+        return mark.written
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush and end; harmless twice."""
@@ -183,10 +194,11 @@ class SpoolWriter:
         lines: list[bytes] = []
         while self._queue:
             item = self._queue.popleft()
-            if isinstance(item, threading.Event):
+            if isinstance(item, _Mark):
                 self._write(lines)
                 lines = []
-                item.set()
+                item.written = not self._rest and not self.lost
+                item.reached.set()
                 continue
             try:
                 record = self._prepare(item)
