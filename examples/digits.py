@@ -134,13 +134,16 @@ def train() -> None:
     run.finish()
 
 
-def test_accuracy(config: Mapping[str, Any], seeds: int) -> list[float]:
-    """Return the accuracy on the test set after training anew from each of `seeds` initialisations, none of them the search's."""
-    accuracies = []
+def errors(config: Mapping[str, Any], seeds: int) -> list[float]:
+    """Return the share of the test set that is got wrong after training anew from each of `seeds` initialisations, none of them the search's."""
+    import torch
+
+    torch.set_num_threads(1)  # small networks are slower with more
+    wrong = []
     for seed in range(1, seeds + 1):
         *_, net = epochs(config, seed)
-        accuracies.append(score(net, "test")[1])
-    return accuracies
+        wrong.append(1 - score(net, "test")[1])
+    return wrong
 
 
 def main() -> int:
@@ -153,7 +156,6 @@ def main() -> int:
     from whet.store.open import open_store
     from whet.study.create import create_sweep
     from whet.study.engine import Engine
-    from whet.trial import Goal
     from whet.tune.pool import pool
 
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -195,13 +197,12 @@ def main() -> int:
     print(
         f"training the default and the best configuration anew, {args.seeds} times each, for the test set that the search never saw …"
     )
-    before, after = (test_accuracy(config, args.seeds) for config in (DEFAULT, best.params))
+    before, after = (errors(config, args.seeds) for config in (DEFAULT, best.params))
     baseline = Baseline(
         label="the default configuration",
         value=statistics.mean(before),
         best=statistics.mean(after),
-        metric=f"test accuracy, mean of {args.seeds}",
-        goal=Goal.MAXIMIZE,
+        metric=f"test error, mean of {args.seeds} initialisations",
     )
     print_summary(engine.problem, trials, sweep=name, baseline=baseline)
     return 0

@@ -32,15 +32,13 @@ class Baseline:
         label: What it is: ``the default configuration``.
         value: Its value of the metric.
         best: The best configuration's value measured in the same way; None: the best trial's own.
-        metric: What was measured, if it is not the sweep's metric: ``test accuracy``.
-        goal: Which way that is better; None: as the sweep's metric.
+        metric: What was measured, if it is not the sweep's metric, and better the same way: ``test error``.
     """
 
     label: str
     value: float
     best: float | None = None
     metric: str | None = None
-    goal: Goal | None = None
 
 
 def print_summary(
@@ -83,7 +81,7 @@ def print_summary(
             _one_metric(problem, complete, baseline, line)
         else:
             _front(problem, complete, line)
-        _importance(problem, complete, line, ascii_only=not out.encoding.lower().startswith("utf"))
+        _importance(problem, trials, line, ascii_only=not out.encoding.lower().startswith("utf"))
         shown_commands = commands if commands is not None else next_commands(sweep)
     if shown_commands:
         line()
@@ -138,7 +136,7 @@ def _one_metric(problem: Problem, complete: list[Trial], baseline: Baseline | No
     what = baseline.metric or metric.name
     line()
     line(
-        f"gain: {what} {shown.number(baseline.value)} → {shown.number(reached)}, {gain(baseline.goal or metric.goal, baseline.value, reached)}"
+        f"gain: {what} {shown.number(baseline.value)} → {shown.number(reached)}, {gain(metric.goal, baseline.value, reached)}"
     )
     line(f"  from {baseline.label}")
 
@@ -155,13 +153,13 @@ def _front(problem: Problem, complete: list[Trial], line: _Line) -> None:
         line(f"  … and {len(front) - 10} more")
 
 
-def _importance(problem: Problem, complete: list[Trial], line: _Line, *, ascii_only: bool) -> None:
+def _importance(problem: Problem, trials: list[Trial], line: _Line, *, ascii_only: bool) -> None:
     from whet.analysis.importance import importance
 
     if not problem.space:
         return
     try:
-        shares = importance(problem, complete, metric=problem.metrics[0].name)
+        shares = importance(problem, trials, metric=problem.metrics[0].name)
     except StudyError:
         return  # too few trials to say
     line()
