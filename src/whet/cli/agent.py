@@ -19,7 +19,9 @@ __all__ = ["command"]
     type=click.IntRange(min=1),
     help="The most trials to run; default: until nothing is left to do.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time.")
+@click.option(
+    "-j", "--jobs", metavar="N", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time."
+)
 @click.option("-f", "--function", metavar="MODULE:FUNCTION", help="Call this Python function for each trial, rather than the sweep's program.")  # fmt: skip
 @click.option("--project", help="Look in this project only.")
 @output.json_option

@@ -23,9 +23,11 @@ def command(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell. The ids of runs and sweeps complete from the store.
 
     \b
-    bash  whet completion bash > ~/.local/share/bash-completion/completions/whet
-    zsh   whet completion zsh > ~/.zfunc/_whet     (with fpath+=~/.zfunc before compinit)
-    fish  whet completion fish > ~/.config/fish/completions/whet.fish
+    Send it to:
+      bash  ~/.local/share/bash-completion/completions/whet
+      zsh   ~/.zfunc/_whet, with fpath+=~/.zfunc before compinit in ~/.zshrc
+      fish  ~/.config/fish/completions/whet.fish
+    and open a new shell.
     """
     from click.shell_completion import get_completion_class
 

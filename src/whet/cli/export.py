@@ -35,10 +35,13 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
     """Write the runs of a sweep or a project as a table, or for TensorBoard's HParams page.
 
     \b
-    csv, parquet  a row a run: id, name, sweep, trial, state, …, value.<metric>, param.<name>, metric.<name> (the last value),
-                  summary.<name>
-    json          {sweep, runs}: every run as `whet show --json` has it, with its curves
-    tensorboard   a folder a run with its curves and parameters: tensorboard --logdir PATH
+    csv, parquet  a row a run: id, name, project, sweep, trial, state, …,
+                  value.NAME, param.NAME, metric.NAME (the last value),
+                  summary.NAME
+    json          {sweep, runs}: every run as `whet show --json` has it,
+                  with its curves
+    tensorboard   a folder a run, with its curves and parameters; look at
+                  them with: tensorboard --logdir PATH
 
     With --json, what was done: {format, path, num_runs}.
     """

@@ -41,14 +41,14 @@ def run_or_sweep(store: Store, text: str, project: str | None = None) -> Run | S
         except NotFound as error:
             errors.append(error)
     exact = [thing for thing in found if text in (thing.id, thing.name)]
-    if len(exact or found) == 1 and not (not exact and any("beginning" in e.problem for e in errors)):
+    if len(exact or found) == 1 and not (not exact and any("ids" in e.facts for e in errors)):
         return (exact or found)[0]
     if found:
         raise NotFound(
             f"{text!r} could be several things: {', '.join(f'{_kind(t)} {t.id} ({t.name})' for t in found)}",
             "give its id",
         )
-    ambiguous = next((e for e in errors if "beginning" in e.problem), None)
+    ambiguous = next((e for e in errors if "ids" in e.facts), None)
     if ambiguous is not None:
         raise ambiguous
     close = [e.fix.partition("?")[0] for e in errors if e.fix.startswith("did you mean")]

@@ -120,8 +120,8 @@ def sparkline(values: Iterable[float], width: int = 16, *, ascii_only: bool = Fa
     finite = [p for p in points if math.isfinite(p)]
     if not finite:
         return ""
-    low, span = min(finite), max(finite) - min(finite)
+    low, span = min(finite) / 2, max(finite) / 2 - min(finite) / 2  # halves: a loss that explodes must not overflow
     top = len(bars) - 1
-    level = [round((p - low) / span * top) if span > 0 else top // 2 for p in finite]
+    level = [round((p / 2 - low) / span * top) if span > 0 else top // 2 for p in finite]
     steps = iter(level)
     return "".join(bars[next(steps)] if math.isfinite(p) else " " for p in points)

@@ -27,7 +27,13 @@ _COLOURS = {"failed": "red", "lost": "red", "running": "cyan", "canceled": "dim"
 @click.option("--sweep", "in_sweep", shell_complete=complete_sweeps, help="Only of this sweep (id or name).")
 @click.option("--state", "states", multiple=True, metavar="STATE", help=f"Only in this state; may be repeated: {', '.join(STATES)}.")  # fmt: skip
 @click.option(
-    "-n", "limit", type=click.IntRange(min=0), default=20, show_default=True, help="The most to list; 0 lists all."
+    "-n",
+    "limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="The most to list; 0 lists all.",
 )
 @output.json_option
 def command(

@@ -87,7 +87,7 @@ class _Commands(click.Group):
         sys.exit(_guarded(lambda: super(_Commands, self).main(*args, **kwargs)))
 
 
-@click.group(cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False, invoke_without_command=True)  # fmt: skip
+@click.group("whet", cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False, invoke_without_command=True)  # fmt: skip
 @click.option(
     "--store", "store_url", metavar="URL", help="Where runs are kept: sqlite:///…, postgresql://… (or WHET_STORE)."
 )
@@ -172,7 +172,7 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
         fix = f"did you mean {close[0]}? {fix}" if close else fix
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         problem = f"{error.param.make_metavar(context) if context else error.param.name} is missing"
-    return problem[:1].lower() + problem[1:], fix
+    return problem if problem[1:2].isupper() else problem[:1].lower() + problem[1:], fix
 
 
 def _silence() -> None:
