@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whet.errors import StoreUnavailable
+from whet.track import spool
 from whet.track.spool import SpoolReader, SpoolWriter, encode
 
 VALUES = st.recursive(
@@ -156,28 +157,31 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path):
         SpoolWriter(tmp_path / "runs" / "x" / "spool-0")
 
 
-def test_appending_does_not_wait_for_the_disk(tmp_path):
-    """A pipe that nobody reads stands for a disk that hangs: `append` goes on, `flush` says no in time, and all comes out at last."""
+def test_appending_does_not_wait_for_the_disk(tmp_path, monkeypatch, capsys):
+    """A pipe that nobody reads is a disk that hangs: `append` goes on, `flush` says no in time, and all that was taken comes out."""
     path = tmp_path / "spool-0"
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    import whet.track.spool as spool
-
-    torn, spool.torn = spool.torn, lambda path: False
-    try:
-        writer = SpoolWriter(path)
-    finally:
-        spool.torn = torn
+    monkeypatch.setattr(spool, "torn", lambda path: False)  # a pipe has no end to look at
+    monkeypatch.setattr(spool, "_LONG_QUEUE", 5_000)
+    monkeypatch.setattr(spool, "_MOST_QUEUED", 30_000)
+    writer = SpoolWriter(path)
     for i in range(20_000):
         writer.append(["r", i])
     assert not writer.flush(timeout_s=0.3)
+    assert writer.lost == 0
+    for i in range(50_000):
+        writer.append(["more", i])
+    assert writer.lost > 0
+    assert "takes no more for the time being: what is logged meanwhile is lost" in capsys.readouterr().err
+    taken = 70_000 - writer.lost
     os.set_blocking(reading, True)
     data = b""
-    while data.count(b"\n") < 20_000:
+    while data.count(b"\n") < taken:
         data += os.read(reading, 1 << 16)
-    assert writer.close()
+    writer.close()
     os.close(reading)
-    assert len(data.splitlines()) == 20_000
+    assert len(data.splitlines()) == taken
 
 
 def test_flush_says_yes_while_others_log_on(tmp_path):

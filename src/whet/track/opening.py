@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import sys
 import threading
 import time
@@ -14,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whet.errors import ConfigError, TrackError, UnknownName
+from whet.errors import TrackError, UnknownName
 from whet.track import capture, claim, exits, stdout
+from whet.track.arguments import id_of, mapping_of, mode_of, name_of, root_of
 from whet.track.claim import Claim
 from whet.track.mappings import Config, leaves, nested
 from whet.track.notices import Notices
@@ -30,7 +29,6 @@ from whet.trial import Phase
 
 __all__ = ["abandon", "current", "init"]
 
-_MODES = ("online", "offline", "disabled")
 _WANDB_ONLY = frozenset(
     {
         "allow_val_change", "anonymous", "entity", "force", "fork_from", "monitor_gym", "resume_from", "save_code",
@@ -41,15 +39,6 @@ _OWN = (
     "project", "config", "name", "group", "tags", "notes", "dir", "mode", "id", "resume", "settings", "job_type", "reinit",
     "config_exclude_keys", "config_include_keys",
 )  # fmt: skip
-_ADJECTIVES = (
-    "amber", "bold", "brisk", "calm", "clear", "crisp", "deft", "eager", "fair", "fleet", "fresh", "glad", "keen", "kind", "light",
-    "lucid", "mellow", "nimble", "quick", "quiet", "sharp", "sunny", "swift", "warm",
-)  # fmt: skip
-_NOUNS = (
-    "birch", "brook", "cedar", "comet", "crane", "delta", "ember", "falcon", "fern", "finch", "heron", "lark", "lynx", "maple",
-    "otter", "pine", "raven", "river", "sparrow", "spruce", "swan", "tern", "willow", "wren",
-)  # fmt: skip
-
 _here: ContextVar[Run | None] = ContextVar("whet.track.run", default=None)
 _latest: Run | None = None
 
@@ -131,15 +120,15 @@ def init(
             at_hand.finish()
         elif reinit != "create_new":
             if config is not None:
-                at_hand.config.update(_mapping(config))
+                at_hand.config.update(mapping_of(config))
             return at_hand
 
-    given = _mapping(config)
+    given = mapping_of(config)
     if config_include_keys:
         given = {k: v for k, v in given.items() if k in config_include_keys}
     given = {k: v for k, v in given.items() if k not in (config_exclude_keys or ())}
-    root = _root(dir, told).absolute()
-    run_id = _identity(id, told)
+    root = root_of(dir, told).absolute()
+    run_id = id_of(id, told)
     facts: dict[str, Any] = {
         "v": 1,
         "id": run_id,
@@ -147,7 +136,7 @@ def init(
         "sweep": told.sweep_id if told else None,
         "number": told.number if told else None,
         "project": told.project if told else project or os.environ.get("WHET_PROJECT") or "default",
-        "name": name or (f"{told.sweep_id}-{told.number}" if told else _name(run_id)),
+        "name": name or (f"{told.sweep_id}-{told.number}" if told else name_of(run_id)),
         "named": name is not None,
         "group": group or "",
         "tags": [tags] if isinstance(tags, str) else [str(t) for t in tags or ()],
@@ -160,7 +149,7 @@ def init(
         facts=facts,
         given=given,
         told=told,
-        mode=_mode(mode, told),
+        mode=mode_of(mode, told),
         resume=resume,
         root=root,
         knobs=settings
@@ -347,70 +336,3 @@ def _resumed(path: Path, resume: bool | str | None, id: str, told: Claim | None)
             if record[0] == Kind.ROW.value and not all(name.startswith("system/") for name in record[3]):
                 step = max(step, int(record[1]) + 1)
     return step
-
-
-def _mode(mode: str | None, told: Claim | None) -> str:
-    chosen = mode or os.environ.get("WHET_MODE") or "online"
-    if chosen not in _MODES:
-        raise TrackError(f"mode {chosen!r} is not known", f"give one of {', '.join(_MODES)}")
-    if (
-        told is not None
-        and told.logs_kept
-        and any(os.environ.get(v, "0") not in ("", "0") for v in ("RANK", "LOCAL_RANK"))
-    ):
-        return "disabled"  # of a trial's several processes (torchrun) the first one tells the story
-    return chosen
-
-
-def _root(dir: str | os.PathLike[str] | None, told: Claim | None) -> Path:
-    if told is not None and told.dir is not None:
-        return Path(told.dir)
-    if dir is not None:
-        return Path(dir)
-    from whet.store.open import whet_dir
-
-    return whet_dir()
-
-
-def _identity(id: str | None, told: Claim | None) -> str:
-    if told is not None:
-        return told.run_id
-    if id is None:
-        return "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(8))
-    if not id.strip(".") or not all(c.isalnum() or c in "-_." for c in id) or len(id) > 64:
-        raise TrackError(f"run id {id!r} can't be", "use up to 64 letters, digits, '-', '_' and '.'")
-    return id
-
-
-def _name(run_id: str) -> str:
-    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}-{run_id[:3]}"
-
-
-def _mapping(config: Any) -> dict[str, Any]:
-    if config is None:
-        return {}
-    if isinstance(config, Mapping):
-        return {str(k): v for k, v in config.items()}
-    if isinstance(config, str | os.PathLike):
-        return _from_file(Path(config))
-    if hasattr(config, "__dict__"):  # argparse.Namespace, a dataclass, a plain object
-        return dict(vars(config))
-    with contextlib.suppress(TypeError, ValueError):
-        return dict(config)
-    raise TrackError(
-        f"config is a {type(config).__name__}", "give a mapping, an argparse.Namespace, or the path of a YAML file"
-    )
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        loaded = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"can't read the config {path} ({error})", "give a mapping, or the path of a YAML file", source=str(path)
-        ) from error
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path} holds no mapping", "write 'key: value' lines", source=str(path))
-    return {str(k): v for k, v in loaded.items()}

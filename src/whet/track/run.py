@@ -22,7 +22,7 @@ from whet.track.shipper import Shipper
 from whet.track.spool import Kind, SpoolWriter
 from whet.track.stdout import Copy
 from whet.track.system import Monitor
-from whet.track.values import PLAIN, TEXT, settle
+from whet.track.values import PLAIN, TEXT, settle, whole
 from whet.trial import Phase
 
 __all__ = ["Run"]
@@ -140,7 +140,7 @@ class Run:
         try:
             step = step.__index__()
         except (AttributeError, TypeError):
-            step = _whole(step)
+            step = whole(step)
         if step < self._step:
             self._notices.once(
                 "step-back",
@@ -418,13 +418,3 @@ class Run:
 
     def _summarise(self, changed: Mapping[str, Any]) -> None:
         self._put((Kind.SUMMARY, dict(changed)))
-
-
-def _whole(step: Any) -> int:
-    try:
-        number = float(step)
-        if number == int(number):
-            return int(number)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise TrackError(f"step {step!r} is no whole number", "give an int: run.log(…, step=3)")

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import threading
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -30,6 +31,7 @@ __all__ = ["Kind", "Piece", "SpoolReader", "SpoolWriter", "encode", "path_of", "
 _RETRY_S = 1.0  # how often it tries again when the disk refuses
 _KEEP_BYTES = 16 << 20  # how much it keeps in memory meanwhile
 _LONG_QUEUE = 50_000
+_MOST_QUEUED = 1_000_000
 _START = re.compile(rb'[0-9a-f]{8} \["')
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -119,10 +121,11 @@ class SpoolWriter:
         self._wake = threading.Event()  # there is something to do
         self._hurry = threading.Event()  # do it now
         self._closed = False
+        self._stuck = False
         self._rest = bytearray()  # what the disk has not taken yet
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
             if torn(path):
                 # An earlier writer was killed within a line: what it left is skipped by its checksum, and must not spoil ours.
                 os.write(self._fd, b"\n")
@@ -136,12 +139,15 @@ class SpoolWriter:
         self._thread.start()
 
     def append(self, item: Any) -> None:
-        """Queue `item`; returns at once."""
+        """Queue `item`; returns at once (with a million items waiting: as soon as the writer catches up, if it does within a second)."""
+        if len(self._queue) > _LONG_QUEUE:
+            self._hurry.set()
+            if len(self._queue) > _MOST_QUEUED and self._is_stuck():
+                self.lost += 1
+                return
         self._queue.append(item)
         if not self._wake.is_set():
             self._wake.set()
-        if len(self._queue) > _LONG_QUEUE:
-            self._hurry.set()
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Return once everything appended before is in the file; False when the disk refuses it or time is over."""
@@ -176,6 +182,20 @@ class SpoolWriter:
                 f"{lost} records could not be written to {self.path} and are lost: free space on that disk",
             )
         return complete
+
+    def _is_stuck(self) -> bool:
+        # A disk that hangs: a training that waited for it, or ran out of memory, would be worse off than one that loses metrics.
+        for _ in range(0 if self._stuck else 100):
+            if len(self._queue) <= _MOST_QUEUED:
+                break
+            time.sleep(0.01)
+        self._stuck = len(self._queue) > _MOST_QUEUED
+        if self._stuck:
+            self._notices.once(
+                "spool-hangs",
+                f"{self.path} takes no more for the time being: what is logged meanwhile is lost; look at that disk",
+            )
+        return self._stuck
 
     def _work(self) -> None:
         while not self._closed:

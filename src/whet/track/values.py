@@ -12,7 +12,7 @@ from typing import Any, final
 
 from whet.errors import TrackError
 
-__all__ = ["PLAIN", "TEXT", "Later", "Settled", "plain", "settle"]
+__all__ = ["PLAIN", "TEXT", "Later", "Settled", "plain", "settle", "whole"]
 
 PLAIN = frozenset({int, float, bool})
 TEXT = frozenset({str})
@@ -124,3 +124,18 @@ def plain(value: Any) -> Any:
             int(number) if math.isfinite(number) and number == int(number) and hasattr(value, "__index__") else number
         )
     return str(value)
+
+
+def whole(step: Any) -> int:
+    """Return a step as an int.
+
+    Raises:
+        TrackError: it is no whole number.
+    """
+    try:
+        number = float(step)
+        if number == int(number):
+            return int(number)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise TrackError(f"step {step!r} is no whole number", "give an int: run.log(…, step=3)")
