@@ -91,6 +91,9 @@ def parse_flag(text: str, flag: Flag | None = None) -> Given:
         inner = matched[2].strip()
         numbers = [_number(part, text) for part in re.split(r"[:,]", inner)] if inner else []
         parameter, initial = _FUNCTIONS[matched[1]](text, numbers, kind)
+        if isinstance(parameter, Choice):
+            options = [coerce(flag, option, text) for option in parameter.options]
+            parameter = _choice(text, options, ordered=True)
     elif matched:
         fix = UnknownName.of("function", matched[1], _FUNCTIONS).fix
         raise SpaceError(f"{text}: unknown function {matched[1]!r}", f"{fix}; put text with brackets in quotes")
@@ -98,10 +101,6 @@ def parse_flag(text: str, flag: Flag | None = None) -> Given:
         parameter, initial = _brackets(text, value[1:-1], flag)
     else:
         parameter, initial = Choice([coerce(flag, value, text)]), None
-    if flag is not None and isinstance(parameter, Choice):
-        parameter = _choice(
-            text, [coerce(flag, option, text) for option in parameter.options], ordered=parameter.ordered
-        )
     return Given(name=name, text=text, parameter=parameter, initial=() if initial is None else (initial,))
 
 
