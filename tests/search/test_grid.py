@@ -99,3 +99,14 @@ def test_astronomic_grids_are_counted_and_begun_at_once():  # a materialised pro
     grid = Grid(Problem(space=space), seed=0)
     assert grid.count() == 3 * 1000**38
     assert len(grid.ask(10)) == 10
+
+
+def test_steps_far_finer_than_the_values_stay_apart():
+    low, step = 1e6, 3e-5
+    space = Space({"p": Float(low, low + 9 * step, step=step)})
+    grid = Grid(Problem(space=space), seed=0)
+    found = [s.params for s in grid.ask(99)]
+    assert len(found) == grid.count() == space.size == 10
+    assert all(space.clean(params) == params for params in found)
+    grid.tell([Trial(number=0, params=found[4], phase=Phase.FINISHED, values=(0.0,))], [])
+    assert [s.params for s in grid.ask(99)] == found[:4] + found[5:]

@@ -132,7 +132,7 @@ def _axis(name: str, parameter: Parameter, given: int | None, default: int) -> t
             return tuple(o for o, w in zip(parameter.options, weights, strict=True) if w > 0)
         assert isinstance(parameter, (Float, Int))
         step = parameter.step or 0.0
-        return tuple(parameter.clean(name, _neat(parameter.low + i * step, parameter)) for i in range(size))
+        return tuple(parameter.clean(name, parameter.low + i * step) for i in range(size))
     bounded = not isinstance(parameter, (Float, Int)) or math.isfinite(parameter.high - parameter.low)
     if bounded and count > 1 and not isinstance(parameter, Choice):
         units = [i / (count - 1) for i in range(count)]
@@ -143,6 +143,8 @@ def _axis(name: str, parameter: Parameter, given: int | None, default: int) -> t
 
 def _neat(value: object, parameter: Parameter) -> object:
     # 0.001 rather than 0.0010000000000000002, as a person would write it
-    if isinstance(value, float) and isinstance(parameter, Float):
-        return min(max(float(f"{value:.12g}"), parameter.low), parameter.high)
+    if isinstance(value, float) and isinstance(parameter, Float) and parameter.step is None:
+        rounded = min(max(float(f"{value:.12g}"), parameter.low), parameter.high)
+        if abs(rounded - value) <= 1e-9 * (parameter.high - parameter.low):
+            return rounded
     return value

@@ -30,10 +30,10 @@ def _label(parameter: Parameter, value: object) -> object:
     if isinstance(parameter, Choice):
         return parameter.index(value)
     if isinstance(value, float):
-        return float(f"{value:.12g}")  # what went through text and back is still the same configuration
+        return float(f"{value:.15g}")  # what went through text and back is still the same configuration
     return value if isinstance(value, int) else repr(value)
 
 
 def key(space: Space, params: Mapping[str, object]) -> Key:
-    """Return a hashable that two configurations share exactly if they are the same (floats: to 12 digits)."""
+    """Return a hashable that two configurations share exactly if they are the same (floats: to 15 digits)."""
     return tuple(_label(p, params[name]) if name in params else None for name, p in space.parameters.items())

@@ -173,6 +173,10 @@ class Optuna(Searcher):
         """Let the study's trial at `place` have `params`, to the last digit (a quantile that went out and back may lose it)."""
         storage = self._study._storage
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, place)
+        if not self._replays:
+            storage.get_trial(
+                trial_id
+            ).system_attrs.clear()  # TPE's notes on what it meant to suggest, which a new study lacks
         there = storage.get_trial(trial_id).params
         for name, (value, distribution) in self._fitting(params).items():
             if name not in there or there[name] != value:
