@@ -1,0 +1,149 @@
+"""Migrations up and down on a filled database; tables and migrations agree; old and new versions are told apart."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from whet.errors import StoreError
+from whet.store import database, migrate, open_store
+from whet.store.base import Artifact, Batch, NewRun, Row
+from whet.store.schema import HEAD, VERSION_TABLE, metadata
+from whet.store.sql import SqlStore
+from whet.trial import Goal, Phase, Report, Suggestion
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/whet.db"
+    made: Callable[[], str] = request.getfixturevalue("new_database")
+    return made()
+
+
+def opened(url: str) -> SqlStore:
+    store = open_store(url)
+    assert isinstance(store, SqlStore)
+    return store
+
+
+def fill(store: SqlStore) -> str:
+    """Put a row into every table."""
+    sweep = store.sweeps.create("p", {"a": 1}, goals=[Goal.MINIMIZE], name="s")
+    run = store.trials.add(sweep.id, 0, Suggestion(params={"x": 1}), owner="me", seen=0)
+    store.trials.report(sweep.id, 0, 0, [Report(step=1, values=(0.5,))])
+    art = Artifact(name="m", kind="model", path="/m", size=1, sha256="00")
+    batch = Batch(rows=[Row(step=1, time=1.0, values={"loss": 0.5})], meta={"host": "h"}, artifacts=[art])
+    store.runs.ship(run, 0, "spool", 0, 10, batch)
+    store.trials.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(0.5,))
+    store.runs.create(NewRun(id="r", project="q", name="r", owner="me"))
+    return sweep.id
+
+
+def tables_in_words(url: str) -> object:
+    """Return what the database itself says of its tables."""
+    import sqlalchemy as sa
+
+    engine = opened(url).database.engine()
+    inspector = sa.inspect(engine)
+    return {
+        table: (
+            [(c["name"], str(c["type"]), c["nullable"]) for c in inspector.get_columns(table)],
+            inspector.get_pk_constraint(table)["constrained_columns"],
+            sorted((i["name"], tuple(i["column_names"]), i["unique"]) for i in inspector.get_indexes(table)),
+            sorted((u["name"], tuple(u["column_names"])) for u in inspector.get_unique_constraints(table)),
+            sorted(
+                (tuple(f["constrained_columns"]), f["referred_table"], str(f["options"]))
+                for f in inspector.get_foreign_keys(table)
+            ),
+        )
+        for table in sorted(inspector.get_table_names())
+    }
+
+
+def test_down_and_up_on_a_filled_database(url: str) -> None:
+    store = opened(url)
+    fill(store)
+    made_at_once = tables_in_words(url)
+    migrate.downgrade(store.database, "base")
+    assert store.database.tables() <= {VERSION_TABLE}
+    migrate.upgrade(store.database)
+    assert store.database.version() == HEAD
+    assert tables_in_words(url) == made_at_once  # whether made quickly or by migrations
+    assert store.sweeps.all() == []
+    fill(store)
+    store.close()
+
+
+def test_tables_and_migrations_agree(url: str) -> None:
+    store = opened(url)
+    migrate.downgrade(store.database, "base")
+    migrate.upgrade(store.database)
+    with store.database.engine().connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+    store.close()
+
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+def upgrade():
+    op.add_column("sweeps", sa.Column("color", sa.Text))
+
+def downgrade():
+    op.drop_column("sweeps", "color")
+"""
+
+
+def test_an_older_database_is_brought_up_to_date(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(url)
+    sweep = fill(store)
+    before = store.sweeps.get(sweep)
+    store.close()
+    scripts = tmp_path / "migrations"  # as a later release will have them
+    shutil.copytree(migrate.SCRIPTS, scripts)
+    (scripts / "versions" / "0002_color.py").write_text(NEXT)
+    monkeypatch.setattr(migrate, "SCRIPTS", scripts)
+    monkeypatch.setattr(database, "HEAD", "0002")
+    later = opened(url)
+    assert later.database.version() == "0002"
+    assert later.sweeps.get(sweep) == before
+    assert later.runs.metrics(str(before.best_run))["loss"].values == [0.5]
+    later.close()
+    monkeypatch.setattr(database, "HEAD", "0001")
+    with pytest.raises(
+        StoreError, match=r"was written by a newer Whet \(its tables have version 0002, this one knows 0001\)"
+    ) as caught:
+        opened(url)
+    assert caught.value.fix == "upgrade this one with `pip install -U whet`, or use another store"
+    if url.startswith("sqlite"):
+        path = Path(f"{url.removeprefix('sqlite:///')}.bak-0001")
+        copy = sqlite3.connect(path)
+        assert copy.execute("SELECT name FROM sweeps").fetchall() == [("s",)]
+        assert "color" not in [row[1] for row in copy.execute("PRAGMA table_info(sweeps)")]
+        copy.close()
+
+
+def test_a_migration_that_fails_changes_nothing(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(url)
+    sweep = fill(store)
+    scripts = tmp_path / "migrations"
+    shutil.copytree(migrate.SCRIPTS, scripts)
+    (scripts / "versions" / "0002_color.py").write_text(NEXT.replace("\ndef downgrade", "    1 / 0\n\ndef downgrade"))
+    monkeypatch.setattr(migrate, "SCRIPTS", scripts)
+    with pytest.raises(ZeroDivisionError):
+        migrate.upgrade(store.database)
+    assert store.database.version() == "0001"
+    assert store.sweeps.get(sweep).name == "s"
+    store.close()

@@ -1,0 +1,175 @@
+"""What goes wrong with a disk or a file comes as an error that says what to do; the database lives on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from whet.errors import StoreError, StoreUnavailable
+from whet.store import open_store
+from whet.store.base import Batch, NewRun
+from whet.store.sql import SqlStore
+from whet.trial import Goal, Suggestion
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "whet.db"))
+    assert isinstance(store, SqlStore)
+    store.runs.create(NewRun(id="r", project="p", name="r", owner="me"))
+    store.runs.ship("r", 0, "spool", 0, 1, Batch(meta={"kept": True}))
+    cursor = store.database.link().tx.cursor
+    pages = cursor.execute("PRAGMA page_count").fetchone()[0]
+    cursor.execute(f"PRAGMA max_page_count={pages}")  # SQLite's own limit: it fails as a disk does, with SQLITE_FULL
+    big = Batch(meta={"diff": "x" * 1_000_000}, summary={"late": True})
+    with pytest.raises(StoreUnavailable) as caught:
+        store.runs.ship("r", 0, "spool", 1, 2, big)
+    assert str(caught.value) == (
+        f"the disk that holds {tmp_path}/whet.db is full: "
+        "free some space and repeat: what was acknowledged is kept, this call changed nothing"
+    )
+    run = store.runs.get("r")
+    assert (run.meta, run.summary, store.runs.shipped("r", 0, "spool")) == ({"kept": True}, {}, 1)
+    cursor.execute("PRAGMA max_page_count=1000000")
+    assert store.runs.ship("r", 0, "spool", 1, 2, big) == 2
+    store.close()
+
+
+@pytest.fixture
+def locked_folder() -> Iterator[Path]:
+    """A folder in which an ordinary user may not write."""
+    folder = Path(tempfile.mkdtemp())
+    open_store(str(folder / "old.db")).close()
+    for name in os.listdir(folder):
+        (folder / name).chmod(0o444)
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no such rights")
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("new.db", "can't be opened (unable to open database file): check the path and the rights of its folder, "),
+        ("sub/new.db", "can't be written (Permission denied): make its folder writable, "),
+        (
+            "old.db",
+            "can't be written (attempt to write a readonly database): make the file and its folder writable, ",
+        ),
+    ],
+)
+def test_a_read_only_folder(locked_folder: Path, name: str, problem: str) -> None:
+    path = locked_folder / name
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)  # rights don't bind root, so be nobody for a moment
+    try:
+        with pytest.raises(StoreUnavailable) as caught:
+            open_store(str(path)).sweeps.create("p", {}, goals=[Goal.MINIMIZE])
+    finally:
+        if root:
+            os.seteuid(0)
+    assert str(caught.value) == f"{path} {problem}or choose another place with $WHET_STORE or storage=…"
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store(f"sqlite:///{tmp_path}/file/whet.db")
+    assert str(caught.value).startswith(f"{tmp_path}/file/whet.db can't be written (")
+    with pytest.raises(StoreUnavailable, match=r"can't be opened \(unable to open database file\)"):
+        open_store(f"sqlite:///{tmp_path}")
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "whet.db"
+    path.write_bytes(b"lr,loss\n0.1,0.2\n" * 100)
+    with pytest.raises(StoreError) as caught:
+        open_store(str(path))
+    assert str(caught.value) == (
+        f"{path} is damaged or no SQLite database (file is not a database): "
+        f"move it away and start anew, or save what can be read with `sqlite3 {path} .recover`"
+    )
+    assert path.read_bytes().startswith(b"lr,loss")
+
+
+def test_a_damaged_database(tmp_path: Path) -> None:
+    path = tmp_path / "whet.db"
+    store = open_store(str(path))
+    sweep = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE])
+    for number in range(50):
+        store.trials.add(sweep.id, number, Suggestion(params={"x": "y" * 500}), owner="me", seen=0)
+    store.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    with pytest.raises(StoreError, match="is damaged or no SQLite database"):
+        open_store(str(path)).trials.changes(sweep.id)
+
+
+def test_somebody_elses_database(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE studies (x)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreError, match=r"holds tables that are not Whet's \(studies\): choose another database"):
+        open_store(str(path))
+
+
+def test_a_database_that_another_program_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from whet.store import sqlite
+
+    monkeypatch.setattr(sqlite, "_BUSY_S", 0.05)
+    path = tmp_path / "whet.db"
+    store = open_store(str(path))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match=r"has been locked by another program for 0\.05 s: end what holds it"):
+        store.sweeps.create("p", {}, goals=[Goal.MINIMIZE])
+    other.execute("ROLLBACK")
+    store.sweeps.create("p", {}, goals=[Goal.MINIMIZE])
+    other.close()
+    store.close()
+
+
+def test_an_interrupted_verb_changes_nothing(tmp_path: Path) -> None:
+    """Ctrl-C may come at any moment: the transaction goes back, the lock is free, the next verb works."""
+    code = textwrap.dedent("""
+        import os, signal, sys
+        from whet.store import open_store, rules
+        from whet.trial import Goal, Suggestion
+        store = open_store(sys.argv[1])
+        sweep = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE])
+        add = lambda: store.trials.add(sweep.id, 0, Suggestion(params={}), owner="me", seen=0)
+        check, rules.check_number = rules.check_number, lambda *a: os.kill(os.getpid(), signal.SIGINT)
+        try:
+            add()
+        except KeyboardInterrupt:
+            print("interrupted", store.sweeps.get(sweep.id).next_number)
+        rules.check_number = check
+        add()
+        print(store.sweeps.get(sweep.id).next_number)
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.db")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["interrupted", "0", "1"]
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_not_there() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store("postgresql://me:secret@127.0.0.1:9/x")
+    assert "postgresql://me:***@127.0.0.1:9/x does not answer" in str(caught.value)
+    assert "secret" not in str(caught.value)
