@@ -176,7 +176,7 @@ class _Number(Parameter):
 def _whole_steps(low: float, high: float, step: float) -> int:
     if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
         return (high - low) // step
-    return math.floor((high - low) / step + 1e-9)
+    return math.floor((high - low) / step + 1e-6)  # as far off the grid as `clean` lets a value be
 
 
 def _condition(when: str | Expression | None) -> Expression | None:
