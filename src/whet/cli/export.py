@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_FORMATS = ("csv", "json", "parquet", "tensorboard")
+_FORMATS = ("csv", "json", "parquet", "tensorboard", "optuna")
 
 
 @click.command("export")
@@ -42,6 +42,7 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
                   with its curves
     tensorboard   a folder a run, with its curves and parameters; look at
                   them with: tensorboard --logdir PATH
+    optuna        a sweep as an Optuna study in an SQLite file
 
     With --json, what was done: {format, path, num_runs}.
     """
@@ -54,6 +55,8 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
         raise wrong_call("the export itself and --json both want stdout", "name a file with -o, or leave --json out")
     if path is not None and not force and (any(path.iterdir()) if path.is_dir() else path.exists()):
         raise wrong_call(f"{path} is there already", "choose another, or overwrite it with --force")
+    from whet.cli.hparams import write_hparams
+
     store = session.store(look=True)
     sweep, runs = _runs(store, what)
     sweeps = {id: store.sweeps.get(id) for id in {run.sweep for run in runs if run.sweep}}
@@ -61,7 +64,8 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
         "csv": lambda: _write_csv(_table(runs, sweeps), path),
         "json": lambda: _write_json(store, sweep, runs, sweeps, path),
         "parquet": lambda: _write_parquet(_table(runs, sweeps), path or Path()),
-        "tensorboard": lambda: _write_tensorboard(store, runs, sweeps, path or Path()),
+        "tensorboard": lambda: write_hparams(store, runs, sweeps, path or Path()),
+        "optuna": lambda: _write_optuna(store, sweep, path or Path()),
     }
     try:
         write[kind]()
@@ -188,45 +192,21 @@ def _write_parquet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
     pq.write_table(pa.table(columns), path)
 
 
-def _write_tensorboard(store: Store, runs: Sequence[Run], sweeps: Mapping[str, Sweep], folder: Path) -> None:
-    """Write event files: curves as scalars, and per run the HParams session with its parameters and result."""
-    try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.hparams import api_pb2, summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-    except ImportError:
-        raise MissingDependency.of("tensorboard", "tensorboard", "export --format tensorboard") from None
-    from whet.cli.describe import SYSTEM, values_of
-    from whet.config import flatten
-    from whet.trial import Phase
+def _write_optuna(store: Store, sweep: Sweep | None, path: Path) -> None:
+    if sweep is None:
+        raise wrong_call("a project is no study, and Optuna keeps studies", "name a sweep (whet ls --sweeps)")
+    from whet.search.optuna_study import to_optuna
+    from whet.study.engine import Engine
 
-    for run in runs:
-        writer = EventFileWriter(str(folder / f"{_safe(run.name)}-{run.id}"))
-        began = run.started or run.created
+    engine = Engine(store, sweep)
+    engine.sync()
+    study = to_optuna(engine.problem, engine.in_order())
+    import optuna
 
-        def put(value: Any, when: float, step: int = 0, add: Any = writer.add_event) -> None:
-            add(Event(wall_time=when, step=step, summary=value))
+    from whet.search.optuna import quiet
 
-        def scalar(tag: str, value: float) -> Any:
-            return Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-
-        given = {**flatten(run.config), **run.params}
-        hparams = {name: v if isinstance(v, (bool, int, float, str)) else json.dumps(v) for name, v in given.items()}
-        put(summary.session_start_pb(hparams, group_name=run.id, start_time_secs=began), began)
-        curves = {n: c for n, c in store.runs.metrics(run.id).items() if not n.startswith(SYSTEM)}
-        for name, curve in curves.items():
-            for step, value, when in zip(curve.steps, curve.values, curve.times, strict=True):
-                put(scalar(name, value), when, step)
-        ended = run.ended or began
-        # A result that was never logged as a curve, such as a function's return value, is a curve of one point.
-        for name, value in (values_of(run, sweeps.get(run.sweep or "")) or {}).items():
-            if name not in curves:
-                put(scalar(name, value), ended)
-        status = {Phase.FINISHED: api_pb2.STATUS_SUCCESS, Phase.FAILED: api_pb2.STATUS_FAILURE}
-        put(summary.session_end_pb(status.get(run.phase, api_pb2.STATUS_UNKNOWN), end_time_secs=ended), ended)
-        writer.close()
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)[:80].strip(".") or "run"
+    path.unlink(missing_ok=True)
+    with quiet():
+        kept = optuna.create_study(study_name=sweep.name, storage=f"sqlite:///{path}", directions=study.directions)
+        kept.set_metric_names(study.metric_names)
+        kept.add_trials(study.get_trials(deepcopy=False))
