@@ -99,6 +99,14 @@ def test_where_names_are_computed_any_name_is_let_through(tmp_path: Path, text: 
     assert flags.find("anything").options == ("--anything",)
 
 
+def test_an_option_goes_before_a_constant_of_its_name(tmp_path: Path) -> None:
+    text = "import argparse\nmax_lr = 0.1\np = argparse.ArgumentParser()\np.add_argument('--max-lr', default=max_lr)\n"
+    flags = flags_of(tmp_path, text)
+    assert {name: (flag.interface, flag.default) for name, flag in flags.items()} == {
+        "max-lr": (Interface.ARGPARSE, 0.1)
+    }
+
+
 def test_options_of_a_module_beside_the_script(tmp_path: Path) -> None:
     (tmp_path / "options.py").write_text(
         "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n"

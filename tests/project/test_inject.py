@@ -53,7 +53,15 @@ def test_all_but_the_values_is_as_in_a_plain_run(tmp_path: Path, arguments_: lis
     assert ours.returncode == plain.returncode == (1 if arguments_ else 0)
 
 
-@pytest.mark.parametrize("text", ["import sys\nsys.exit(7)\n", "x = (\n", "raise SystemExit('bye')\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import sys\nsys.exit(7)\n",
+        "x = (\n",
+        "raise SystemExit('bye')\n",
+        "def f(x: int): ...\nprint(f.__annotations__)\n",
+    ],
+)
 def test_ends_as_a_plain_run_does(tmp_path: Path, text: str) -> None:
     (tmp_path / "train.py").write_text(text)
     plain, ours = run(tmp_path, "train.py"), injected(tmp_path, {}, "train.py")

@@ -250,9 +250,12 @@ def _create(config: SweepConfig, wanted: Plan) -> Sweep:
 
 def _existing(name: str, project: str | None) -> Sweep | None:
     try:
-        return session.store().sweeps.find(name, project)
+        found = session.store().sweeps.find(name, project)
     except NotFound:
         return None
+    return (
+        found if name in (found.name, found.id) else None
+    )  # not by the beginning of an id: a new name may look like one
 
 
 def _check_same(there: Sweep, config: SweepConfig, options: Asked) -> None:
