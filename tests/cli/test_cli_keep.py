@@ -72,8 +72,8 @@ def test_tensorboard_gets_curves_parameters_and_results(whet: Call, digits: str,
     def read(folder: Path) -> tuple[Any, dict[str, Any]]:
         events = EventAccumulator(str(folder)).Reload()
         told = events.PluginTagToContent(metadata.PLUGIN_NAME)
-        start = metadata.parse_session_start_plugin_data(told[metadata.SESSION_START_INFO_TAG])
-        end = metadata.parse_session_end_plugin_data(told[metadata.SESSION_END_INFO_TAG])
+        start = metadata.parse_session_start_info_plugin_data(told[metadata.SESSION_START_INFO_TAG])
+        end = metadata.parse_session_end_info_plugin_data(told[metadata.SESSION_END_INFO_TAG])
         hparams = {k: getattr(v, v.WhichOneof("kind")) for k, v in start.hparams.items()}
         return events, {"hparams": hparams, "status": end.status}
 
