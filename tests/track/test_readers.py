@@ -56,6 +56,7 @@ LOGGER = "2024-05-01 12:00:01,123 INFO train.py:42 step=450 epoch=2 lr=3e-4 loss
         (PLAIN, [(0, {"loss": 3}), (0, {"acc": 0.1}), (1, {"loss": 2}), (1, {"acc": 0.2}), (2, {"loss": float("inf")})]),
         (LOGGER, [(450, {"epoch": 2, "lr": 3e-4, "loss": 0.5})]),
         ("epoch 3 loss=0.52 acc=0.9\n", [(3, {"loss": 0.52, "acc": 0.9})]),
+        ("step 3 loss: 0.5\nEpoch 4/10 - train loss: 0.25\nstep 5 val acc = 1e-1\n", [(3, {"loss": 0.5}), (3, {"train loss": 0.25}), (5, {"val acc": 0.1})]),
         ("loss: 0.5 - acc: 0.9\n", [(0, {"loss": 0.5, "acc": 0.9})]),
         ("no numbers here: none\nhttp://host:80/x\n12:30:15\nversion: 1.2.3\nfile.py:10\n", []),
     ],

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, final
 
 from whet.errors import StoreUnavailable, TrackError
 from whet.store.base import Artifact as Kept
 
-__all__ = ["Artifact", "keep", "safe_name"]
+__all__ = ["Artifact", "Shelf", "keep", "safe_name"]
 
 _DEVICES = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
@@ -100,3 +102,67 @@ class Artifact:
         """Yield (name in the run's folder, where it is now)."""
         for name, path in self._files.items():
             yield f"{self.name}/{name}", path
+
+
+@final
+class Shelf:
+    """The files of one run, in its folder.
+
+    Args:
+        folder: ``<run folder>/files``.
+        put: Told of each file, with the fields of the store's artifact.
+        is_on: Whether anything is kept at all.
+    """
+
+    def __init__(self, folder: Path, *, put: Callable[[dict[str, Any]], None], is_on: Callable[[], bool]) -> None:
+        self._folder = folder
+        self._put = put
+        self._is_on = is_on
+        self._again: dict[str, tuple[Path, float]] = {}
+        self._names: set[str] = set()
+
+    def save(self, path: str | os.PathLike[str], base_path: str | None, *, again: bool) -> list[str]:
+        """Keep a file, or all that a pattern matches; `again`: anew at the end, where it has changed."""
+        text = os.fspath(path)
+        found = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
+        if not found:
+            raise TrackError(f"there is no file {text!r} to keep", "save it first, or correct the path")
+        copies = []
+        for one in (Path(f).absolute() for f in found if os.path.isfile(f)):
+            name = os.path.relpath(one, base_path) if base_path else one.name
+            copies.append(self._keep(one, name, "file"))
+            if again:
+                self._again[name] = (one, one.stat().st_mtime)
+        return copies
+
+    def bundle(self, source: Artifact | str | os.PathLike[str], name: str | None, kind: str) -> Artifact:
+        """Keep an artifact's files, a folder or a file."""
+        if isinstance(source, Artifact):
+            for inner, path in source.files():
+                self._keep(path, inner, source.type)
+            return source
+        path = Path(source)
+        artifact = Artifact(name or path.name, kind)
+        if path.is_dir():
+            return self.bundle(artifact.add_dir(path), None, kind)
+        self._keep(path, artifact.name, kind)
+        return artifact
+
+    def keep_late(self) -> None:
+        """At the end: keep what has changed since, and what the training wrote into the folder by itself."""
+        for name, (path, when) in self._again.items():
+            if path.is_file() and path.stat().st_mtime != when:
+                self._keep(path, name, "file")
+        if self._folder.is_dir():
+            for path in sorted(p for p in self._folder.rglob("*") if p.is_file() and not p.name.endswith(".part")):
+                name = path.relative_to(self._folder).as_posix()
+                if name not in self._names:
+                    self._keep(path, name, "file")
+
+    def _keep(self, source: Path, name: str, kind: str) -> str:
+        if not self._is_on():
+            return str(source)
+        kept = keep(source, self._folder, name, kind)
+        self._names.add(kept.name)
+        self._put(asdict(kept))
+        return kept.path

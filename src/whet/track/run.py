@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import Any, final
 from whet.errors import TrackError, TrialPruned
 from whet.store.base import Stat
 from whet.track import exits
-from whet.track.artifact import Artifact, keep
+from whet.track.artifact import Artifact, Shelf
 from whet.track.mappings import Config, Summary
 from whet.track.notices import Notices
 from whet.track.recorder import Item, Recorder
@@ -77,12 +76,15 @@ class Run:
         self._step = step
         self._pending: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
-        self._live: dict[str, tuple[Path, float]] = {}
-        self._kept: set[str] = set()
         self._lock = threading.RLock()
         self._capture: threading.Thread | None = None
         self._monitor: Monitor | None = None
         self._put: Callable[[Item], Any] = writer.append if writer is not None else recorder
+        self._shelf = Shelf(
+            self.folder / "files",
+            put=lambda kept: self._put((Kind.ARTIFACT, kept)),
+            is_on=lambda: self.mode != "disabled",
+        )
 
     # -- logging -----------------------------------------------------------------------------------------------------------
 
@@ -260,17 +262,7 @@ class Run:
             path: File or glob pattern.
             base_path: Names are relative to it; default: the file's own folder.
         """
-        text = os.fspath(path)
-        found = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
-        if not found:
-            raise TrackError(f"there is no file {text!r} to keep", "save it first, or correct the path")
-        copies = []
-        for one in (Path(f).absolute() for f in found if os.path.isfile(f)):
-            name = os.path.relpath(one, base_path) if base_path else one.name
-            copies.append(self._keep(one, name, "file"))
-            if policy != "now":
-                self._live[name] = (one, one.stat().st_mtime)
-        return copies
+        return self._shelf.save(path, base_path, again=policy != "now")
 
     def log_artifact(
         self,
@@ -280,30 +272,7 @@ class Run:
         aliases: Sequence[str] = (),
     ) -> Artifact:
         """Keep copies of a file, a folder, or an `Artifact`'s files; `aliases` are accepted for W&B's sake."""
-        if isinstance(artifact_or_path, Artifact):
-            artifact = artifact_or_path
-            for inner, source in artifact.files():
-                self._keep(source, inner, artifact.type)
-            return artifact
-        path = Path(artifact_or_path)
-        artifact = Artifact(name or path.name, type)
-        if path.is_dir():
-            return self.log_artifact(artifact.add_dir(path))
-        self._keep(path, artifact.name, type)
-        return artifact
-
-    def _keep(self, source: Path, name: str, kind: str) -> str:
-        if self.mode == "disabled":
-            return str(source)
-        kept = keep(source, self.folder / "files", name, kind)
-        self._kept.add(kept.name)
-        self._put(
-            (
-                Kind.ARTIFACT,
-                {"name": kept.name, "kind": kind, "path": kept.path, "size": kept.size, "sha256": kept.sha256},
-            )
-        )
-        return kept.path
+        return self._shelf.bundle(artifact_or_path, name, type)
 
     # -- W&B's other names -------------------------------------------------------------------------------------------------------
 
@@ -364,7 +333,10 @@ class Run:
             self._monitor.close()
         if self._capture is not None:
             self._capture.join(_CAPTURE_S)
-        self._keep_late()
+        try:
+            self._shelf.keep_late()
+        except Exception as error:
+            self._notices.once("files", f"some files of the run could not be kept ({error})")
         if self._copy is not None:
             self._copy.close()
         if self._writer is None:
@@ -384,20 +356,6 @@ class Run:
             self._notices.once(
                 "unshipped", f"not all of run {self.name!r} reached the store; later: whet sync {self.folder}"
             )
-
-    def _keep_late(self) -> None:
-        try:
-            for name, (path, when) in self._live.items():
-                if path.is_file() and path.stat().st_mtime != when:
-                    self._keep(path, name, "file")
-            files = self.folder / "files"
-            if files.is_dir():
-                for path in sorted(p for p in files.rglob("*") if p.is_file() and not p.name.endswith(".part")):
-                    name = path.relative_to(files).as_posix()
-                    if name not in self._kept:
-                        self._keep(path, name, "file")
-        except Exception as error:
-            self._notices.once("files", f"some files of the run could not be kept ({error})")
 
     def _disown(self) -> None:
         """In a forked child: drop what is logged here, without touching locks that a thread of the parent may hold."""

@@ -29,6 +29,7 @@ _AMONG = re.compile(
 _STEP = re.compile(
     r"(?<![\w./-])(global[_ ]?step|step|iteration|iter|epoch)s?\s*[:=#\[(]?\s*(\d+)(?![\w.]|:\d)", re.IGNORECASE
 )
+_STEP_IN_KEY = re.compile(_STEP.pattern + r"(?:\s*/\s*\d+)?", re.IGNORECASE)
 _FINENESS = ("globalstep", "step", "iteration", "iter", "epoch")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _PLACE = re.compile(r"\.(?:py|ipynb|c|cc|cpp|cu|h|hpp|rs|go|js|ts)$")  # file.py:10 is a place in the source
@@ -59,7 +60,9 @@ def metrics_of(line: str) -> dict[str, float]:
     """
     alone = _ALONE.match(line)
     if alone and not _PLACE.search(alone[1]):
-        return {alone[1].strip(): float(alone[2])}
+        # In "epoch 3/10 - train loss: 0.5" the key begins behind the step.
+        key = _STEP_IN_KEY.sub(" ", alone[1]).strip(" -/.")
+        return {key: float(alone[2])} if key else {}
     return {match[1]: float(match[2]) for match in _AMONG.finditer(line) if not _PLACE.search(match[1])}
 
 
