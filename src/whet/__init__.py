@@ -11,15 +11,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from whet import errors, trial
+    from whet import errors, study, trial
     from whet.config import SweepConfig
     from whet.errors import TrialPruned, WhetError
     from whet.launch.base import Executor
     from whet.search.base import Searcher
     from whet.space import Beta, Choice, Float, Int, Normal, Space
     from whet.stop.base import Stopper
-    from whet.study.create import create_study, create_trial, delete_study, load_study, sweep
+    from whet.study.create import create_study, delete_study, get_all_study_names, load_study, sweep
     from whet.study.live import LiveTrial as Trial
+    from whet.study.names import distributions, exceptions, importance, logging
     from whet.study.samplers import pruners, samplers
     from whet.study.study import Study
     from whet.track.face import (
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         summary,
         watch,
     )
-    from whet.trial import Goal, Metric, Problem, Report, Suggestion, TrialState
+    from whet.trial import Goal, Metric, Problem, Report, Suggestion, TrialState, create_trial
     from whet.trial import Trial as FrozenTrial
     from whet.tune.agent import agent
 
@@ -50,19 +51,20 @@ _HOMES = {
     "whet.search.base": ("Searcher",),
     "whet.space": ("Beta", "Choice", "Float", "Int", "Normal", "Space"),
     "whet.stop.base": ("Stopper",),
-    "whet.study.create": ("create_study", "create_trial", "delete_study", "load_study", "sweep"),
+    "whet.study.create": ("create_study", "delete_study", "get_all_study_names", "load_study", "sweep"),
+    "whet.study.names": ("distributions", "exceptions", "importance", "logging"),
     "whet.study.samplers": ("pruners", "samplers"),
     "whet.study.study": ("Study",),
     "whet.track.face": (
         "Artifact", "Run", "Settings", "config", "define_metric", "finish", "init", "log", "log_artifact", "run", "save", "summary",
         "watch",
     ),
-    "whet.trial": ("Goal", "Metric", "Problem", "Report", "Suggestion", "TrialState"),
+    "whet.trial": ("Goal", "Metric", "Problem", "Report", "Suggestion", "TrialState", "create_trial"),
     "whet.tune.agent": ("agent",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _RENAMED = {"Trial": ("whet.study.live", "LiveTrial"), "FrozenTrial": ("whet.trial", "Trial")}  # Optuna's names
-_MODULES = ("errors", "trial")
+_MODULES = ("errors", "study", "trial")
 _NEVER_CACHED = ("run",)  # the current run changes
 
 __all__ = [
@@ -96,16 +98,22 @@ __all__ = [
     "create_trial",
     "define_metric",
     "delete_study",
+    "distributions",
     "errors",
+    "exceptions",
     "finish",
+    "get_all_study_names",
+    "importance",
     "init",
     "load_study",
     "log",
     "log_artifact",
+    "logging",
     "pruners",
     "run",
     "samplers",
     "save",
+    "study",
     "summary",
     "sweep",
     "trial",

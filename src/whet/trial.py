@@ -7,11 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from whet.errors import StudyError
-from whet.space import Space
+from whet.space import Parameter, Space
 
-__all__ = ["Goal", "Metric", "Phase", "Problem", "Report", "Suggestion", "Summary", "Trial", "TrialState"]
+__all__ = [
+    "FixedTrial",
+    "FrozenTrial",
+    "Goal",
+    "Metric",
+    "Phase",
+    "Problem",
+    "Report",
+    "Suggestion",
+    "Summary",
+    "Trial",
+    "TrialState",
+    "create_trial",
+]
 
 
 class Goal(Enum):
@@ -211,3 +225,82 @@ class Trial:
     def seconds(self) -> float | None:
         """How long it ran, or None."""
         return None if self.started is None or self.ended is None else self.ended - self.started
+
+    # An objective may be called with a trial that is over, to have its configuration once more.
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return the value that the trial has."""
+        return float(self._given(name))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Return the value that the trial has."""
+        return int(self._given(name))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return the value that the trial has."""
+        return self._given(name)
+
+    def _given(self, name: str) -> Any:
+        if name not in self.params:
+            raise StudyError(
+                f"trial {self.number} has no parameter {name!r}", f"it has {', '.join(self.params) or 'none'}"
+            )
+        return self.params[name]
+
+    def report(self, value: float, step: int) -> None:
+        """Do nothing: nobody listens any more."""
+
+    def should_prune(self) -> bool:
+        """Return False."""
+        return False
+
+    def set_user_attr(self, key: str, value: object) -> None:
+        """Do nothing: the trial is kept as it was."""
+
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last report."""
+        return self.reports[-1].step if self.reports else None
+
+
+FrozenTrial = Trial
+"""Optuna's name."""
+
+
+def FixedTrial(params: Mapping[str, object], number: int = 0) -> Trial:
+    """Return a trial that suggests `params`, to call an objective with (Optuna's name)."""
+    return Trial(number=number, params=dict(params))
+
+
+def create_trial(*, state: TrialState | None = None, value: float | None = None, values: Sequence[float] | None = None,
+                 params: Mapping[str, Any] | None = None, distributions: Mapping[str, Parameter] | None = None,
+                 user_attrs: Mapping[str, Any] | None = None, system_attrs: Mapping[str, Any] | None = None,
+                 intermediate_values: Mapping[int, float] | None = None) -> Trial:  # fmt: skip
+    """Return a finished trial for `Study.add_trial` (Optuna's arguments; system_attrs are left out).
+
+    Raises:
+        StudyError: a complete trial without a value, or a state that is not over.
+        SpaceError: a parameter does not fit its distribution.
+    """
+    if value is not None and values is not None:
+        raise StudyError("both value and values are given", "give one of them")
+    state = state or TrialState.COMPLETE
+    results = values if value is None else [value]
+    if state is TrialState.COMPLETE and results is None:
+        raise StudyError("a complete trial has no value", "give value=…")
+    if not state.is_finished():
+        raise StudyError(
+            f"state={state.name} is not over", "give COMPLETE, PRUNED or FAIL; use enqueue_trial for one to run"
+        )
+    known = distributions or {}
+    return Trial(
+        number=0,
+        params={n: known[n].clean(n, v) if n in known else v for n, v in (params or {}).items()},
+        phase=Phase.FAILED if state is TrialState.FAIL else Phase.FINISHED,
+        stopped=state is TrialState.PRUNED,
+        values=None if results is None else tuple(float(v) for v in results),
+        attrs=dict(user_attrs or {}),
+        reports=tuple(Report(step=s, values=(float(v),)) for s, v in sorted((intermediate_values or {}).items())),
+    )

@@ -85,6 +85,7 @@ SWEEP = _table(
     seed=({"type": "integer"}, "The searcher's seed."),
     resources=({"type": "object"}, "What one trial needs."),
     define_by_run=(_FLAG, "The space is learned from what the objective asks for; it may start empty."),
+    attrs=({"type": "object"}, "The user's own attributes of the study."),
     nested=({"type": "array", "items": _TEXT}, "Groups whose dotted parameters a program gets as one nested value."),
     **{key: ({}, "W&B's; kept, but Whet does not act on it.") for key in KEPT},
 )  # fmt: skip

@@ -113,6 +113,7 @@ def parse(text_or_mapping: str | Mapping[str, object], *, source: str = "<config
         resources=check_keys(place.at("resources"), given.get("resources", {}), RESOURCES),
         define_by_run=given.get("define_by_run", False),
         extra=extra,
+        attrs=given.get("attrs", {}),
         nested=nested,
         notices=tuple(notices),
     )

@@ -37,6 +37,7 @@ class SweepConfig:
         resources: What one trial needs: `cpus`, `gpus`, `mem_gb`, `timeout_s`.
         define_by_run: The space is learned from what the objective asks for; it starts empty.
         extra: Keys of W&B's that Whet keeps but does not act on (entity, controller, …); `impute` by name of the metric.
+        attrs: The user's own attributes of the study.
         nested: Names of the groups that were written as nested `parameters`: a program gets each as one nested value.
         notices: Sentences for the user about how the text was read. They are not kept.
     """
@@ -54,5 +55,6 @@ class SweepConfig:
     resources: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     define_by_run: bool = False
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    attrs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     nested: frozenset[str] = frozenset()
     notices: tuple[str, ...] = field(default=(), compare=False)

@@ -44,6 +44,7 @@ def to_mapping(config: SweepConfig) -> dict[str, object]:
         "seed": config.seed,
         "resources": dict(config.resources) or None,
         "define_by_run": config.define_by_run or None,
+        "attrs": dict(config.attrs) or None,
         **{key: value for key, value in config.extra.items() if key != "impute"},
     }
     kept: dict[str, object] = plain({key: value for key, value in found.items() if value is not None}, Place())

@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from whet.config import Plugin, SweepConfig, load, parse, space_from, to_mapping
-from whet.errors import Conflict, NotFound, StudyError
+from whet.config import Plugin, SweepConfig, load, parameter_to_mapping, parse, space_from, to_mapping
+from whet.errors import Conflict, NotFound, SpaceError, StudyError
 from whet.plugins import build
 from whet.space import Parameter, Space
 from whet.store.base import Store
 from whet.store.open import open_store
 from whet.study.engine import Engine
-from whet.study.samplers import as_method, as_stopper
+from whet.study.samplers import as_method, as_stopper, for_several
 from whet.study.study import Study
-from whet.trial import Goal, Metric, Phase, Problem, Report, Trial, TrialState
+from whet.trial import Goal, Metric, Problem
 
-__all__ = ["create_study", "create_sweep", "create_trial", "delete_study", "load_study", "sweep"]
+__all__ = ["create_study", "create_sweep", "delete_study", "get_all_study_names", "load_study", "sweep"]
 
 _DEFAULT_PROJECT = "default"
 
@@ -36,7 +36,8 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         name, study_name: One of them (they are the same); the sweep's id by default.
         space: A `Space`, or names with parameters or their plain forms (``{"lr": {"min": 1e-5, "max": 1e-1, "log": True}}``).
             None: the objective declares it as it runs (``trial.suggest_float`` …).
-        method: A searcher's name, or ``{"name": "tpe", knob: value, …}``.
+        method: A searcher's name, or ``{"name": "tpe", knob: value, …}``. With several directions the default is Optuna's NSGA-II
+            where Optuna is installed, else "random".
         direction, directions: "minimize" (default) or "maximize"; several make it multi-objective.
         storage: None: the local ``.whet/whet.db``. "memory" keeps nothing; else a URL (``sqlite:///…``, ``postgresql://…``).
         seed: With one, the same history gives the same suggestions; None draws one and keeps it.
@@ -67,8 +68,10 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
     titles = list(metrics or (["value"] if len(goals) == 1 else [f"value_{i}" for i in range(len(goals))]))
     if len(titles) != len(goals):
         raise StudyError(f"{len(titles)} metric names for {len(goals)} direction(s)", "give one each")
-    how, sampler_seed = as_method(sampler) if sampler is not None else (as_method(method)[0], None)
-    declared = Space() if space is None else space if isinstance(space, Space) else space_from(space)
+    how, sampler_seed = as_method(method if sampler is None else sampler)
+    if len(goals) > 1:
+        how = for_several(how)
+    declared = Space() if space is None else _space(space)
     config = SweepConfig(
         problem=Problem(
             space=declared, metrics=tuple(Metric(name=n, goal=g) for n, g in zip(titles, goals, strict=True))
@@ -156,34 +159,28 @@ def delete_study(*, study_name: str, storage: str | Store | None = None, project
     store.sweeps.delete(store.sweeps.find(study_name, project).id)
 
 
-def create_trial(*, state: TrialState | None = None, value: float | None = None, values: Sequence[float] | None = None,
-                 params: Mapping[str, Any] | None = None, distributions: Mapping[str, Parameter] | None = None,
-                 user_attrs: Mapping[str, Any] | None = None, system_attrs: Mapping[str, Any] | None = None,
-                 intermediate_values: Mapping[int, float] | None = None) -> Trial:  # fmt: skip
-    """Return a finished trial for `Study.add_trial` (Optuna's arguments; distributions are taken from the study)."""
-    if value is not None and values is not None:
-        raise StudyError("both value and values are given", "give one of them")
-    state = state or TrialState.COMPLETE
-    result = (
-        None
-        if value is None and values is None
-        else tuple(float(v) for v in (values if values is not None else [value]))
-    )  # type: ignore[arg-type]
-    if state is TrialState.COMPLETE and result is None:
-        raise StudyError("a complete trial has no value", "give value=…")
-    if not state.is_finished():
-        raise StudyError(
-            f"state={state.name} is not over", "give COMPLETE, PRUNED or FAIL; use enqueue_trial for one to run"
+def get_all_study_names(storage: str | Store | None = None) -> list[str]:
+    """Return the names of all studies and sweeps, newest first."""
+    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    return [sweep.name for sweep in store.sweeps.all()]
+
+
+def _space(given: Space | Mapping[str, object]) -> Space:
+    """Return a declared space: as it is, from parameters or their plain forms by name, or from a sweep file's `parameters`."""
+    if isinstance(given, Space):
+        space = given
+    elif isinstance(given.get("parameters"), Mapping):
+        space = space_from(given)
+    elif given:
+        plain = {n: parameter_to_mapping(p) if isinstance(p, Parameter) else p for n, p in given.items()}
+        space = space_from({"parameters": plain}, source="space")
+    else:
+        space = Space()
+    if not space:
+        raise SpaceError(
+            "the space is empty", "give at least one parameter, or leave space= out to declare it in the objective"
         )
-    return Trial(
-        number=0,
-        params=dict(params or {}),
-        phase=Phase.FAILED if state is TrialState.FAIL else Phase.FINISHED,
-        stopped=state is TrialState.PRUNED,
-        values=result,
-        attrs=dict(user_attrs or {}),
-        reports=tuple(Report(step=s, values=(float(v),)) for s, v in sorted((intermediate_values or {}).items())),
-    )
+    return space
 
 
 def _goal(direction: str | Goal) -> Goal:

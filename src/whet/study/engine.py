@@ -6,20 +6,27 @@ cost of a step does not grow with the history, and it rebuilds its searcher from
 
 from __future__ import annotations
 
+import contextlib
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 from whet.config import SweepConfig, parse, to_mapping
-from whet.errors import CapReached, Conflict, NotFound, NumberTaken, StudyError, SweepClosed
+from whet.errors import Conflict, IllegalMove, NotFound
 from whet.plugins import build
 from whet.space import Space
 from whet.store import owner as owners
 from whet.store.base import Lease, Store, Sweep, SweepState
+from whet.study.assignment import Assignment, Nothing
+from whet.study.fill import fill
+from whet.study.history import History
 from whet.study.learn import Learned
+from whet.study.lost import LEASE_S, lost, requeue
+from whet.study.results import check_count, judge
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -27,33 +34,9 @@ if TYPE_CHECKING:
     from whet.space import Parameter
     from whet.stop.base import Decision, Stopper
 
-__all__ = ["Assignment", "Engine", "Nothing"]
+__all__ = ["LEASE_S", "Assignment", "Engine", "Nothing"]
 
-LEASE_S = 60.0
-"""A worker on another machine that gave no sign of life for this long is lost."""
-MAX_ATTEMPTS = 3
-"""A trial whose worker was lost this often fails: it is likely what kills them."""
 _LOOK_FOR_LOST_S = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """A trial handed out to this process."""
-
-    run_id: str
-    number: int
-    attempt: int
-    params: Mapping[str, object]
-    note: str = ""
-    parent: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """No trial to hand out, and why. `final`: there will never be one (unless somebody reopens the sweep)."""
-
-    reason: str
-    final: bool
 
 
 @final
@@ -67,6 +50,9 @@ class Engine:
             runs, say). Otherwise the trial is handed out again.
     """
 
+    config: SweepConfig
+    stopper: Stopper | None
+
     def __init__(self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool] | None = None) -> None:
         sweep = store.sweeps.get(sweep) if isinstance(sweep, str) else sweep
         self.store = store
@@ -74,55 +60,62 @@ class Engine:
         self.name = sweep.name
         self.project = sweep.project
         self.owner = owners.here()
-        self.trials: dict[int, Trial] = {}
-        self._open: dict[int, Trial] = {}  # those that are not over: the only ones that every step looks at
         self.state = sweep.state
         self.cap = sweep.cap
+        self._history = History(sweep.goals[0] if len(sweep.goals) == 1 else None)
         self._recover = recover
         self._lock = threading.RLock()
-        self._revision = -1
-        self._version = sweep.version
-        self._untold: set[int] = set()
         self._looked_for_lost = -math.inf
         self._searcher: Searcher | None = None
+        self._num_told = 0  # of the history's ended trials, to the searcher
+        self._num_learned = 0  # the same, from which the space was learned
         self._read_config(sweep)
 
     def _read_config(self, sweep: Sweep) -> None:
-        self.config = parse(dict(sweep.config), source=f"sweep {sweep.id}")
-        self.problem: Problem = self.config.problem
-        self.seed = self.config.seed or 0
-        self.learned = Learned(self.problem.space) if self.config.define_by_run else None
-        plug = self.config.stopper
-        self.stopper: Stopper | None = (
-            build("stopper", plug.name, self.problem, knobs_given=dict(plug.knobs)) if plug else None
-        )
-        self._searcher = None
+        """Take in the sweep as it is stored now; searcher and stopper stay as they are where nothing changed for them."""
+        old: SweepConfig | None = getattr(self, "config", None)
+        new = parse(dict(sweep.config), source=f"sweep {sweep.id}")
+        if old is not None and old.problem == new.problem:
+            new = replace(new, problem=old.problem)  # the same object, for those who compare by identity
+        self.config = new
         self._version = sweep.version
+        if old is None or (old.problem, old.stopper) != (new.problem, new.stopper):
+            self.stopper = None
+            if (plug := new.stopper) is not None:
+                self.stopper = build("stopper", plug.name, new.problem, knobs_given=dict(plug.knobs))
+        if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
+            self._searcher, self._num_learned = None, 0
+            self._learned = Learned(new.problem.space) if new.define_by_run else None
 
     # -- what is known ------------------------------------------------------------------------------------------------
+
+    @property
+    def problem(self) -> Problem:
+        """The space, as declared or as learned so far, and the metrics."""
+        return self.config.problem
+
+    @property
+    def seed(self) -> int:
+        """The searcher's seed."""
+        return self.config.seed or 0
+
+    @property
+    def trials(self) -> Mapping[int, Trial]:
+        """The trials by number, as last seen."""
+        return self._history.trials
+
+    @property
+    def best(self) -> Trial | None:
+        """The best complete trial as last seen; None before there is one, and with several metrics."""
+        return self._history.best
 
     def sync(self) -> None:
         """Bring the trials up to date."""
         with self._lock:
-            changes = self.store.trials.changes(self.id, self._revision)
+            changes = self.store.trials.changes(self.id, self._history.revision)
             self.state, self.cap = changes.state, changes.cap
-            for trial in changes.trials:
-                old = self.trials.get(trial.number)
-                if old is not None and old.attempt == trial.attempt and old.reports:
-                    trial = replace(trial, reports=old.reports)
-                self.trials[trial.number] = trial
-                if not trial.phase.is_over:
-                    self._open[trial.number] = trial
-                elif not (old and old.phase.is_over):
-                    self._open.pop(trial.number, None)
-                    self._untold.add(trial.number)
-            for number, attempt, report in changes.reports:
-                trial = self.trials[number]
-                if trial.attempt == attempt:
-                    trial = self.trials[number] = replace(trial, reports=_with_report(trial.reports, report))
-                    if number in self._open:
-                        self._open[number] = trial
-            self._revision = changes.revision
+            if changes.revision != self._history.revision:
+                self._history.apply(changes)
             if changes.version != self._version:
                 self._read_config(self.store.sweeps.get(self.id))
 
@@ -137,119 +130,86 @@ class Engine:
         try:
             return self.trials[number]
         except KeyError:
-            raise NotFound(
-                f"sweep {self.name!r} has no trial {number}", f"it has {len(self.trials)}, counted from 0"
-            ) from None
+            known = f"it has {len(self.trials)}, counted from 0" if self.trials else "it has none yet"
+            raise NotFound(f"sweep {self.name!r} has no trial {number}", known) from None
 
     def in_order(self) -> list[Trial]:
         """Return all trials by number."""
         with self._lock:
-            return [self.trials[number] for number in sorted(self.trials)]
+            return self._history.in_order()
 
     def pending(self) -> list[Trial]:
         """Return the trials that are not over, by number."""
         with self._lock:
-            return [self._open[number] for number in sorted(self._open)]
+            return self._history.pending()
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
     def ask(self) -> Assignment | Nothing:
         """Hand out the next trial to this process: a waiting one, else a paused one worth resuming, else a new suggestion."""
         with self._lock, self.store.trials.turn(self.id):
-            self._look_for_lost()
+            self._look_for_lost(_LOOK_FOR_LOST_S)
             while True:
                 self.sync()
                 try:
-                    return self._waiting() or self._resumed() or self._suggested()
-                except NumberTaken:
-                    continue
-                except CapReached:
-                    return Nothing(f"all {self.cap} trials of the run cap are handed out", final=True)
-                except SweepClosed:
-                    self.sync()
-                    if self.state is SweepState.RUNNING:
-                        continue
-                    return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
+                    answer = self._waiting() or self._resumed() or self._suggested()
+                except Conflict:
+                    continue  # somebody was quicker, or has just closed the sweep: the next sync shows it
+                if isinstance(answer, Nothing) and answer.final and self._look_for_lost(0.0):
+                    continue  # nobody may come back to look again
+                return answer
 
     def _waiting(self) -> Assignment | None:
-        for trial in self.pending():
+        if self.state is not SweepState.RUNNING:
+            return None
+        for number, trial in sorted(self._history.open.items()):
             if trial.phase is Phase.PENDING:
-                try:
-                    run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self.owner)
-                except SweepClosed:
-                    raise
-                except Conflict:
-                    continue
-                params = self._completed(trial)
-                return Assignment(run_id=run_id, number=trial.number, attempt=attempt, params=params, note=trial.note)
+                run_id, attempt = self.store.trials.claim(self.id, number, owner=self.owner)
+                return Assignment(run_id=run_id, number=number, attempt=attempt, params=trial.params, note=trial.note)
         return None
 
-    def _completed(self, trial: Trial) -> Mapping[str, object]:
-        """Fill in what an enqueued trial leaves open, and keep it."""
-        space = self.problem.space
-        if space.contains(trial.params) or self.config.define_by_run:
-            return trial.params
-        drawn = space.sample(self._search().rng(trial.number))
-        params: dict[str, object] = {}
-        for name in (*trial.params, *drawn):
-            params[name] = trial.params.get(name, drawn.get(name))
-        for name in set(space) - set(params):
-            params[name] = space[name].decode(self._search().rng(trial.number).random())
-        params = {name: params[name] for name in space.active(params)}
-        self.store.trials.annotate(self.id, trial.number, params=params)
-        return params
-
     def _resumed(self) -> Assignment | None:
-        if self.stopper is None or not any(t.phase is Phase.PAUSED for t in self._open.values()):
+        if self.stopper is None or self.state is not SweepState.RUNNING:
+            return None
+        if not any(t.phase is Phase.PAUSED for t in self._history.open.values()):
             return None
         suggestion = self.stopper.promote(self.in_order())
-        if suggestion is None or suggestion.parent is None:
+        number = None if suggestion is None else suggestion.parent
+        if suggestion is None or number is None or self.trials[number].phase is not Phase.PAUSED:
             return None
-        run_id, attempt = self.store.trials.claim(self.id, suggestion.parent, owner=self.owner)
-        return Assignment(
-            run_id=run_id, number=suggestion.parent, attempt=attempt, params=suggestion.params, note=suggestion.note
-        )
+        run_id, attempt = self.store.trials.claim(self.id, number, owner=self.owner)
+        return Assignment(run_id=run_id, number=number, attempt=attempt, params=suggestion.params, note=suggestion.note)
 
     def _suggested(self) -> Assignment | Nothing:
+        number = len(self.trials)
+        if self.cap is not None and number >= self.cap and self.state in (SweepState.RUNNING, SweepState.FINISHED):
+            return Nothing(f"all {self.cap} trials of the run cap are handed out", final=True)
         if self.state is not SweepState.RUNNING:
             return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
-        number = len(self.trials)
-        if self.cap is not None and number >= self.cap:
-            return Nothing(f"all {self.cap} trials of the run cap are handed out", final=True)
         suggestion = self._suggest()
         if suggestion is None:
-            waiting = len(self.pending())
-            if waiting:
+            if waiting := len(self._history.open):
                 return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
             return Nothing(f"{self.config.method.name} has tried everything", final=True)
-        run_id = self.store.trials.add(self.id, number, suggestion, owner=self.owner, seen=self._revision)
-        return Assignment(
-            run_id=run_id,
-            number=number,
-            attempt=0,
-            params=suggestion.params,
-            note=suggestion.note,
-            parent=suggestion.parent,
-        )
+        run_id = self.store.trials.add(self.id, number, suggestion, owner=self.owner, seen=self._history.revision)
+        params, note, parent = suggestion.params, suggestion.note, suggestion.parent
+        return Assignment(run_id=run_id, number=number, attempt=0, params=params, note=note, parent=parent)
 
     def _suggest(self) -> Suggestion | None:
-        searcher = self._search()
-        fresh = [self._as_told(self.trials[number]) for number in sorted(self._untold)]
-        self._untold.clear()
-        searcher.tell(fresh, [self._as_told(t) for t in self.pending()])
-        if not self.problem.space and self.config.define_by_run:
-            return Suggestion(params={})
-        suggestions = searcher.ask(1)
-        return suggestions[0] if suggestions else None
-
-    def _search(self) -> Searcher:
         if self._searcher is None:
             method = self.config.method
             self._searcher = build(
                 "searcher", method.name, self.problem, knobs_given=dict(method.knobs), seed=self.seed
             )
-            self._untold = {number for number, trial in self.trials.items() if trial.phase.is_over}
-        return self._searcher
+            self._num_told = 0
+        history = self._history
+        fresh = [self._as_told(history.trials[number]) for number in history.ended[self._num_told :]]
+        self._num_told = len(history.ended)
+        self._searcher.tell(fresh, [self._as_told(t) for t in history.pending()])
+        if not self.problem.space and self.config.define_by_run:
+            return Suggestion(params={})
+        suggestions = self._searcher.ask(1)
+        return suggestions[0] if suggestions else None
 
     def _as_told(self, trial: Trial) -> Trial:
         """Return `trial` as the searcher may see it: its params must fit the space as it is now."""
@@ -258,7 +218,7 @@ class Engine:
         space = self.problem.space
         known = {name: value for name, value in trial.params.items() if name in space}
         if space.contains(known):
-            return replace(trial, params=known)
+            return trial if len(known) == len(trial.params) else replace(trial, params=known)
         return replace(trial, params={}, values=None, phase=Phase.CANCELED if trial.phase.is_over else trial.phase)
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
@@ -297,36 +257,26 @@ class Engine:
             values: One a metric; of a stopped trial None takes its last report.
             asked: What a define-by-run objective asked for, in its order; the space learns from it.
             params: The values it got.
+
+        Raises:
+            StudyError: not one value a metric.
+            Conflict: the trial is over, or was handed out again since.
         """
-        if values is not None and len(values) != len(self.problem.metrics):
-            names = ", ".join(m.name for m in self.problem.metrics)
-            raise StudyError(
-                f"trial {number} gave {len(values)} value(s) for {len(self.problem.metrics)}",
-                f"give one each for: {names}",
-            )
-        if phase is Phase.FINISHED and stopped and values is None:
+        if values is not None:
+            check_count(number, values, self.problem)
+        elif stopped:
             self.sync()
             reports = self.trial(number).reports
             values = reports[-1].values if reports else None
-        if phase is Phase.FINISHED and not stopped:
-            if values is None:
-                phase, reason = Phase.FAILED, reason or "it ended without a result"
-            elif any(math.isnan(v) for v in values):
-                names = ", ".join(m.name for m, v in zip(self.problem.metrics, values, strict=True) if math.isnan(v))
-                phase, reason, values = Phase.FAILED, f"its result {names} is NaN", None
         result = None if values is None else tuple(float(v) for v in values)
+        if phase is Phase.FINISHED and not stopped:
+            phase, failure = judge(result, self.problem)
+            if phase is Phase.FAILED:
+                result, reason = None, reason or failure
         self.store.trials.tell(
-            self.id,
-            number,
-            attempt,
-            phase=phase,
-            values=result,
-            stopped=stopped,
-            reason=reason,
-            params=params,
-            attrs=attrs,
-        )
-        if asked is not None and self.learned is not None and phase is not Phase.CANCELED:
+            self.id, number, attempt, phase=phase, values=result, stopped=stopped, reason=reason, params=params, attrs=attrs
+        )  # fmt: skip
+        if asked is not None and phase is not Phase.CANCELED:
             self._learn(asked)
         if self.cap is not None or any(m.target is not None for m in self.problem.metrics):
             self.finish_if_done()
@@ -339,32 +289,33 @@ class Engine:
             if self.state is not SweepState.RUNNING:
                 return self.state is SweepState.FINISHED
             used_up = exhausted or (self.cap is not None and len(self.trials) >= self.cap)
-            if (used_up and not self.pending()) or self._target_reached():
+            if not (used_up and not self._history.open) and not self._target_reached():
+                return False
+            try:
                 self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
-                return True
-            return False
+            except IllegalMove:  # somebody has just canceled it
+                self.sync()
+            return self.state is SweepState.FINISHED
 
     def _target_reached(self) -> bool:
-        if len(self.problem.metrics) != 1 or self.problem.metric.target is None:
+        best = self.best
+        if best is None or best.values is None or self.problem.metric.target is None:
             return False
-        metric, target = self.problem.metric, self.problem.metric.target
-        wanted = metric.goal.loss(target)
-        return any(t.complete and t.values and metric.goal.loss(t.values[0]) <= wanted for t in self.trials.values())
+        loss = self.problem.metric.goal.loss
+        return loss(best.values[0]) <= loss(self.problem.metric.target)
+
+    # -- other ways in ------------------------------------------------------------------------------------------------
 
     def enqueue(self, params: Mapping[str, object], attrs: Mapping[str, object] | None = None) -> int:
-        """Queue a configuration (it may leave parameters open) and return its number.
+        """Queue a configuration and return its number. What it leaves open is drawn: in a declared space now, else when it is asked for.
 
         Raises:
-            SpaceError: a value is not legal in the space.
+            SpaceError: it is not legal in the space.
         """
-        cleaned = dict(params)
+        self.sync()
         if not self.config.define_by_run:
-            space = self.problem.space
-            for name in params:
-                if name not in space:
-                    space.clean(params)
-            cleaned = {name: space[name].clean(name, value) for name, value in params.items()}
-        return self.store.trials.enqueue(self.id, cleaned, attrs=attrs or {})
+            params = fill(self.problem.space, params, random.Random(f"{self.seed}/enqueued/{len(self.trials)}"))
+        return self.store.trials.enqueue(self.id, dict(params), attrs=attrs or {})
 
     def extend(self, trials: Iterable[Trial]) -> list[int]:
         """Add trials that ran elsewhere.
@@ -373,76 +324,80 @@ class Engine:
             SpaceError: one does not fit the space (of a declared space).
         """
         trials = list(trials)
+        for trial in trials:
+            if trial.values is not None:
+                check_count(trial.number, trial.values, self.problem)
         if not self.config.define_by_run:
             trials = [replace(t, params=self.problem.space.clean(t.params)) for t in trials]
         return self.store.trials.extend(self.id, trials)
 
+    def edit(self, change: Callable[[SweepConfig], SweepConfig]) -> None:
+        """Bring a change of the configuration to the store; it is made again on what others have stored meanwhile."""
+        with self._lock:
+            while True:
+                self.sync()
+                changed = change(self.config)
+                if changed == self.config:
+                    return
+                try:
+                    stored = self.store.sweeps.edit(self.id, version=self._version, config=to_mapping(changed))
+                except Conflict:
+                    continue
+                self._read_config(stored)
+                return
+
+    def edit_space(self, space: Space) -> None:
+        """Replace the sweep's space; trials that don't fit it any more are kept, but the search no longer sees them."""
+        self.edit(lambda config: _with_space(config, space))
+
     # -- learned spaces -----------------------------------------------------------------------------------------------
+
+    def check_asked(self, name: str, parameter: Parameter) -> None:
+        """Raise SpaceError where a define-by-run objective may not ask for `parameter` under this name."""
+        if self._learned is not None:
+            self._learned.check(name, parameter)
 
     def _learn(self, asked: Mapping[str, Parameter]) -> None:
         """Bring what a define-by-run objective asked for into the stored space."""
         with self._lock:
-            while self.learned is not None:
-                self.sync()
-                self.learned.watch(self.trials.values())
-                space = self.learned.space(asked)
-                if space == self.problem.space:
-                    return
-                changed = replace(self.config, problem=replace(self.problem, space=space))
-                try:
-                    self._keep(changed)
-                except Conflict:
-                    continue
-
-    def _keep(self, config: SweepConfig) -> None:
-        self._read_config(self.store.sweeps.edit(self.id, version=self._version, config=to_mapping(config)))
-
-    def edit_space(self, space: Space) -> None:
-        """Replace the sweep's space; trials that don't fit it any more are kept, but the search no longer sees them."""
-        with self._lock:
             self.sync()
-            self._keep(replace(self.config, problem=replace(self.problem, space=space)))
+            if self._learned_space(asked) is not self.problem.space:
+                self.edit(lambda config: _with_space(config, self._learned_space(asked)))
+
+    def _learned_space(self, asked: Mapping[str, Parameter]) -> Space:
+        if self._learned is None:
+            return self.problem.space
+        history = self._history
+        ended = [history.trials[number] for number in history.ended[self._num_learned :]]
+        self._num_learned = len(history.ended)
+        return self._learned.learn(asked, ended)
 
     # -- lost workers -------------------------------------------------------------------------------------------------
 
-    def _look_for_lost(self) -> None:
+    def _look_for_lost(self, interval_s: float) -> int:
         now = time.monotonic()
-        if now - self._looked_for_lost >= _LOOK_FOR_LOST_S:
-            self._looked_for_lost = now
-            self.recover_lost()
+        if now - self._looked_for_lost < interval_s:
+            return 0
+        self._looked_for_lost = now
+        return self.recover_lost()
 
     def recover_lost(self) -> int:
         """Find running trials whose worker is gone, have them taken over or queued again, and return how many there were."""
-        now, found = time.time(), 0
-        for lease in self.store.trials.leases(self.id):
-            living = owners.alive(lease.owner)
-            if living or (living is None and now - lease.beat < LEASE_S):
-                continue
-            found += 1
+        leases = lost(self.store, self.id)
+        for lease in leases:
             if self._recover is None or not self._recover(lease):
                 self.requeue(lease.number, lease.attempt, "its worker was lost")
-        return found
+        return len(leases)
 
     def requeue(self, number: int, attempt: int, reason: str) -> None:
-        """Hand a trial out again, or fail it when that was done too often; nothing when somebody else just did."""
-        try:
-            if attempt + 1 >= MAX_ATTEMPTS:
-                self.store.trials.tell(
-                    self.id,
-                    number,
-                    attempt,
-                    phase=Phase.FAILED,
-                    reason=f"{reason}, {MAX_ATTEMPTS} times: it was not tried again",
-                )
-            else:
-                self.store.trials.requeue(self.id, number, attempt, reason)
-        except Conflict:
-            pass
+        """Hand a trial out again whose worker was lost, or fail it when that was too often; nothing when somebody else just did."""
+        requeue(self.store, self.id, number, attempt, reason)
+
+    def give_back(self, number: int, attempt: int, reason: str) -> None:
+        """Put a trial of this process back into the queue, however often that was done before (Ctrl-C is not its fault)."""
+        with contextlib.suppress(Conflict):
+            self.store.trials.requeue(self.id, number, attempt, reason)
 
 
-def _with_report(reports: tuple[Report, ...], report: Report) -> tuple[Report, ...]:
-    if not reports or reports[-1].step < report.step:
-        return (*reports, report)
-    kept = {r.step: r for r in reports}
-    kept[report.step] = report
-    return tuple(kept[step] for step in sorted(kept))
+def _with_space(config: SweepConfig, space: Space) -> SweepConfig:
+    return replace(config, problem=replace(config.problem, space=space))

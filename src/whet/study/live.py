@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, final
 
 from whet.errors import SpaceError, StudyError
 from whet.space import Choice, Float, Int, Parameter
-from whet.study.engine import Assignment, Engine
+from whet.store.codec import dump
+from whet.study.assignment import Assignment
+from whet.study.engine import Engine
 from whet.trial import Report
 
 if TYPE_CHECKING:
     from whet.study.study import Study
 
-__all__ = ["LiveTrial", "as_values"]
+__all__ = ["LiveTrial"]
 
 
 @final
@@ -33,7 +35,9 @@ class LiveTrial:
         self._assignment = assignment
         self._asked: dict[str, Parameter] = {}
         self._params: dict[str, Any] = {}
-        self._attrs: dict[str, object] = {}
+        queued = engine.trials.get(assignment.number)
+        self._attrs: dict[str, object] = {} if queued is None else dict(queued.attrs)
+        self._steps: set[int] = set()
         self._stop_reason = ""
         if not engine.config.define_by_run:
             self._params.update(assignment.params)
@@ -63,6 +67,12 @@ class LiveTrial:
     def user_attrs(self) -> dict[str, object]:
         """What `set_user_attr` has set."""
         return dict(self._attrs)
+
+    @property
+    def distributions(self) -> dict[str, Parameter]:
+        """The parameters behind `params`."""
+        space = self._engine.problem.space
+        return {name: self._asked.get(name) or space[name] for name in self._params}
 
     @property
     def stop_reason(self) -> str:
@@ -100,10 +110,15 @@ class LiveTrial:
                 f"{name} is not in the declared space",
                 f"declare it (there are {', '.join(space)}), or create the study without space=",
             )
+        self._engine.check_asked(name, parameter)
         self._asked[name] = parameter
+        given = self._assignment.params
         try:
-            value = parameter.clean(name, self._assignment.params[name])
-        except (KeyError, SpaceError):  # new, or asked for with narrower bounds than the search knows
+            value = parameter.clean(name, given[name])
+        except (KeyError, SpaceError) as error:  # new, or asked for with narrower bounds than the search knows
+            known = self._engine.problem.space.get(name)
+            if isinstance(error, SpaceError) and (known is None or not _is_legal(known, name, given[name])):
+                warnings.warn(f"trial {self.number} was queued with a value that is not used: {error}", stacklevel=3)
             rng = random.Random(f"{self._engine.seed}/{self.number}/{name}")
             value = parameter.decode(rng.random())
         self._params[name] = value
@@ -123,13 +138,17 @@ class LiveTrial:
             number = float(value)
         except (TypeError, ValueError):
             raise StudyError(f"reported {value!r}, which is not a number", "report a float") from None
-        if step < 0:
-            raise StudyError(f"reported at step {step}", "steps count from 0")
-        if any(r.step == step for r in self._engine.trial(self.number).reports):
-            warnings.warn(f"trial {self.number} has reported step {step} already: ignored", stacklevel=2)
+        try:
+            whole = int(step)
+        except (TypeError, ValueError):
+            whole = -1
+        if whole < 0:
+            raise StudyError(f"reported at step {step!r}", "steps are integers and count from 0")
+        if whole in self._steps:
+            warnings.warn(f"trial {self.number} has reported step {whole} already: ignored", stacklevel=2)
             return
-        self._engine.report(self.number, self.attempt, Report(step=int(step), values=(number,)))
-        self._engine.sync()
+        self._steps.add(whole)
+        self._engine.report(self.number, self.attempt, Report(step=whole, values=(number,)))
 
     def should_prune(self) -> bool:
         """Return whether the stopper ends the trial here; then `raise whet.TrialPruned()`."""
@@ -142,7 +161,12 @@ class LiveTrial:
         return True
 
     def set_user_attr(self, key: str, value: object) -> None:
-        """Keep `value`, anything that JSON can hold, with the trial."""
+        """Keep `value`, anything that JSON can hold, with the trial.
+
+        Raises:
+            StoreError: JSON can't hold it.
+        """
+        dump({key: value})
         self._attrs[key] = value
 
     def asked(self) -> Mapping[str, Parameter] | None:
@@ -153,17 +177,9 @@ class LiveTrial:
         return f"LiveTrial(number={self.number}, params={self._params})"
 
 
-def as_values(result: object) -> tuple[float, ...] | None:
-    """Return an objective's result as a tuple of floats, None for None.
-
-    Raises:
-        StudyError: it is neither a number nor a sequence of numbers.
-    """
-    if result is None:
-        return None
+def _is_legal(parameter: Parameter, name: str, value: object) -> bool:
     try:
-        if isinstance(result, Sequence) and not isinstance(result, str):
-            return tuple(float(v) for v in result)
-        return (float(result),)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise StudyError(f"the objective returned {result!r}", "return a number, or one number a metric") from None
+        parameter.clean(name, value)
+    except SpaceError:
+        return False
+    return True

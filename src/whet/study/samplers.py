@@ -5,6 +5,7 @@ Each returns the plain value that a sweep file would hold. Samplers that Whet ha
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from whet.config import Plugin
 from whet.errors import StudyError
 
-__all__ = ["as_method", "as_stopper", "pruners", "samplers"]
+__all__ = ["Pruner", "Sampler", "as_method", "as_stopper", "for_several", "pruners", "samplers"]
 
 
 def as_method(given: Any) -> tuple[Plugin, int | None]:
@@ -25,6 +26,20 @@ def as_method(given: Any) -> tuple[Plugin, int | None]:
         own = getattr(samplers, type(given).__name__, None)
         return (own().plugin if own else Plugin(name="optuna", knobs={"sampler": type(given).__name__})), None
     raise StudyError(f"{given!r} is no method", 'give a name such as "tpe", {"name": "tpe", …} or one of whet.samplers')
+
+
+def for_several(method: Plugin) -> Plugin:
+    """Return `method`, or what takes its place with several metrics: Whet's own TPE knows only one, Optuna's knows more."""
+    if method.name not in ("bayes", "tpe"):
+        return method
+    if importlib.util.find_spec("optuna") is None:
+        return Plugin(name="random")
+    if method.name == "bayes":
+        return Plugin(name="optuna", knobs={"sampler": "NSGAIISampler"})
+    names = {"num_startup": "n_startup_trials", "num_candidates": "n_ei_candidates"}
+    return Plugin(
+        name="optuna", knobs={"sampler": "TPESampler", **{names[k]: v for k, v in method.knobs.items() if k in names}}
+    )
 
 
 def as_stopper(given: Any) -> Plugin | None:

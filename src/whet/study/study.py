@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import math
+import gc
+import logging
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 from whet.analysis.best import best_trial
 from whet.analysis.pareto import pareto_front
-from whet.errors import MissingDependency, StudyError, SweepClosed, TrialPruned
+from whet.errors import Conflict, StudyError, SweepClosed, TrialPruned
 from whet.space import Parameter
-from whet.study.engine import Assignment, Engine, Nothing
-from whet.study.live import LiveTrial, as_values
+from whet.study.assignment import Assignment, Nothing
+from whet.study.engine import Engine
+from whet.study.frame import FRAME_ATTRS, trials_dataframe
+from whet.study.heart import Heart
+from whet.study.live import LiveTrial
+from whet.study.logs import LOGGER, log_trial
+from whet.study.progress import progress
+from whet.study.results import as_values, check_count
 from whet.trial import Goal, Phase, Problem, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
     from whet.store.base import Store
 
 __all__ = ["Study"]
+
+_PATIENCE_S = 0.02
 
 Objective = Callable[[LiveTrial], Any]
 Callback = Callable[["Study", Trial], None]
@@ -37,10 +47,11 @@ class Study:
     def __init__(self, store: Store, engine: Engine) -> None:
         self._store = store
         self._engine = engine
+        self._heart = Heart(store, engine.id)
         self._stop = threading.Event()
 
     def __repr__(self) -> str:
-        return f"Study({self.study_name!r}, {len(self._engine.trials)} trials, {self._store.url})"
+        return f"Study({self.study_name!r}, {len(self._engine.trials)} trials, {self._store!r})"
 
     # -- what it is -----------------------------------------------------------------------------------------------------
 
@@ -71,6 +82,30 @@ class Study:
         """Which way is better, for a study of one metric."""
         return self.problem.metric.goal
 
+    @property
+    def metric_names(self) -> list[str]:
+        """What the values are called."""
+        return [m.name for m in self.problem.metrics]
+
+    def set_metric_names(self, metric_names: Sequence[str]) -> None:
+        """Call the values so, one name a metric."""
+        if len(metric_names) != len(self.directions):
+            raise StudyError(
+                f"{len(metric_names)} metric names for {len(self.directions)} direction(s)", "give one each"
+            )
+        metrics = tuple(replace(m, name=n) for m, n in zip(self.problem.metrics, metric_names, strict=True))
+        self._engine.edit(lambda config: replace(config, problem=replace(config.problem, metrics=metrics)))
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """What `set_user_attr` has set, by whatever process."""
+        self._engine.sync()
+        return dict(self._engine.config.attrs)
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Keep `value`, anything that JSON can hold, with the study."""
+        self._engine.edit(lambda config: replace(config, attrs={**config.attrs, key: value}))
+
     # -- trials ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -91,7 +126,8 @@ class Study:
         Raises:
             StudyError: none is complete yet, or there are several metrics (then use `best_trials`).
         """
-        return best_trial(self.problem, self.trials)
+        self._engine.sync()
+        return self._engine.best or best_trial(self.problem, [])
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -110,42 +146,13 @@ class Study:
         """The Pareto front: complete trials that no other beats in one metric without losing in another."""
         return pareto_front(self.problem, self.trials)
 
-    def trials_dataframe(self, attrs: Sequence[str] = ("number", "value", "datetime_start", "datetime_complete", "duration",
-                         "params", "user_attrs", "state"), multi_index: bool = False) -> pd.DataFrame:  # fmt: skip
+    def trials_dataframe(self, attrs: Sequence[str] = FRAME_ATTRS, multi_index: bool = False) -> pd.DataFrame:
         """Return a pandas DataFrame with a row a trial; `params_<name>` and `user_attrs_<name>` columns as in Optuna.
 
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MissingDependency.of("pandas", "pandas", "trials_dataframe") from None
-        several = len(self.problem.metrics) > 1
-        rows = []
-        for trial in self.trials:
-            row: dict[Any, Any] = {}
-            for attr in attrs:
-                if attr in ("params", "user_attrs"):
-                    given: Mapping[str, object] = getattr(trial, attr)
-                    row.update({(attr, name): value for name, value in given.items()})
-                elif attr in ("value", "values") and several:
-                    row.update(
-                        {("values", i): v for i, v in enumerate(trial.values or [math.nan] * len(self.problem.metrics))}
-                    )
-                elif attr == "state":
-                    row[(attr, "")] = trial.state.name
-                else:
-                    row[(attr, "")] = getattr(trial, attr)
-            rows.append(row)
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        order = {attr: i for i, attr in enumerate(attrs)}
-        columns.sort(key=lambda key: order.get(key[0], order.get("value", 0)))
-        frame = pd.DataFrame([[row.get(key) for key in columns] for row in rows])
-        frame.columns = (
-            pd.MultiIndex.from_tuples(columns) if multi_index else [f"{a}_{b}" if b != "" else a for a, b in columns]
-        )  # fmt: skip
-        return frame
+        return trials_dataframe(self.problem, self.trials, attrs, multi_index)
 
     # -- ask and tell ---------------------------------------------------------------------------------------------------
 
@@ -155,6 +162,7 @@ class Study:
         Raises:
             SweepClosed: there is none: the cap is used up, everything was tried, or the sweep is paused.
         """
+        self._heart.start()
         answer = self._engine.ask()
         if isinstance(answer, Nothing):
             raise SweepClosed(
@@ -173,27 +181,31 @@ class Study:
             Conflict: it is over already (unless `skip_if_finished`), or was handed out again because its worker seemed lost.
         """
         live = trial if isinstance(trial, LiveTrial) else None
-        number = live.number if live else int(trial)  # type: ignore[arg-type]
-        known = self._engine.trial(number)
-        if skip_if_finished and known.phase.is_over:
+        number = trial.number if isinstance(trial, LiveTrial) else int(trial)
+        if live is None or skip_if_finished:
+            self._engine.sync()
+        known = None if live is not None and not skip_if_finished else self._engine.trial(number)
+        if skip_if_finished and known is not None and known.phase.is_over:
             return known
-        phase, stopped = Phase.FINISHED, state is TrialState.PRUNED
-        if state is TrialState.FAIL:
-            phase = Phase.FAILED
-        elif state is None and values is None:
+        if values is None and state in (None, TrialState.COMPLETE):
             raise StudyError(
                 f"trial {number} is told neither a value nor a state", "give values=…, or state=TrialState.FAIL"
             )
+        if state is not None and not state.is_finished():
+            raise StudyError(f"state={state.name} is not over", "give COMPLETE, PRUNED or FAIL")
+        if values is not None and state in (TrialState.PRUNED, TrialState.FAIL):
+            raise StudyError(
+                f"trial {number} is told a value and state={state.name}", "give one of them; report() keeps values"
+            )
+        stopped = state is TrialState.PRUNED
         self._engine.tell(
             number,
-            live.attempt if live else known.attempt,
+            live.attempt if live is not None else known.attempt if known is not None else 0,
             as_values(values),
-            phase=phase,
+            phase=Phase.FAILED if state is TrialState.FAIL else Phase.FINISHED,
             stopped=stopped,
             reason=live.stop_reason if live and stopped else "",
-            asked=live.asked() if live else None,
-            params=live.params if live and live.asked() is not None else None,
-            attrs=live.user_attrs if live else None,
+            **(_gained(live) if live is not None else {}),
         )
         self._engine.sync()
         return self._engine.trial(number)
@@ -222,9 +234,12 @@ class Study:
     # -- optimize -------------------------------------------------------------------------------------------------------
 
     def optimize(self, func: Objective, n_trials: int | None = None, timeout: float | None = None, n_jobs: int = 1,
-                 catch: type[Exception] | tuple[type[Exception], ...] = (), callbacks: Sequence[Callback] | None = None,
+                 catch: type[Exception] | Iterable[type[Exception]] = (), callbacks: Iterable[Callback] | None = None,
                  gc_after_trial: bool = False, show_progress_bar: bool = False) -> None:  # fmt: skip
         """Run trials until `n_trials`, `timeout` seconds, the sweep's own end, or `stop`.
+
+        A trial fails, with a warning, and the next one follows, where the objective returns None, NaN or no number, or not one value a
+        metric. Each trial is logged in a line (see `whet.logging`).
 
         Args:
             func: Called with a `LiveTrial`; returns the value (or one a metric), or raises `TrialPruned`.
@@ -234,7 +249,7 @@ class Study:
             catch: Exceptions that fail the trial only; others end the call as well.
             callbacks: Called with (study, trial) after each trial, in its thread.
             gc_after_trial: Collect garbage after each trial.
-            show_progress_bar: A line a trial on stderr.
+            show_progress_bar: On stderr, with the best value so far.
 
         An interrupt (Ctrl-C) puts the running trial back in the queue: calling again goes on with it.
         """
@@ -243,36 +258,48 @@ class Study:
         if n_jobs == 0 or n_jobs < -1:
             raise StudyError(f"n_jobs={n_jobs}", "give 1 or more, or -1 for one a core")
         self._stop.clear()
+        self._heart.start()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = _Countdown(n_trials)
         workers = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs
+        caught = catch if isinstance(catch, type) else tuple(catch)
+        after = tuple(callbacks or ())
 
-        def work() -> None:
+        def work(advance: Callable[[Trial | None], None] | None) -> None:
             while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline) and left.take():
                 answer = self._ask_patiently(deadline)
                 if answer is None:
                     return
-                trial = self._run(func, answer, catch)
-                if show_progress_bar:
-                    _print_progress(self, trial)
+                told, error = self._run(func, answer)
+                if told is Phase.FAILED or after or advance or LOGGER.isEnabledFor(logging.INFO):
+                    self._engine.sync()
+                    ended = self._engine.trial(answer.number)
+                    log_trial(ended, self._engine.best)
+                    if error is None or isinstance(error, caught):
+                        for callback in after:
+                            callback(self, ended)
+                    if advance:
+                        advance(self._engine.best)
+                if error is not None and not isinstance(error, caught):
+                    raise error
                 if gc_after_trial:
-                    import gc
-
                     gc.collect()
-                for callback in callbacks or ():
-                    callback(self, trial)
 
-        if workers == 1:
-            work()
-            return
-        with ThreadPoolExecutor(workers, thread_name_prefix="whet-trial") as pool:
-            futures = [pool.submit(work) for _ in range(workers)]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            finally:
-                self._stop.set()
-        for future in done:
-            future.result()
+        with progress(n_trials) if show_progress_bar else nullcontext() as advance:
+            if workers == 1:
+                work(advance)
+                return
+            with ThreadPoolExecutor(workers, thread_name_prefix="whet-trial") as pool:
+                futures = [pool.submit(work, advance) for _ in range(workers)]
+                try:
+                    wait(futures, return_when=FIRST_EXCEPTION)
+                except BaseException:
+                    self._stop.set()
+                    raise
+                if any(f.done() and f.exception() is not None for f in futures):
+                    self._stop.set()
+            for future in futures:
+                future.result()
 
     def stop(self) -> None:
         """Let `optimize` end after the trials that run now; for callbacks and objectives."""
@@ -286,49 +313,48 @@ class Study:
             if answer.final:
                 self._engine.finish_if_done(exhausted=True)
                 return None
-            if self._stop.wait(0.02) or (deadline is not None and time.monotonic() >= deadline):
+            if self._stop.wait(_PATIENCE_S) or (deadline is not None and time.monotonic() >= deadline):
                 return None
 
-    def _run(
-        self, func: Objective, assignment: Assignment, catch: type[Exception] | tuple[type[Exception], ...]
-    ) -> Trial:
+    def _run(self, func: Objective, assignment: Assignment) -> tuple[Phase | None, Exception | None]:
+        """Run a trial, tell how it ended, and return its phase (None: it was not told) and what the objective raised."""
         trial = LiveTrial(self, self._engine, assignment)
-        engine, number, attempt = self._engine, assignment.number, assignment.attempt
-        common: dict[str, Any] = {}
+        number, attempt = assignment.number, assignment.attempt
+        values: tuple[float, ...] | None = None
         error: Exception | None = None
-
-        def told() -> dict[str, Any]:
-            asked = trial.asked()
-            return {
-                "asked": asked,
-                "params": None if asked is None else trial.params,
-                "attrs": trial.user_attrs or None,
-            }
-
+        phase, stopped, reason = Phase.FINISHED, False, ""
         try:
-            values = as_values(func(trial))
-            common = told()
-            if values is None:
-                reason = "the objective returned None"
-                engine.tell(number, attempt, None, phase=Phase.FAILED, reason=reason, **common)
-                warnings.warn(f"trial {number} failed: {reason}; return a number", stacklevel=4)
-            elif engine.tell(number, attempt, values, **common) is Phase.FAILED:
-                warnings.warn(f"trial {number} failed: its result is {values}", stacklevel=4)
+            result = func(trial)
         except TrialPruned as pruned:
-            reason = trial.stop_reason or str(pruned) or "the objective raised TrialPruned"
-            engine.tell(number, attempt, None, stopped=True, reason=reason, **told())
-        except Exception as caught:
-            error = caught
-            engine.tell(
-                number, attempt, None, phase=Phase.FAILED, reason=f"{type(caught).__name__}: {caught}", **told()
-            )
+            stopped, reason = True, trial.stop_reason or str(pruned) or "the objective raised TrialPruned"
+        except Exception as raised:
+            error, phase, reason = raised, Phase.FAILED, f"{type(raised).__name__}: {raised}"
         except BaseException:
-            engine.requeue(number, attempt, "it was interrupted")
+            self._engine.give_back(number, attempt, "it was interrupted")
             raise
-        engine.sync()
-        if error is not None and not isinstance(error, catch):
-            raise error
-        return engine.trial(number)
+        else:
+            try:
+                values = as_values(result)
+                if values is None:
+                    phase, reason = Phase.FAILED, "the objective returned None: return a number"
+                else:
+                    check_count(number, values, self.problem)
+            except StudyError as wrong:
+                phase, values, reason = Phase.FAILED, None, str(wrong)
+        try:
+            told = self._engine.tell(
+                number, attempt, values, phase=phase, stopped=stopped, reason=reason, **_gained(trial)
+            )
+        except Conflict as late:
+            LOGGER.warning("The result of trial %d came too late: %s", number, late)
+            return None, error
+        return told, error
+
+
+def _gained(trial: LiveTrial) -> dict[str, Any]:
+    """Return what the store learns from a trial besides its result."""
+    asked = trial.asked()
+    return {"asked": asked, "params": None if asked is None else trial.params, "attrs": trial.user_attrs or None}
 
 
 class _Countdown:
@@ -344,10 +370,3 @@ class _Countdown:
                 return True
             self._left -= 1
             return self._left >= 0
-
-
-def _print_progress(study: Study, trial: Trial) -> None:
-    import sys
-
-    value = "" if trial.values is None else " ".join(f"{v:.4g}" for v in trial.values)
-    print(f"trial {trial.number}: {trial.state.name.lower()} {value} {dict(trial.params)}", file=sys.stderr)

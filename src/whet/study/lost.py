@@ -1,0 +1,39 @@
+"""Lost workers: who they are, and what becomes of their trials."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from whet.errors import Conflict
+from whet.store import owner as owners
+from whet.store.base import Lease, Store
+from whet.trial import Phase
+
+__all__ = ["LEASE_S", "MAX_ATTEMPTS", "lost", "requeue"]
+
+LEASE_S = 60.0
+"""A worker on another machine that gave no sign of life for this long is lost."""
+MAX_ATTEMPTS = 3
+"""A trial whose worker was lost this often fails: it is likely what kills them."""
+
+
+def lost(store: Store, sweep: str) -> list[Lease]:
+    """Return the leases of running trials whose worker is gone: dead on this machine, or silent on another."""
+    now, me, found = time.time(), owners.here(), []
+    for lease in store.trials.leases(sweep):
+        if lease.owner != me:
+            living = owners.alive(lease.owner)
+            if living is False or (living is None and now - lease.beat >= LEASE_S):
+                found.append(lease)
+    return found
+
+
+def requeue(store: Store, sweep: str, number: int, attempt: int, reason: str) -> None:
+    """Have a trial whose worker was lost handed out again, or fail it when that was too often; nothing if somebody else just did."""
+    with contextlib.suppress(Conflict):
+        if attempt + 1 >= MAX_ATTEMPTS:
+            reason = f"{reason}, and this was attempt {attempt + 1} of {MAX_ATTEMPTS}: it is not tried again"
+            store.trials.tell(sweep, number, attempt, phase=Phase.FAILED, reason=reason)
+        else:
+            store.trials.requeue(sweep, number, attempt, reason)
