@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, final
 
 from whet.errors import Conflict, NotFound, StudyError, TrialPruned
 from whet.launch.local import Local
-from whet.stop.base import Verdict
 from whet.store.base import Store, SweepState
 from whet.store.open import open_store, whet_dir
-from whet.study.engine import Assignment, Engine, Nothing
+from whet.study.engine import LEASE_S, Assignment, Engine, Nothing
 from whet.track import opening
 from whet.track.claim import current
 from whet.trial import Phase
-from whet.tune.job import claim_of, describe, result_of
-from whet.tune.loop import FAILURES_IN_A_ROW, Ending, Event, EventKind, drive
+from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
+from whet.tune.job import claim_of, judge, result_of
+from whet.tune.loop import drive, num_in_other_hands
 
 __all__ = ["agent", "work"]
 
 _WATCH_S = 0.05
-_PATIENCE_S = 0.1
+_ASK_S = 0.25
 
 
 def agent(
@@ -75,7 +77,8 @@ def work(
     """Run a sweep's trials by calling `function` in this process; returns why it ended and what it did.
 
     A trial that its stopper ends gets `TrialPruned` out of its next `log`. One that raises anything else failed, and the agent goes on;
-    after three failures before any success it gives up. Ctrl-C puts the trial back into the queue.
+    after three failures before any success it gives up. Ctrl-C puts the trial back into the queue. It stays while other processes of
+    this machine still run trials of the sweep, and takes over those whose process is killed.
 
     Args:
         store: Where the sweep is kept.
@@ -86,77 +89,84 @@ def work(
     """
     if count is not None and count < 1:
         raise StudyError(f"count={count}", "give 1 or more, or None")
-    emit = on_event or (lambda event: None)
     engine = Engine(store, sweep)
+    tally = Tally()
+    said = ""
+
+    def say(event: Event) -> None:
+        tally.add(event)
+        if on_event is not None:
+            on_event(event)
+
+    def wait(why: str) -> None:
+        nonlocal said
+        if why != said:
+            said = why
+            say(Event(EventKind.NOTICE, None, why))
+        watcher.pause(_ASK_S)
+
     watcher = _Watcher(engine)
-    counts = {EventKind.FINISHED: 0, EventKind.STOPPED: 0, EventKind.FAILED: 0}
-    failures = 0
-
-    def ending(reason: str, *, final: bool = False, interrupted: bool = False) -> Ending:
-        return Ending(
-            reason=reason, final=final, interrupted=interrupted, num_finished=counts[EventKind.FINISHED],
-            num_stopped=counts[EventKind.STOPPED], num_failed=counts[EventKind.FAILED],
-        )  # fmt: skip
-
     try:
-        while count is None or sum(counts.values()) < count:
+        while count is None or tally.num_over < count:
             answer = engine.ask()
-            if isinstance(answer, Nothing):
-                if answer.final:
-                    engine.finish_if_done(exhausted=engine.state is SweepState.RUNNING)
-                    return ending(answer.reason, final=True)
-                watcher.pause(_PATIENCE_S)
-                continue
-            emit(Event(EventKind.STARTED, answer.number, f"trial {answer.number} started: {describe(answer.params)}"))
-            event = _run(engine, answer, function, watcher)
-            emit(event)
-            if event.kind in counts:
-                counts[event.kind] += 1
-            failures = failures + 1 if event.kind is EventKind.FAILED else 0
-            if failures >= FAILURES_IN_A_ROW and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
-                return ending(f"the first {failures} trials failed, so no more are started; the last: {event.text}")
-            if event.kind is EventKind.CANCELED:
-                return ending("the sweep was canceled", final=True)
+            if isinstance(answer, Assignment):
+                say(started(answer.number, answer.params, answer.note))
+                event = _run(engine, answer, function, watcher)
+                say(event)
+                if event.kind is EventKind.CANCELED:
+                    return tally.ending("the sweep was canceled", final=True)
+                if tally.hopeless and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
+                    return tally.ending(tally.hopeless)
+            elif not answer.final:
+                wait(_why_idle(engine, answer))
+            elif engine.state is SweepState.RUNNING and (others := num_in_other_hands(engine)):
+                wait(f"{answer.reason}; {others} still run(s) elsewhere: this one stays in case it is lost")
+            else:
+                engine.finish_if_done(exhausted=True)
+                return tally.ending(answer.reason, final=True)
     except KeyboardInterrupt:
-        return ending("interrupted", interrupted=True)
+        return tally.ending("interrupted", interrupted=True)
     finally:
         watcher.close()
-    return ending("the trials asked for are done")
+    return tally.ending("the trials asked for are done")
+
+
+def _why_idle(engine: Engine, answer: Nothing) -> str:
+    if engine.state is SweepState.PAUSED:
+        return f"{answer.reason}; it goes on with: whet sweep {engine.id} --resume"
+    return answer.reason
 
 
 def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], watcher: _Watcher) -> Event:
     number, attempt = assignment.number, assignment.attempt
-    claim = claim_of(engine, assignment, stop=lambda: watcher.reason)
-    token = current.set(claim)
-    watcher.watch(number)
+    token = current.set(claim_of(engine, assignment, stop=lambda: watcher.reason))
     failure = ""
     pruned: str | None = None
     try:
-        function()
-    except TrialPruned as signal:
-        pruned = watcher.reason or str(signal) or "it raised TrialPruned"
-    except KeyboardInterrupt:
-        engine.requeue(number, attempt, "it was interrupted")
-        raise
-    except (Exception, SystemExit) as error:
-        if not isinstance(error, SystemExit) or error.code not in (None, 0):
-            failure = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-    finally:
-        watcher.watch(None)
-        _close_run(1 if failure else 0)
-        current.reset(token)
-    try:
+        watcher.watch(number)
+        try:
+            function()
+        except TrialPruned as signal:
+            pruned = watcher.reason or str(signal) or "it raised TrialPruned"
+        except (Exception, SystemExit) as error:
+            if not isinstance(error, SystemExit) or error.code not in (None, 0):
+                failure = f"{type(error).__name__}: {error}"
+                traceback.print_exc()
+        finally:
+            # What it logged is in the store before anything is told.
+            run = opening.current()
+            if run is not None:
+                run.finish(1 if failure else 0)
         return _tell(engine, assignment, failure, pruned, watcher)
     except Conflict as error:
-        return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error}")
-
-
-def _close_run(exit_code: int) -> None:
-    """End the run of this trial where the function left it open, so that all it logged is in the store."""
-    run = opening.current()
-    if run is not None:
-        run.finish(exit_code)
+        return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error.problem}")
+    except KeyboardInterrupt:
+        with contextlib.suppress(Conflict):
+            engine.store.trials.requeue(engine.id, number, attempt, "it was interrupted")
+        raise
+    finally:
+        watcher.watch(None)
+        current.reset(token)
 
 
 def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | None, watcher: _Watcher) -> Event:
@@ -173,8 +183,7 @@ def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | No
     if values is None:
         engine.tell(number, attempt, None, phase=Phase.FAILED, reason=failure)
     elif engine.tell(number, attempt, values) is not Phase.FAILED:
-        shown = "  ".join(f"{m.name}={v:.4g}" for m, v in zip(engine.problem.metrics, values, strict=True))
-        return Event(EventKind.FINISHED, number, f"trial {number} finished: {shown}")
+        return finished(number, engine.problem.metrics, values)
     engine.sync()
     return Event(EventKind.FAILED, number, f"trial {number} failed: {engine.trial(number).reason}")
 
@@ -188,7 +197,7 @@ class _Watcher:
         self._number: int | None = None
         self._num_judged = 0
         self._closed = threading.Event()
-        self._since_beat = 0.0
+        self._beaten = time.monotonic()
         self.reason: str | None = None
         self.canceled = False
         self._thread = threading.Thread(target=self._loop, name="whet-watcher", daemon=True)
@@ -214,14 +223,15 @@ class _Watcher:
                 if number is not None and self.reason is None:
                     self._look(number)
             except (Conflict, NotFound) as error:
-                self.reason = str(error)
+                if self._number == number:
+                    self.reason = str(error)
             except Exception:  # the store is out of reach: the trial goes on, and the next look tries again
-                continue
+                self._closed.wait(1.0)
 
     def _beat(self) -> None:
-        self._since_beat += _WATCH_S
-        if self._since_beat > 15.0:
-            self._since_beat = 0.0
+        now = time.monotonic()
+        if now - self._beaten > LEASE_S / 4:
+            self._beaten = now
             self._engine.store.trials.beat(self._engine.id, self._engine.owner)
 
     def _look(self, number: int) -> None:
@@ -229,9 +239,6 @@ class _Watcher:
         if self._engine.state is SweepState.CANCELED:
             self.canceled, self.reason = True, "the sweep was canceled"
             return
-        reports = self._engine.trial(number).reports
-        if len(reports) > self._num_judged:
-            self._num_judged = len(reports)
-            decision = self._engine.decide(number)
-            if decision is not None and decision.verdict is not Verdict.CONTINUE and self._number == number:
-                self.reason = decision.reason
+        self._num_judged, decision = judge(self._engine, number, self._num_judged)
+        if decision is not None and self._number == number:
+            self.reason = decision.reason

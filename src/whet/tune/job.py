@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from whet.errors import Conflict, LaunchError, StoreUnavailable, WhetError
 from whet.launch.base import Executor, Handle, JobState, JobStatus, Resources
+from whet.launch.jobs import writing
 from whet.project.command import expand
-from whet.stop.base import Verdict
+from whet.stop.base import Decision, Verdict
 from whet.store.open import whet_dir
 from whet.study.engine import Assignment, Engine
 from whet.track.claim import Claim
+from whet.track.readers.job import JobReader
 from whet.track.shipper import ship_all
-from whet.trial import Goal, Metric, Summary
-from whet.tune.reader import JobReader
+from whet.trial import Goal, Metric, Phase, Summary
 
 if TYPE_CHECKING:
     from whet.store.base import Run
-    from whet.tune.loop import EventKind
 
-__all__ = ["Job", "claim_of", "describe", "environment", "launch", "result_of"]
-
-
-def describe(params: Mapping[str, object]) -> str:
-    """Return a configuration on one line, numbers with 4 significant digits."""
-    return "  ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
-
-
-def environment(engine: Engine, assignment: Assignment) -> dict[str, str]:
-    """Return what `whet.init()` in the trial's process needs to know."""
-    claim = claim_of(engine, assignment)
-    return {**claim.to_env(), "PYTHONUNBUFFERED": "1"}
+__all__ = ["Intent", "Job", "claim_of", "judge", "launch", "result_of", "was_launched"]
 
 
 def claim_of(engine: Engine, assignment: Assignment, stop: Callable[[], str | None] | None = None) -> Claim:
@@ -47,9 +38,18 @@ def claim_of(engine: Engine, assignment: Assignment, stop: Callable[[], str | No
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """How a job that was canceled is to end (PENDING: to run again), and why."""
+
+    phase: Phase
+    reason: str
+
+
+@final
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A launched trial. The only mutable thing here: how far it was read, and how it is to end."""
+    """A launched trial. The one mutable thing here: how far it was read, and how it is to end."""
 
     engine: Engine
     executor: Executor
@@ -59,32 +59,32 @@ class Job:
     attempt: int
     reader: JobReader
     num_judged: int = 0
-    ending: EventKind | None = None
-    verdict: Verdict = Verdict.STOP
-    reason: str = ""
-    _last_pids: tuple[int, ...] = field(default=())
+    intent: Intent | None = None
+    _pids: tuple[int, ...] = field(default=())
+
+    def end(self, phase: Phase, reason: str) -> None:
+        """Cancel it; once nothing of it is left, its trial becomes `phase`."""
+        self.intent = Intent(phase, reason)
+        self.executor.cancel(self.handle)
 
     def collect(self, status: JobStatus) -> None:
         """Bring what the job has reported by other means than `whet.log` into the store."""
-        self._last_pids = status.pids or self._last_pids
-        try:
-            self.reader.collect(self._last_pids)
-        except (Conflict, StoreUnavailable):
-            return  # the end of the job looks again, and says so
+        self._pids = status.pids or self._pids
+        with contextlib.suppress(Conflict, StoreUnavailable):  # the end of the job looks again, and says so
+            self.reader.collect(self._pids)
 
-    def collect_all(self) -> None:
-        """Bring all that the job left into the store; it is over."""
+    def collect_all(self, status: JobStatus) -> None:
+        """Bring all that the job left into the store; it is over.
+
+        Raises:
+            StoreUnavailable: try again later.
+        """
+        self._pids = status.pids or self._pids
         folder = whet_dir() / "runs" / self.run_id
         if folder.is_dir():
             ship_all(folder, self.engine.store)
-        self.collect_quietly()
-
-    def collect_quietly(self) -> None:
-        """Read the rest of the job's output; a run that was handed out again has nothing to say."""
-        try:
-            self.reader.collect(self._last_pids, final=True)
-        except Conflict:
-            return
+        with contextlib.suppress(Conflict):  # a run that was handed out again has nothing more to say
+            self.reader.collect(self._pids, final=True)
 
     def result(self) -> tuple[tuple[float, ...] | None, str]:
         """Return the values of the sweep's metrics, or None and what is missing."""
@@ -94,10 +94,45 @@ class Job:
         """Return why the job failed, with the last line of its error output."""
         if status.state is JobState.TIMED_OUT:
             return status.reason or "it timed out"
-        code = status.exit_code
-        how = f"exit status {code}" if code is None or code >= 0 else f"killed by signal {-code}"
         last = _last_line(self.executor.logs(self.handle).stderr)
-        return f"{status.reason or how}{': ' + last if last else ''}"
+        return f"{status.reason or f'exit status {status.exit_code}'}{f': {last}' if last else ''}"
+
+
+def judge(engine: Engine, number: int, num_judged: int) -> tuple[int, Decision | None]:
+    """Judge a running trial after each of its reports but the first `num_judged`, one by one however they came in.
+
+    Returns:
+        How many reports are judged now, and the decision that it does not go on, if there is one.
+    """
+    stopper = engine.stopper
+    trial = engine.trial(number)
+    if stopper is None or len(trial.reports) == num_judged:
+        return len(trial.reports), None
+    peers = [peer for peer in engine.in_order() if peer.number != number]
+    for end in range(num_judged + 1, len(trial.reports) + 1):
+        decision = stopper.decide(replace(trial, reports=trial.reports[:end]), peers)
+        if decision.verdict is not Verdict.CONTINUE:
+            return end, decision
+    return len(trial.reports), None
+
+
+def _note_of(run_id: str, attempt: int) -> Path:
+    return whet_dir() / "runs" / run_id / f"command-{attempt}"
+
+
+def _noted(note: Path) -> list[str]:
+    try:
+        return shlex.split(note.read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError):
+        return []
+
+
+def was_launched(run_id: str, attempt: int) -> bool:
+    """Return whether this attempt was (or was about to be) launched as a job out of this folder.
+
+    Only then may it be submitted again: elsewhere its job may run under an executor that this one knows nothing of.
+    """
+    return bool(_noted(_note_of(run_id, attempt)))
 
 
 def launch(engine: Engine, executor: Executor, assignment: Assignment, *, cwd: Path | None) -> Job:
@@ -107,24 +142,29 @@ def launch(engine: Engine, executor: Executor, assignment: Assignment, *, cwd: P
         LaunchError: the command can't be started.
     """
     config = engine.config
-    name = f"{assignment.run_id}-{assignment.attempt}"
-    folder = whet_dir() / "runs" / assignment.run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    env = environment(engine, assignment)
+    note = _note_of(assignment.run_id, assignment.attempt)
+    folder = note.parent
+    env = {**claim_of(engine, assignment).to_env(), "PYTHONUNBUFFERED": "1"}
     try:
-        command = expand(config, assignment.params, interpreter=sys.executable, folder=folder, cwd=cwd)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            command = _noted(note)
+            if not command:
+                command = expand(config, assignment.params, interpreter=sys.executable, folder=folder, cwd=cwd)
+                note.write_text(shlex.join(command) + "\n", encoding="utf-8", errors="surrogateescape")
         resources = Resources(**dict[str, Any](config.resources))
-        handle = executor.submit(command, resources, name=name, env=env, cwd=cwd)
     except LaunchError:
         raise
     except (WhetError, TypeError) as error:
         raise LaunchError(
             f"the command of trial {assignment.number} can't be made ({error})", "mend the sweep's file"
         ) from error
-    logs = executor.logs(handle)
+    name = f"{assignment.run_id}-{assignment.attempt}"
+    handle = executor.submit(command, resources, name=name, env=env, cwd=cwd)
     reader = JobReader(
         store=engine.store, sweep=engine.id, number=assignment.number, run_id=assignment.run_id, attempt=assignment.attempt,
-        metrics=tuple(m.name for m in engine.problem.metrics), stdout=logs.stdout, folder=folder, cwd=cwd or Path.cwd(),
+        metrics=tuple(m.name for m in engine.problem.metrics), stdout=executor.logs(handle).stdout, folder=folder,
+        cwd=cwd or Path.cwd(),
     )  # fmt: skip
     return Job(
         engine=engine, executor=executor, handle=handle, run_id=assignment.run_id, number=assignment.number,
@@ -142,7 +182,8 @@ def result_of(run: Run, metrics: tuple[Metric, ...]) -> tuple[tuple[float, ...] 
             values.append(float(own))
         elif stat is None:
             logged = sorted(name for name in {*run.stats, *run.summary} if not name.startswith("system/"))
-            found = f"it reported {', '.join(logged[:12])}" if logged else "it reported no metric at all"
+            more = " …" if len(logged) > 12 else ""
+            found = f"it reported {', '.join(logged[:12])}{more}" if logged else "it reported no metric at all"
             return None, f"it never reported {metric.name!r}: {found}"
         elif metric.summary is Summary.BEST:
             values.append(stat.min if metric.goal is Goal.MINIMIZE else stat.max)

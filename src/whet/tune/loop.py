@@ -3,7 +3,7 @@
 It may be killed at any moment. What it knows is in the store and in the jobs' folders, and every step can be repeated:
 
 - a trial's job is named by run and attempt, and submitting a name twice starts nothing twice, so a coordinator killed between handing
-  out a trial and launching it launches it when it comes back;
+  out a trial and launching it does no harm;
 - a job outlives its coordinator; the next one takes the trial over, finds the job running or over, and goes on from there;
 - a result is told once: telling ends the trial in one transaction.
 
@@ -15,63 +15,30 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import final
 
-from whet.errors import Conflict, LaunchError, StudyError
+from whet.errors import Conflict, LaunchError, StoreError, StoreUnavailable, StudyError
 from whet.launch.base import Executor, JobState, JobStatus
 from whet.stop.base import Verdict
 from whet.store.base import Lease, Store, SweepState
 from whet.store.owner import here
 from whet.study.engine import LEASE_S, Assignment, Engine
 from whet.trial import Phase
-from whet.tune.job import Job, describe, launch
+from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
+from whet.tune.interrupt import Interrupts
+from whet.tune.job import Job, judge, launch, was_launched
 
-__all__ = ["Ending", "Event", "EventKind", "drive"]
+__all__ = ["Ending", "Event", "EventKind", "drive", "num_in_other_hands"]
 
 _TICK_S = 0.05
+_ASK_S = 0.25
+"""How long it waits before it asks again when there was nothing to do."""
 _BEAT_S = LEASE_S / 4
-FAILURES_IN_A_ROW = 3
-"""With so many failed trials before the first success the loop gives up: a script that can't run burns no budget."""
-
-
-class EventKind(Enum):
-    """What happened."""
-
-    STARTED = "started"
-    FINISHED = "finished"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    REQUEUED = "requeued"
-    ADOPTED = "adopted"
-    NOTICE = "notice"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to a trial (or, with number None, to the sweep), as a sentence."""
-
-    kind: EventKind
-    number: int | None
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """Why the loop ended, and what it did.
-
-    `final`: the sweep hands out no trial any more. The counts are of this call.
-    """
-
-    reason: str
-    final: bool = False
-    interrupted: bool = False
-    num_finished: int = 0
-    num_stopped: int = 0
-    num_failed: int = 0
+_GRACE_S = 30.0
+"""How long an interrupted loop waits for its jobs to end."""
+_PATIENCE_S = 60.0
+"""How long it goes on without its store while jobs run."""
 
 
 def drive(
@@ -88,23 +55,28 @@ def drive(
 ) -> Ending:
     """Run a sweep's trials as jobs until there is none left, `count` were started, the sweep is closed, or Ctrl-C.
 
+    It stays while other processes of this machine still run trials of the sweep, and takes over those whose process is killed.
+
     Args:
-        store: Where the sweep is kept.
+        store: Where the sweep is kept; not in memory, as the jobs could not see it.
         sweep: Its id.
         executor: Where the jobs run. Its folder must be the same from call to call for jobs to be found again.
         workers: Jobs at a time.
         count: The most trials to start in this call.
         exclusive: As the sweep's coordinator, of which there is one; False: as one of any number of agents.
         on_event: Told what happens.
-        on_tick: Called about ten times a second, for displays.
+        on_tick: Called ten to twenty times a second, for displays.
         cwd: The jobs' working directory; default this process's.
 
     Raises:
         AlreadyDriven: there is a coordinator already.
-        StudyError: the sweep has no program, or `workers` or `count` is below 1.
+        StudyError: the sweep has no program, `workers` or `count` is below 1, or the store is in memory.
+        StoreUnavailable: the store is out of reach; with jobs running it is waited for first.
     """
     if workers < 1 or (count is not None and count < 1):
         raise StudyError(f"workers={workers}, count={count}", "give 1 or more")
+    if store.url.startswith("memory"):
+        raise StudyError("a store in memory can't be shared by processes", "use the default store, or a URL")
     loop = _Loop(store, sweep, executor, workers, count, exclusive, on_event or (lambda event: None), cwd)
     if exclusive:
         store.sweeps.drive(sweep, here(), silent_s=LEASE_S)
@@ -112,7 +84,16 @@ def drive(
         return loop.run(on_tick or (lambda engine: None))
     finally:
         if exclusive:
-            store.sweeps.release(sweep, here())
+            with contextlib.suppress(StoreError):  # whoever comes next sees that this process is gone
+                store.sweeps.release(sweep, here())
+
+
+def num_in_other_hands(engine: Engine) -> int:
+    """Return how many trials other processes of this machine are running, which may yet be lost and need somebody."""
+    me = here()
+    machine = me.partition("|")[0]
+    leases = engine.store.trials.leases(engine.id)
+    return sum(lease.owner != me and lease.owner.partition("|")[0] == machine for lease in leases)
 
 
 @final
@@ -133,7 +114,7 @@ class _Loop:
         self.workers = workers
         self.left = count
         self.exclusive = exclusive
-        self.emit = emit
+        self.on_event = emit
         self.cwd = cwd
         self.engine = Engine(store, sweep, recover=self._adopt)
         if self.engine.config.program is None and self.engine.config.command is None:
@@ -142,55 +123,69 @@ class _Loop:
                 f"add program: to its file, or run its trials as a Python function: whet agent {sweep} --function module:function",
             )
         self.jobs: dict[int, Job] = {}
-        self.counts = {EventKind.FINISHED: 0, EventKind.STOPPED: 0, EventKind.FAILED: 0}
-        self.failures = 0
-        self.last_failure = ""
+        self.held: list[Assignment] = []  # handed out, and waiting for a device
+        self.tally = Tally()
         self.ending: str | None = None
         self.final = False
-        self.beaten = time.monotonic()
+        self.said = ""
+        self.ask_at = self.beaten = time.monotonic()
+        self.failing_since: float | None = None
 
     def run(self, on_tick: Callable[[Engine], None]) -> Ending:
+        with Interrupts() as interrupts:
+            try:
+                self.engine.recover_lost()
+                while True:
+                    self._step()
+                    on_tick(self.engine)
+                    if self.ending is not None and not self.jobs:
+                        break
+                    interrupts.check()
+                    time.sleep(_TICK_S)
+            except KeyboardInterrupt:
+                with contextlib.suppress(KeyboardInterrupt):
+                    self._abandon()
+                return self.tally.ending("interrupted", interrupted=True)
+            except BaseException:
+                with contextlib.suppress(Exception):  # what went wrong first matters
+                    self._abandon()
+                raise
+        if self.final:
+            self.engine.finish_if_done(exhausted=True)
+        return self.tally.ending(self.ending, final=self.final)
+
+    def _step(self) -> None:
         try:
-            self.engine.recover_lost()
-            while True:
-                self._watch()
-                self._fill()
-                on_tick(self.engine)
-                if self.ending is not None and not self.jobs:
-                    return self._end(self.ending)
-                time.sleep(_TICK_S)
-        except KeyboardInterrupt:
-            self._abandon()
-            return self._end("interrupted", interrupted=True)
-        except BaseException:
-            self._abandon()
-            raise
+            self._watch()
+            self._fill()
+        except StoreUnavailable as error:
+            now = time.monotonic()
+            if not self.jobs or now - (self.failing_since or now) > _PATIENCE_S:
+                raise
+            if self.failing_since is None:
+                self.failing_since = now
+                self._emit(EventKind.NOTICE, None, f"{error.problem}: what runs goes on, and the store is tried again")
+            time.sleep(1.0)
+            return
+        if self.failing_since is not None:
+            self.failing_since = None
+            self._reclaim()
 
-    def _end(self, reason: str, *, interrupted: bool = False) -> Ending:
-        self.engine.sync()
-        return Ending(
-            reason=reason,
-            final=self.final,
-            interrupted=interrupted,
-            num_finished=self.counts[EventKind.FINISHED],
-            num_stopped=self.counts[EventKind.STOPPED],
-            num_failed=self.counts[EventKind.FAILED],
-        )
+    def _emit(self, kind: EventKind, number: int | None, text: str) -> None:
+        self._say(Event(kind, number, text))
 
-    def _abandon(self) -> None:
-        """Cancel what runs and put it back into the queue, so that the next call goes on with it."""
-        for job in self.jobs.values():
-            self.executor.cancel(job.handle)
-        for job in list(self.jobs.values()):
-            job.collect_all()
-            with contextlib.suppress(Conflict):
-                self.store.trials.requeue(self.engine.id, job.number, job.attempt, "the sweep was interrupted")
-        self.jobs.clear()
+    def _say(self, event: Event) -> None:
+        self.tally.add(event)
+        self.on_event(event)
 
     # -- start ----------------------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        while self.ending is None and len(self.jobs) < self.workers:
+        while self.ending is None and len(self.jobs) < self.workers and time.monotonic() >= self.ask_at:
+            if self.held:
+                if not self._launch(self.held.pop(0)):
+                    return
+                continue
             if self.left is not None and self.left <= 0:
                 self.ending = "the trials asked for are done"
                 return
@@ -199,46 +194,61 @@ class _Loop:
                 if self.left is not None:
                     self.left -= 1
                 self._launch(answer)
-            elif answer.final:
-                if not self.jobs and self.engine.finish_if_done(exhausted=self.engine.state is SweepState.RUNNING):
-                    pass
+                continue
+            self.ask_at = time.monotonic() + _ASK_S
+            if answer.final:
+                if self.engine.state is SweepState.RUNNING and (others := num_in_other_hands(self.engine)):
+                    self._once(f"{answer.reason}; {others} still run(s) elsewhere: this one stays in case it is lost")
+                    return
                 self.ending, self.final = answer.reason, True
-                return
-            else:
-                if self.exclusive and self.engine.state is SweepState.PAUSED:
-                    self.ending = f"{answer.reason}: whet sweep {self.engine.id} --resume goes on"
-                return
+            elif self.engine.state is SweepState.PAUSED:
+                goes_on = f"{answer.reason}; it goes on with: whet sweep {self.engine.id} --resume"
+                if self.exclusive:
+                    self.ending = goes_on
+                else:
+                    self._once(goes_on)
+            return
 
-    def _launch(self, assignment: Assignment, *, adopted: bool = False) -> None:
+    def _once(self, text: str) -> None:
+        if text != self.said:
+            self.said = text
+            self._emit(EventKind.NOTICE, None, text)
+
+    def _launch(self, assignment: Assignment, *, adopted: bool = False) -> bool:
+        """Launch a trial, and return False when it has to wait for a device."""
+        number = assignment.number
         try:
             job = launch(self.engine, self.executor, assignment, cwd=self.cwd)
         except LaunchError as error:
-            self.engine.tell(assignment.number, assignment.attempt, None, phase=Phase.FAILED, reason=str(error))
-            self._failed(assignment.number, str(error))
-            return
-        self.jobs[assignment.number] = job
+            wanted, total = error.facts.get("wanted"), error.facts.get("total")
+            if isinstance(wanted, int) and isinstance(total, int) and wanted <= total:
+                self._once(f"trial {number} waits: {error.problem}")
+                self.held.insert(0, assignment)
+                self.ask_at = time.monotonic() + _ASK_S
+                return False
+            with contextlib.suppress(Conflict):
+                self.engine.tell(number, assignment.attempt, None, phase=Phase.FAILED, reason=str(error))
+            self._failed(number, str(error))
+            return True
+        self.jobs[number] = job
         if adopted:
-            self.emit(
-                Event(
-                    EventKind.ADOPTED,
-                    job.number,
-                    f"trial {job.number} goes on: its coordinator was lost, its job was not",
-                )
-            )
+            self._emit(EventKind.ADOPTED, number, f"trial {number} goes on: who watched it is gone, its job is not")
         else:
-            note = f" ({assignment.note})" if assignment.note else ""
-            self.emit(
-                Event(EventKind.STARTED, job.number, f"trial {job.number} started: {describe(assignment.params)}{note}")
-            )
+            self._say(started(number, assignment.params, assignment.note))
+        return True
 
     def _adopt(self, lease: Lease) -> bool:
-        """Take over a trial whose coordinator is gone, whatever its job does; False for one of another machine, whose jobs are out of reach."""
-        if lease.owner.partition("|")[0] != here().partition("|")[0]:
+        """Take over a trial whose coordinator is gone, whatever its job does; False where its job is out of reach."""
+        if lease.owner.partition("|")[0] != here().partition("|")[0] or not was_launched(lease.run_id, lease.attempt):
             return False
         try:
             self.store.trials.take_over(self.engine.id, lease.number, lease.attempt, owner=here(), was=lease.owner)
         except Conflict:
             return True  # somebody else has
+        self._take(lease)
+        return True
+
+    def _take(self, lease: Lease) -> None:
         trial = self.engine.trial(lease.number)
         self._launch(
             Assignment(
@@ -246,93 +256,133 @@ class _Loop:
             ),
             adopted=True,
         )
-        return True
+
+    def _reclaim(self) -> None:
+        """After the store was away: find trials that it gave to this process without this process getting to know."""
+        known = self.jobs.keys() | {assignment.number for assignment in self.held}
+        self.engine.sync()
+        for lease in self.store.trials.leases(self.engine.id):
+            if lease.owner == here() and lease.number not in known:
+                self._take(lease)
 
     # -- watch ----------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         now = time.monotonic()
         if now - self.beaten > _BEAT_S:
-            self.beaten = now
             self.store.trials.beat(self.engine.id, here())
             if self.exclusive:
                 self.store.sweeps.drive(self.engine.id, here(), silent_s=LEASE_S)
+            self.beaten = now
         if not self.jobs:
             return
         self.engine.sync()
         canceled = self.engine.state is SweepState.CANCELED
-        statuses = self.executor.poll([job.handle for job in self.jobs.values()])
-        for job in list(self.jobs.values()):
-            status = statuses[job.handle]
+        for job, status in self._polled():
             if status.state.is_over:
                 self._over(job, status)
                 continue
             job.collect(status)
-            if canceled and job.ending is None:
-                job.ending = EventKind.CANCELED
-                self.executor.cancel(job.handle)
-            elif job.ending is None:
+            if canceled and (job.intent is None or job.intent.phase is not Phase.CANCELED):
+                job.end(Phase.CANCELED, "the sweep was canceled")
+            elif job.intent is None:
                 self._judge(job)
 
+    def _polled(self) -> list[tuple[Job, JobStatus]]:
+        statuses = self.executor.poll([job.handle for job in self.jobs.values()])
+        return [(job, statuses[job.handle]) for job in self.jobs.values()]
+
     def _judge(self, job: Job) -> None:
-        reports = self.engine.trial(job.number).reports
-        if len(reports) == job.num_judged:
-            return
-        job.num_judged = len(reports)
-        decision = self.engine.decide(job.number)
-        if decision is not None and decision.verdict is not Verdict.CONTINUE:
-            job.ending, job.reason = EventKind.STOPPED, decision.reason
-            job.verdict = decision.verdict
-            self.executor.cancel(job.handle)
+        job.num_judged, decision = judge(self.engine, job.number, job.num_judged)
+        if decision is not None:
+            phase = Phase.PAUSED if decision.verdict is Verdict.PAUSE else Phase.FINISHED
+            job.end(phase, decision.reason)
 
     def _over(self, job: Job, status: JobStatus) -> None:
-        del self.jobs[job.number]
-        job.collect_all()
+        job.collect_all(status)
         try:
             self._tell(job, status)
         except Conflict as error:
-            self.emit(Event(EventKind.NOTICE, job.number, f"the result of trial {job.number} came too late: {error}"))
+            self._emit(EventKind.NOTICE, job.number, f"the result of trial {job.number} came too late: {error.problem}")
+        del self.jobs[job.number]
+        self.ask_at = time.monotonic()
 
     def _tell(self, job: Job, status: JobStatus) -> None:
-        engine, number, attempt = self.engine, job.number, job.attempt
-        if job.ending is EventKind.STOPPED and status.state is not JobState.SUCCEEDED:
-            phase = Phase.PAUSED if job.verdict is Verdict.PAUSE else Phase.FINISHED
-            engine.tell(number, attempt, None, phase=phase, stopped=phase is Phase.FINISHED, reason=job.reason)
-            self._count(EventKind.STOPPED, number, f"trial {number} stopped early: {job.reason}")
-            return
-        if job.ending is EventKind.CANCELED or status.state is JobState.CANCELED:
-            engine.tell(number, attempt, None, phase=Phase.CANCELED, reason="the sweep was canceled")
-            self.emit(Event(EventKind.CANCELED, number, f"trial {number} canceled"))
-            return
-        if status.state is JobState.LOST:
-            engine.requeue(number, attempt, "its process vanished without an exit status")
-            self.emit(Event(EventKind.REQUEUED, number, f"trial {number} is queued again: its process vanished"))
-            return
-        if status.state is not JobState.SUCCEEDED:
-            reason = job.why_failed(status)
-            engine.tell(number, attempt, None, phase=Phase.FAILED, reason=reason)
-            self._failed(number, reason)
-            return
-        values, problem = job.result()
-        if values is None:
-            engine.tell(number, attempt, None, phase=Phase.FAILED, reason=problem)
-            self._failed(number, problem)
-        elif engine.tell(number, attempt, values) is Phase.FAILED:
-            engine.sync()
-            self._failed(number, engine.trial(number).reason)
+        """Tell how the job ended. What ran to its end counts, whatever was meant to become of it."""
+        number = job.number
+        if status.state is JobState.SUCCEEDED:
+            values, problem = job.result()
+            if values is None:
+                self.engine.tell(number, job.attempt, None, phase=Phase.FAILED, reason=problem)
+                self._failed(number, problem)
+            elif self.engine.tell(number, job.attempt, values) is Phase.FAILED:
+                self.engine.sync()
+                self._failed(number, self.engine.trial(number).reason)
+            else:
+                self._say(finished(number, self.engine.problem.metrics, values))
+        elif status.state is JobState.LOST:
+            self._queue_again(job, "its process vanished without an exit status")
+        elif status.state is JobState.CANCELED:
+            self._canceled(job)
         else:
-            shown = "  ".join(f"{m.name}={v:.4g}" for m, v in zip(engine.problem.metrics, values, strict=True))
-            self._count(EventKind.FINISHED, number, f"trial {number} finished: {shown}")
+            reason = job.why_failed(status)
+            self.engine.tell(number, job.attempt, None, phase=Phase.FAILED, reason=reason)
+            self._failed(number, reason)
 
-    def _count(self, kind: EventKind, number: int, text: str) -> None:
-        self.failures = 0
-        self.counts[kind] += 1
-        self.emit(Event(kind, number, text))
+    def _canceled(self, job: Job) -> None:
+        number, attempt = job.number, job.attempt
+        if job.intent is None:
+            # Who canceled it was killed before telling why. A stopper says the same again, or it runs again.
+            self.engine.sync()
+            if self.engine.state is SweepState.CANCELED:
+                job.end(Phase.CANCELED, "the sweep was canceled")
+            else:
+                self._judge(job)
+        intent = job.intent
+        if intent is None or intent.phase is Phase.PENDING:
+            reason = intent.reason if intent else "it was interrupted"
+            self.store.trials.requeue(self.engine.id, number, attempt, reason)
+            self._emit(EventKind.REQUEUED, number, f"trial {number} is queued again: {reason}")
+        elif intent.phase is Phase.CANCELED:
+            self.engine.tell(number, attempt, None, phase=Phase.CANCELED, reason=intent.reason)
+            self._emit(EventKind.CANCELED, number, f"trial {number} canceled: {intent.reason}")
+        else:
+            stopped = intent.phase is Phase.FINISHED
+            self.engine.tell(number, attempt, None, phase=intent.phase, stopped=stopped, reason=intent.reason)
+            how = "stopped early" if stopped else "paused"
+            self._emit(EventKind.STOPPED, number, f"trial {number} {how}: {intent.reason}")
+
+    def _queue_again(self, job: Job, reason: str) -> None:
+        self.engine.requeue(job.number, job.attempt, reason)
+        self.engine.sync()
+        trial = self.engine.trial(job.number)
+        if trial.phase is Phase.FAILED:
+            self._failed(job.number, trial.reason)
+        else:
+            self._emit(EventKind.REQUEUED, job.number, f"trial {job.number} is queued again: {reason}")
 
     def _failed(self, number: int, reason: str) -> None:
-        self.counts[EventKind.FAILED] += 1
-        self.failures += 1
-        self.last_failure = reason
-        self.emit(Event(EventKind.FAILED, number, f"trial {number} failed: {reason}"))
-        if self.failures >= FAILURES_IN_A_ROW and not any(t.phase is Phase.FINISHED for t in self.engine.in_order()):
-            self.ending = f"the first {self.failures} trials failed, so no more are started; the last: {reason}"
+        self._emit(EventKind.FAILED, number, f"trial {number} failed: {reason}")
+        hopeless = self.tally.hopeless
+        if hopeless and not any(t.phase is Phase.FINISHED for t in self.engine.in_order()):
+            self.ending = hopeless
+
+    # -- end ------------------------------------------------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        """Cancel what runs and put it back into the queue, so that the next call goes on with it; what ends by itself counts."""
+        reason = "the sweep was interrupted"
+        try:
+            for job in self.jobs.values():
+                job.end(Phase.PENDING, reason)
+            deadline = time.monotonic() + _GRACE_S
+            while self.jobs and time.monotonic() < deadline:
+                for job, status in self._polled():
+                    if status.state.is_over:
+                        self._over(job, status)
+                time.sleep(_TICK_S)
+        finally:  # also at the second Ctrl-C
+            left = [(job.number, job.attempt) for job in self.jobs.values()]
+            for number, attempt in [*left, *((a.number, a.attempt) for a in self.held)]:
+                with contextlib.suppress(Conflict):
+                    self.store.trials.requeue(self.engine.id, number, attempt, reason)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import _thread
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from whet.errors import StudyError
-from whet.store.base import Store
+from whet.store.base import Store, SweepState
 from whet.study.engine import Engine
 from whet.trial import Phase, Trial
-from whet.tune.loop import Ending, Event, EventKind
+from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
 
 __all__ = ["Observer", "find_function", "pool"]
 
 _TICK_S = 0.1
 _GRACE_S = 20.0
+_URL = "WHET_POOL_STORE"
 
 
 def find_function(text: str) -> Callable[[], Any]:
@@ -78,44 +79,67 @@ def pool(
     Raises:
         StudyError: a store that other processes can't see.
     """
+    if workers < 1 or (count is not None and count < 1):
+        raise StudyError(f"workers={workers}, count={count}", "give 1 or more")
     if store.url.startswith("memory"):
         raise StudyError("a store in memory can't be shared by processes", "use the default store, or a URL")
     engine = Engine(store, sweep)
     engine.sync()
     observer = Observer(engine)
-    number = str(threads or max(1, (os.cpu_count() or 1) // workers))
-    env = {**os.environ, "OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "whet.tune.pool", store.url, sweep, function, str(count or 0)]
-    processes = [
-        subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(workers)
-    ]
     interrupted = False
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def look() -> None:
+        for event in observer.look():
+            if on_event is not None:
+                on_event(event)
+        if on_tick is not None:
+            on_tick(engine)
+
     try:
+        processes += [_start(store, sweep, function, count, workers, threads) for _ in range(workers)]
         while any(p.poll() is None for p in processes):
-            for event in observer.look():
-                (on_event or (lambda event: None))(event)
-            (on_tick or (lambda engine: None))(engine)
+            look()
             time.sleep(_TICK_S)
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        for process in processes:
-            if process.stdin is not None:
-                process.stdin.close()  # which tells it to end
-        deadline = time.monotonic() + _GRACE_S
-        for process in processes:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-    for event in observer.look():
-        (on_event or (lambda event: None))(event)
-    (on_tick or (lambda engine: None))(engine)
+        _end(processes)
+    look()
     codes = [p.returncode for p in processes if p.returncode]
-    reason = (
-        "interrupted" if interrupted else f"an agent ended with status {codes[0]}" if codes else "nothing is left to do"
+    if interrupted:
+        return observer.tally.ending("interrupted", interrupted=True)
+    if codes:
+        return observer.tally.ending(f"an agent ended with status {codes[0]}: see what it wrote to standard error")
+    if count is not None and engine.state is SweepState.RUNNING:
+        return observer.tally.ending("the trials asked for are done")
+    return observer.tally.ending("nothing is left to do", final=True)
+
+
+def _start(
+    store: Store, sweep: str, function: str, count: int | None, workers: int, threads: int | None
+) -> subprocess.Popen[bytes]:
+    number = str(threads or max(1, (os.cpu_count() or 1) // workers))
+    # The URL may hold a password, so it does not go into the command line, which everybody may read.
+    env = {**os.environ, "OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYTHONUNBUFFERED": "1", _URL: store.url}
+    command = [sys.executable, "-m", "whet.tune.pool", sweep, function, str(count or 0)]
+    # A session of its own: Ctrl-C reaches this process, which ends the others in its own time.
+    return subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=os.name != "nt"
     )
-    return replace(observer.ending, reason=reason, interrupted=interrupted, final=not interrupted and not codes)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.stdin is not None:
+            process.stdin.close()  # which tells it to end
+    deadline = time.monotonic() + _GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()
+            process.wait()
 
 
 @final
@@ -125,7 +149,7 @@ class Observer:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seen: dict[int, tuple[Phase, int]] = {t.number: (t.phase, t.attempt) for t in engine.in_order()}
-        self.ending = Ending(reason="")
+        self.tally = Tally()
 
     def look(self) -> list[Event]:
         """Return what is new, by trial number."""
@@ -136,27 +160,25 @@ class Observer:
             if self._seen.get(trial.number) != now:
                 self._seen[trial.number] = now
                 events.append(self._event(trial))
+                self.tally.add(events[-1])
         return events
 
     def _event(self, trial: Trial) -> Event:
-        from whet.tune.job import describe
-
-        number, end = trial.number, self.ending
+        number = trial.number
         if trial.phase is Phase.FINISHED and trial.stopped:
-            self.ending = replace(end, num_stopped=end.num_stopped + 1)
             return Event(EventKind.STOPPED, number, f"trial {number} stopped early: {trial.reason}")
         if trial.phase is Phase.FINISHED:
-            self.ending = replace(end, num_finished=end.num_finished + 1)
-            metrics = self._engine.problem.metrics
-            shown = "  ".join(f"{m.name}={v:.4g}" for m, v in zip(metrics, trial.values or (), strict=False))
-            return Event(EventKind.FINISHED, number, f"trial {number} finished: {shown}")
+            return finished(number, self._engine.problem.metrics, trial.values or ())
         if trial.phase is Phase.FAILED:
-            self.ending = replace(end, num_failed=end.num_failed + 1)
             return Event(EventKind.FAILED, number, f"trial {number} failed: {trial.reason}")
         if trial.phase is Phase.CANCELED:
-            return Event(EventKind.CANCELED, number, f"trial {number} canceled")
+            return Event(EventKind.CANCELED, number, f"trial {number} canceled: {trial.reason}")
         if trial.phase is Phase.RUNNING:
-            return Event(EventKind.STARTED, number, f"trial {number} started: {describe(trial.params)}")
+            return started(number, trial.params, trial.note)
+        if trial.phase is Phase.PAUSED:
+            return Event(EventKind.STOPPED, number, f"trial {number} paused: {trial.reason}")
+        if not trial.attempt:
+            return Event(EventKind.NOTICE, number, f"trial {number} was enqueued")
         return Event(EventKind.REQUEUED, number, f"trial {number} is queued again: {trial.reason}")
 
 
@@ -166,18 +188,23 @@ def _end_with_parent() -> None:
     def listen() -> None:
         while os.read(0, 1):  # not sys.stdin: its lock would be held at the interpreter's end
             pass
-        _thread.interrupt_main()
+        if hasattr(signal, "pthread_kill"):  # which ends a sleep of the main thread as well
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        else:
+            _thread.interrupt_main()
+        time.sleep(_GRACE_S * 0.8)
+        os._exit(1)  # the function took no notice; its trial is found to be lost and goes back into the queue
 
     threading.Thread(target=listen, name="whet-parent", daemon=True).start()
 
 
-def _main(url: str, sweep: str, function: str, count: str) -> int:
+def _main(sweep: str, function: str, count: str) -> int:
     from whet.store.open import open_store
     from whet.tune.agent import work
 
     _end_with_parent()
     try:
-        ending = work(open_store(url), sweep, find_function(function), count=int(count) or None)
+        ending = work(open_store(os.environ.pop(_URL)), sweep, find_function(function), count=int(count) or None)
     except KeyboardInterrupt:
         return 0
     if not ending.final and not ending.interrupted and int(count) == 0:

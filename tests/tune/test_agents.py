@@ -1,0 +1,280 @@
+"""Agents: functions and commands, alone and together, killed and interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import whet
+from whet.errors import NotFound, StudyError
+from whet.store.base import SweepState
+from whet.trial import Phase
+from whet.tune.agent import agent, work
+from whet.tune.events import EventKind
+from whet.tune.pool import find_function, pool
+
+if TYPE_CHECKING:
+    from tests.tune.conftest import Place
+
+QUIET = {"capture": False, "system_interval_s": 0, "stdout": False}
+MODULE = """
+    import os, time
+    import whet
+
+    def train():
+        run = whet.init(settings={"capture": False, "system_interval_s": 0})
+        with open("ran", "a") as file:
+            file.write(f"{run.number} ")
+        time.sleep(float(os.environ.get("T", "0.05")))
+        whet.log({"loss": run.config["x"]})
+"""
+
+
+def train() -> None:
+    run = whet.init(settings=QUIET)
+    whet.log({"loss": (run.config["x"] - 0.3) ** 2})
+
+
+def test_a_function(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.create(program=None, run_cap=3)
+    agent(place.sweep, train)
+    trials = place.trials()
+    assert [t.values for t in trials] == [((t.params["x"] - 0.3) ** 2,) for t in trials]  # type: ignore[operator]
+    assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"whet: trial 0 started: x={trials[0].params['x']:.4g}"
+    assert lines[-1] == f"whet: the agent of sweep {place.sweep} ends: the sweep is finished"
+
+
+def test_an_agent_without_a_function_runs_the_program(place: Place) -> None:
+    place.script("print('loss: 1.0')")
+    place.create(run_cap=2)
+    agent(place.sweep, count=1)
+    assert [t.values for t in place.trials()] == [(1.0,)]
+    with pytest.raises(NotFound, match="no sweep 'nonsense'"):
+        agent("nonsense")
+    place.create(program=None, run_cap=2)
+    with pytest.raises(StudyError, match="has no program to run"):
+        agent(place.sweep)
+
+
+def test_functions_that_fail(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ValueError("no such data")
+
+    def forget() -> None:
+        whet.init(settings=QUIET).log({"accuracy": 1.0})
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    reasons = []
+    for function in (fail, forget, leave):
+        place.create(program=None, run_cap=9)
+        ending = work(place.store, place.sweep, function)
+        trials = place.trials()
+        assert [t.phase for t in trials] == [Phase.FAILED] * 3
+        assert ending.reason == (
+            f"the first 3 trials failed, so no more are started; the last: trial 2 failed: {trials[2].reason}"
+        )
+        reasons.append(trials[0].reason)
+    assert reasons == [
+        "ValueError: no such data", "it never reported 'loss': it reported accuracy", "SystemExit: 3",
+    ]  # fmt: skip
+    assert "ValueError: no such data" in capsys.readouterr().err  # with its traceback
+
+
+def test_early_stopping_of_a_function(place: Place) -> None:
+    steps: dict[int, int] = {}
+
+    def learn() -> None:
+        run = whet.init(settings=QUIET)
+        assert run.number is not None
+        for step in range(600):
+            steps[run.number] = step
+            whet.log({"loss": float(run.config["x"])})
+            if run.config["x"] == 1 and step == 5:
+                return
+            time.sleep(0.01)
+
+    place.create(
+        program=None, method="grid", parameters={"x": {"values": [1, 2]}}, run_cap=None,
+        early_terminate={"type": "median", "startup_trials": 1, "warmup_steps": 2},
+    )  # fmt: skip
+    ending = work(place.store, place.sweep, learn, on_event=place.events.append)
+    bad = next(t for t in place.trials() if t.params["x"] == 2)
+    if bad.number == 0:
+        pytest.fail("the grid begins with x=1")
+    assert (bad.phase, bad.stopped, bad.values) == (Phase.FINISHED, True, (2.0,))
+    assert place.texts(EventKind.STOPPED) == [f"trial 1 stopped early: {bad.reason}"]
+    assert ending.num_stopped == 1
+    assert steps[1] < 599
+
+
+def test_canceling_the_sweep_ends_the_function(place: Place) -> None:
+    def learn() -> None:
+        whet.init(settings=QUIET)
+        for step in range(1000):
+            whet.log({"loss": 1.0})
+            if step == 1:
+                place.store.sweeps.move(place.sweep, SweepState.CANCELED)
+            time.sleep(0.01)
+
+    place.create(program=None)
+    ending = work(place.store, place.sweep, learn)
+    (trial,) = place.trials()
+    assert (trial.phase, trial.reason) == (Phase.CANCELED, "the sweep was canceled")
+    assert (ending.reason, ending.final) == ("the sweep was canceled", True)
+
+
+def test_an_interrupted_function_goes_back_into_the_queue(place: Place) -> None:
+    def interrupt() -> None:
+        whet.init(settings=QUIET).log({"loss": 1.0})
+        raise KeyboardInterrupt
+
+    place.create(program=None, run_cap=1)
+    assert work(place.store, place.sweep, interrupt).interrupted
+    assert [(t.phase, t.attempt) for t in place.trials()] == [(Phase.PENDING, 1)]
+    assert work(place.store, place.sweep, train).num_finished == 1
+
+
+AGENT = """
+    from whet.tune.agent import agent
+    agent(SWEEP)
+"""
+FUNCTION_AGENT = """
+    from whet.tune.agent import agent
+    from module import train
+    agent(SWEEP, train)
+"""
+
+
+@pytest.mark.parametrize("kind", ["command", "function"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_agents_on_one_sweep(place: Place, kind: str, killed: bool) -> None:
+    """Exactly as many runs as the cap allows, no number twice; also when one agent is killed in the middle of a trial."""
+    place.script(MODULE, "module.py")
+    place.script(
+        "import time; open('ran', 'a').write(NUMBER + ' '); time.sleep(0.05); print('loss: 1.0')".replace(
+            "NUMBER", "__import__('os').environ['WHET_NUMBER']"
+        )
+    )
+    place.create(run_cap=20, program="train.py" if kind == "command" else None)
+    agents = [place.spawn(AGENT if kind == "command" else FUNCTION_AGENT) for _ in range(2)]
+    if killed:
+        place.wait(lambda: sum(t.phase is Phase.FINISHED for t in place.trials()) >= 3)
+
+        def at_work() -> bool:
+            return any(f"|{agents[0].pid}|" in lease.owner for lease in place.store.trials.leases(place.sweep))
+
+        place.wait(at_work)
+        agents[0].kill()
+    outs = [a.communicate(timeout=60) for a in agents]
+    trials = place.trials()
+    assert [t.number for t in trials] == list(range(20)), outs
+    assert {t.phase for t in trials} == {Phase.FINISHED}
+    assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
+    ran = [int(word) for word in (place.folder / "ran").read_text().split()]
+    if kind == "command" or not killed:
+        assert sorted(ran) == list(range(20))  # a job outlives its agent
+    else:
+        assert sorted(set(ran)) == list(range(20))
+        assert len(ran) <= 21
+
+
+def test_an_agent_stays_for_the_last_trial_of_another(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.script(MODULE, "module.py")
+    place.create(run_cap=1, program=None)
+    monkeypatch.setenv("T", "60")
+    other = place.spawn(FUNCTION_AGENT)
+    monkeypatch.delenv("T")
+    place.wait(lambda: (place.folder / "ran").exists())
+    stays = "all 1 trials of the run cap are handed out; 1 still run(s) elsewhere: this one stays in case it is lost"
+
+    def say(event: Any) -> None:
+        place.events.append(event)
+        if event.text == stays:
+            other.kill()
+
+    ending = work(place.store, place.sweep, train, on_event=say)
+    other.communicate()
+    assert place.texts(EventKind.NOTICE) == [stays]
+    assert (ending.num_finished, ending.final) == (1, True)
+    assert [(t.phase, t.attempt) for t in place.trials()] == [(Phase.FINISHED, 1)]
+
+
+def test_a_pool_of_processes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.script(MODULE, "module.py")
+    place.create(program=None, run_cap=6)
+    ticks: list[Any] = []
+    ending = pool(
+        place.store, place.sweep, "module:train", workers=2, on_event=place.events.append, on_tick=ticks.append
+    )
+    assert (ending.num_finished, ending.final, ending.reason) == (6, True, "nothing is left to do")
+    assert [t.phase for t in place.trials()] == [Phase.FINISHED] * 6
+    assert len(place.texts(EventKind.FINISHED)) == 6
+    assert ticks
+    owners = {run.owner for run in place.store.runs.select()}
+    assert len(owners) == 2
+
+
+def test_a_pool_whose_processes_fail(place: Place) -> None:
+    place.script("def train():\n    raise ValueError('no such data')", "module.py")
+    place.create(program=None, run_cap=50)
+    ending = pool(place.store, place.sweep, "module:train", workers=1)
+    assert ending.num_failed == 3
+    assert ending.reason == "an agent ended with status 1: see what it wrote to standard error"
+
+
+POOL = """
+    from whet.store.open import open_store
+    from whet.tune.pool import pool
+    print(pool(open_store(), SWEEP, "module:train", workers=2).reason, flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_pool_ends_with_its_parent(place: Place, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    place.script(MODULE, "module.py")
+    place.create(program=None, run_cap=2)
+    monkeypatch.setenv("T", "60")
+    parent = place.spawn(POOL)
+    place.wait(lambda: len(place.store.trials.leases(place.sweep)) == 2 and (place.folder / "ran").exists())
+    pids = [int(lease.owner.split("|")[1]) for lease in place.store.trials.leases(place.sweep)]
+    parent.send_signal(number)
+    out, err = parent.communicate(timeout=30)
+
+    def gone() -> bool:
+        for pid in pids:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                continue
+            return False
+        return True
+
+    place.wait(gone)
+    if number is signal.SIGINT:
+        assert out == "interrupted\n", err
+    assert {(t.phase, t.attempt) for t in place.trials()} == {(Phase.PENDING, 1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train", "'train' names no function: write module:function"),
+        ("no_such_module:train", "there is no module 'no_such_module' here: run this in the folder that holds it"),
+        ("module:main", "module has no function 'main': name one that it has"),
+        ("module:whet", "can't be called: name a function"),
+    ],
+)
+def test_functions_that_are_not_there(place: Place, text: str, message: str, monkeypatch: Any) -> None:
+    place.script(MODULE, "module.py")
+    monkeypatch.syspath_prepend(str(place.folder))
+    monkeypatch.delitem(__import__("sys").modules, "module", raising=False)
+    with pytest.raises(StudyError, match=message):
+        find_function(text)
