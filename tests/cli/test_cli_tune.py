@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,3 +306,20 @@ def test_a_gain_has_a_sign_and_a_word() -> None:
     assert gain(Goal.MINIMIZE, 1.0, 2.0) == "+1 (100.0 % worse)"
     assert gain(Goal.MAXIMIZE, 0.0, 1.0) == "+1 (better)"
     assert gain(Goal.MAXIMIZE, 1.0, 1.0) == "no change"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+def test_ctrl_c_puts_what_runs_back_into_the_queue(whet: Call, sweep_file: Path, store: Store) -> None:
+
+    (sweep_file.parent / "train.py").write_text("import time\ntime.sleep(60)\n", encoding="utf-8")
+    id = created(whet)
+    command = [sys.executable, "-m", "whet.cli.main", "agent", id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == "[0] trial 0 started lr=0.3\n"
+        agent.send_signal(signal.SIGINT)
+        rest, errors = agent.communicate(timeout=60)
+    assert agent.returncode == 130, errors
+    assert rest.endswith(f"interrupted: what ran goes back into the queue; go on with: whet agent {id}\n")
+    assert errors == ""
+    assert [trial.phase for trial in store.trials.changes(id).trials] == [Phase.PENDING]

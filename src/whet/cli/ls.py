@@ -79,7 +79,7 @@ def _list_sweeps(store: Store, project: str | None, states: Sequence[str], limit
             ]
         )
     header = ["sweep", "name", "state", "trials", "best", "method", "created", "project"]
-    output.table(header, rows, right=["trials"], keep=["sweep"], more="whet ls --sweeps --json has all")
+    output.table(header, rows, right=["trials"], keep=["sweep"], more="a wider terminal, or --json, has it")
     if len(cut) < len(sweeps):
         output.tell(f"{len(sweeps) - len(cut)} more: whet ls --sweeps -n 0")
 
@@ -140,7 +140,7 @@ def _list_runs(
         keep=["run"],
         elastic="params",
         emphasis=styles,
-        more="whet compare shows every column",
+        more="a wider terminal, or --json, has it",
     )
     if more:
         output.tell(f"only the latest {limit}: -n 0 lists all")
