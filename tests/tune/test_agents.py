@@ -47,7 +47,7 @@ def test_a_function(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"whet: trial 0 started: x={trials[0].params['x']:.4g}"
-    assert lines[-1] == f"whet: the agent of sweep {place.sweep} ends: the sweep is finished"
+    assert lines[-1] == f"whet: the agent of sweep {place.sweep} ends: all 3 trials of the run cap are handed out"
 
 
 def test_an_agent_without_a_function_runs_the_program(place: Place) -> None:
