@@ -23,7 +23,7 @@ from rich.text import Text
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-COLUMNS, LINES = 118, 60
+COLUMNS, LINES = 112, 60
 # Without the fonts of a remote server, which a README's picture may not load anyway.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 CONTROL = re.compile(r"\x1b\[(\?25[lh]|[0-9;]*[A-Za-z])|\r|\n")
@@ -116,7 +116,7 @@ def picture(name: str, title: str, scenes: list[tuple[str, str]]) -> None:
             console.print()
         if prompt:
             console.print(Text.assemble(("$ ", "bold green"), (prompt, "bold")))
-        console.print(Text.from_ansi(text), soft_wrap=True)
+        console.print(Text.from_ansi(text), overflow="fold")
     (HERE / name).write_text(console.export_svg(title=title, code_format=FORMAT, unique_id=Path(name).stem))
     print(HERE / name)
 
