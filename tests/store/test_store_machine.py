@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import tempfile
 from collections.abc import Callable
@@ -19,10 +18,10 @@ from whet.store import Store, open_store
 from whet.store.base import Batch, Row, RunQuery, SweepState
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
-NUMBERS = st.integers(0, 6)
-ATTEMPTS = st.integers(0, 2)
+NUMBERS = st.sampled_from([0, 0, 1, 1, 2, 3, 5])  # 0 and 1 are there from the beginning
+ATTEMPTS = st.sampled_from([None] * 9 + [0, 1, 2])  # None: the present one
 VALUES = st.sampled_from([0.0, 1.0, -1.0, math.nan, math.inf, -math.inf])
-RESULTS = st.none() | st.tuples(VALUES)
+RESULTS = st.none() | st.tuples(VALUES) | st.tuples(st.sampled_from([0.0, 1.0, 2.0]))
 PARAMS = st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3) | VALUES | st.text(max_size=2), max_size=2)
 OWNERS = st.sampled_from(["a|1|1.0", "b|2|2.0"])
 REPORTS = st.lists(st.builds(Report, step=st.integers(-1, 2), values=st.tuples(VALUES)), max_size=3)
@@ -37,7 +36,7 @@ class Life(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.stores = (open_store("memory"), open_store(str(Path(self.folder.name) / "whet.db")))
         self.seen = [-1, -1]
-        self.offsets = itertools.count()
+        self.attempts: dict[int | None, int] = {}
 
     def teardown(self) -> None:
         for store in self.stores:
@@ -50,9 +49,13 @@ class Life(RuleBasedStateMachine):
     )
     def create(self, goals: tuple[Goal, ...], cap: int | None) -> None:
         self.ids = [store.sweeps.create("p", {}, goals=goals, name="s", cap=cap).id for store in self.stores]
+        for number in range(2):
+            self.add(number, {"x": number}, "a|1|1.0", None)
+            self.report(number, None, [Report(step=0, values=(1.0,) * len(goals))])
 
     def both(self, verb: Callable[[Store, str], object]) -> None:
         outcomes = []
+        self.attempts = {run.number: run.attempt for run in self.stores[0].runs.select()}
         for store, id in zip(self.stores, self.ids, strict=True):
             try:
                 outcome: object = verb(store, id)
@@ -83,7 +86,11 @@ class Life(RuleBasedStateMachine):
 
         return walk(value)
 
-    @rule(number=NUMBERS | st.none(), params=PARAMS, owner=OWNERS, parent=st.none() | NUMBERS)
+    def at(self, number: int, attempt: int | None) -> int:
+        """Return `attempt`, or the trial's present one (as the first store had it before this verb)."""
+        return attempt if attempt is not None else self.attempts.get(number, 0)
+
+    @rule(number=NUMBERS | st.none() | st.none(), params=PARAMS, owner=OWNERS, parent=st.none() | st.none() | NUMBERS)
     def add(self, number: int | None, params: dict[str, object], owner: str, parent: int | None) -> None:
         suggestion = Suggestion(params=params, parent=parent)
 
@@ -123,16 +130,16 @@ class Life(RuleBasedStateMachine):
         self.both(lambda store, id: store.trials.claim(id, number, owner=owner))
 
     @rule(number=NUMBERS, attempt=ATTEMPTS, owner=OWNERS, was=OWNERS)
-    def take_over(self, number: int, attempt: int, owner: str, was: str) -> None:
-        self.both(lambda store, id: store.trials.take_over(id, number, attempt, owner=owner, was=was))
+    def take_over(self, number: int, attempt: int | None, owner: str, was: str) -> None:
+        self.both(lambda store, id: store.trials.take_over(id, number, self.at(number, attempt), owner=owner, was=was))
 
     @rule(number=NUMBERS, attempt=ATTEMPTS)
-    def requeue(self, number: int, attempt: int) -> None:
-        self.both(lambda store, id: store.trials.requeue(id, number, attempt, "lost"))
+    def requeue(self, number: int, attempt: int | None) -> None:
+        self.both(lambda store, id: store.trials.requeue(id, number, self.at(number, attempt), "lost"))
 
     @rule(number=NUMBERS, attempt=ATTEMPTS, reports=REPORTS)
-    def report(self, number: int, attempt: int, reports: list[Report]) -> None:
-        self.both(lambda store, id: store.trials.report(id, number, attempt, reports))
+    def report(self, number: int, attempt: int | None, reports: list[Report]) -> None:
+        self.both(lambda store, id: store.trials.report(id, number, self.at(number, attempt), reports))
 
     @rule(
         number=NUMBERS,
@@ -143,14 +150,14 @@ class Life(RuleBasedStateMachine):
         params=st.none() | PARAMS,
         attrs=st.none() | PARAMS,
     )
-    def tell(self, number: int, attempt: int, **more: Any) -> None:
-        self.both(lambda store, id: store.trials.tell(id, number, attempt, **more))
+    def tell(self, number: int, attempt: int | None, **more: Any) -> None:
+        self.both(lambda store, id: store.trials.tell(id, number, self.at(number, attempt), **more))
 
     @rule(number=NUMBERS, params=st.none() | PARAMS, attrs=st.none() | PARAMS)
     def annotate(self, number: int, **more: Any) -> None:
         self.both(lambda store, id: store.trials.annotate(id, number, **more))
 
-    @rule(to=st.sampled_from([*SweepState, SweepState.RUNNING, SweepState.RUNNING]))
+    @rule(to=st.sampled_from([*SweepState, *[SweepState.RUNNING] * 9]))
     def move(self, to: SweepState) -> None:
         self.both(lambda store, id: store.sweeps.move(id, to))
 
@@ -159,16 +166,35 @@ class Life(RuleBasedStateMachine):
         self.both(lambda store, id: store.sweeps.edit(id, version=version, **more))
 
     @rule(number=NUMBERS, attempt=ATTEMPTS, start=st.integers(0, 3), value=VALUES, summary=PARAMS)
-    def ship(self, number: int, attempt: int, start: int, value: float, summary: dict[str, object]) -> None:
+    def ship(self, number: int, attempt: int | None, start: int, value: float, summary: dict[str, object]) -> None:
         batch = Batch(rows=[Row(step=start, time=1.0, values={"loss": value})], config=summary, summary=summary)
 
         def verb(store: Store, id: str) -> object:
             run = next((r.id for r in store.runs.select(RunQuery(sweep=id)) if r.number == number), "nobody")
             if run == "nobody":
                 return None
-            return store.runs.ship(run, attempt, "spool", start, start + 1, batch)
+            return store.runs.ship(run, self.at(number, attempt), "spool", start, start + 1, batch)
 
         self.both(verb)
+
+    # Chance alone rarely gets through a whole story, so here are the common ones.
+
+    @rule(params=PARAMS, value=st.sampled_from([0.0, 1.0, 2.0, -1.0]))
+    def run_to_the_end(self, params: dict[str, object], value: float) -> None:
+        number = self.stores[0].sweeps.get(self.ids[0]).next_number
+        goals = len(self.stores[0].sweeps.get(self.ids[0]).goals)
+        self.add(None, params, "a|1|1.0", None)
+        self.report(number, None, [Report(step=0, values=(value,))])
+        self.look()
+        self.report(number, None, [Report(step=0, values=(value,)), Report(step=1, values=(value,))])
+        self.tell(number, None, phase=Phase.FINISHED, values=(value,) * goals)
+
+    @rule(number=NUMBERS, value=VALUES)
+    def lose(self, number: int, value: float) -> None:
+        self.ship(number, None, 0, value, {"x": value})
+        self.report(number, None, [Report(step=0, values=(value,))])
+        self.requeue(number, None)
+        self.claim(number, "b|2|2.0")
 
     @rule()
     def look(self) -> None:
@@ -182,16 +208,20 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def alike(self) -> None:
-        if not hasattr(self, "ids"):
+        if not hasattr(self, "ids"):  # it is asked before the beginning, too
             return
-        self.both(lambda store, id: store.sweeps.get(id))
-        self.both(lambda store, id: store.trials.changes(id))
-        self.both(lambda store, id: store.trials.leases(id))
-        self.both(lambda store, id: store.runs.select(RunQuery(sweep=id)))
-        self.both(lambda store, id: [(run.number, store.runs.metrics(run.id)) for run in store.runs.select()])
+        self.both(
+            lambda store, id: (
+                store.sweeps.get(id),
+                store.trials.changes(id),
+                store.trials.leases(id),
+                store.runs.select(RunQuery(sweep=id)),
+                [store.runs.metrics(run.id) for run in store.runs.select()],
+            )
+        )
 
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

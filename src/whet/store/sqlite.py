@@ -149,7 +149,9 @@ def _open(path: Path) -> sqlite3.Connection:
         path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint=4000")  # 16 MB: a checkpoint waits for the disk, and the same few pages change
+    connection.execute(
+        "PRAGMA wal_autocheckpoint=4000"
+    )  # 16 MB: a checkpoint waits for the disk, and the same few pages change
     connection.execute("PRAGMA foreign_keys=ON")
     return connection
 
