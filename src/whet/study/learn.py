@@ -145,22 +145,22 @@ def _conditioned(parameter: Parameter, when: Expression | None) -> Parameter:
 
 def _hull(name: str, old: Parameter, new: Parameter) -> Parameter:
     """Return the parameter that covers both (`old` itself where it does): objectives may move the bounds of a number."""
-    match old, new:
-        case (Choice(), Choice()):
-            # By `index`, because what came back from the store has lists for tuples.
-            if len(old.options) == len(new.options) and all(old.index(o) == i for i, o in enumerate(new.options)):
-                return old
-        case (Float(), Float()) if old.log == new.log:
-            step = old.step if _same_grid(old, new) else None
-            if step == old.step and old.low <= new.low and new.high <= old.high:
-                return old
-            return Float(min(old.low, new.low), max(old.high, new.high), log=old.log, step=step)
-        case (Int(), Int()) if old.log == new.log:
-            step = old.step if _same_grid(old, new) else 1
-            if step == old.step and old.low <= new.low and new.high <= old.high:
-                return old
-            low, high = min(old.low, new.low), max(old.high, new.high)
-            return Int(int(low), int(high), log=old.log, step=int(step or 1))
+    # By `type`, not `isinstance`, which asks their abstract base: this is done for every parameter of every trial.
+    if type(old) is Choice and type(new) is Choice:
+        # By `index`, because what came back from the store has lists for tuples.
+        if len(old.options) == len(new.options) and all(old.index(o) == i for i, o in enumerate(new.options)):
+            return old
+    elif type(old) is Float and type(new) is Float and old.log == new.log:
+        step = old.step if _same_grid(old, new) else None
+        if step == old.step and old.low <= new.low and new.high <= old.high:
+            return old
+        return Float(min(old.low, new.low), max(old.high, new.high), log=old.log, step=step)
+    elif type(old) is Int and type(new) is Int and old.log == new.log:
+        step = old.step if _same_grid(old, new) else 1
+        if step == old.step and old.low <= new.low and new.high <= old.high:
+            return old
+        low, high = min(old.low, new.low), max(old.high, new.high)
+        return Int(int(low), int(high), log=old.log, step=int(step or 1))
     raise SpaceError(
         f"{name} was {_conditioned(old, None)} in earlier trials and is {new} now",
         "give a changed parameter a new name",
