@@ -16,7 +16,9 @@ from whet.errors import StoreUnavailable, TrackError, TrialPruned, UnknownName
 from whet.store.open import open_store
 from whet.track import claim, face
 from whet.track.claim import Claim
-from whet.track.spool import SpoolReader, path_of
+from whet.track.notices import Notices
+from whet.track.shipper import Shipper
+from whet.track.spool import SpoolReader, SpoolWriter, path_of
 from whet.trial import Goal, Phase, Suggestion
 
 QUIET = {"capture": False, "system_interval_s": 0, "stdout": False}
@@ -248,6 +250,12 @@ def test_the_module_face_needs_a_run_and_finds_it(tmp_path):
         run.log({"a": 1})
 
 
+def test_when_an_inner_run_ends_the_outer_is_at_hand_again(start):
+    outer = start(mode="disabled")
+    start().finish()
+    assert face.run is outer
+
+
 def test_disabled_keeps_nothing_but_works(tmp_path, start):
     run = start(mode="disabled", config={"lr": 1})
     run.log({"loss": 1}, step=3)
@@ -372,19 +380,64 @@ def run_script(tmp_path, body, *, env=None):
 
 
 @pytest.mark.parametrize(
-    ("body", "phase", "reason"),
+    ("body", "status", "phase", "reason"),
     [
-        ("", Phase.FINISHED, ""),
-        ("raise ValueError('no such layer')", Phase.FAILED, "ValueError: no such layer"),
-        ("sys.exit(3)", Phase.FAILED, "exit status 3"),
-        ("raise KeyboardInterrupt", Phase.CANCELED, "interrupted (Ctrl-C)"),
+        ("", 0, Phase.FINISHED, ""),
+        ("raise ValueError('no such layer')", 1, Phase.FAILED, "ValueError: no such layer"),
+        ("sys.exit(3)", 3, Phase.FAILED, "exit status 3"),
+        (
+            "import threading; t = threading.Thread(target=sys.exit, args=(3,)); t.start(); t.join()",
+            0,
+            Phase.FINISHED,
+            "",
+        ),
+        ("raise KeyboardInterrupt", -signal.SIGINT, Phase.CANCELED, "interrupted (Ctrl-C)"),
     ],
 )
-def test_how_a_process_ends_is_how_its_run_ends(tmp_path, body, phase, reason):
-    run_script(tmp_path, body)
+def test_how_a_process_ends_is_how_its_run_ends(tmp_path, body, status, phase, reason):
+    assert run_script(tmp_path, body).returncode == status
     store = open_store(f"sqlite:///{tmp_path / 'whet.db'}")
     kept = store.runs.get("r")
     assert (kept.phase, kept.reason, kept.stats["a"].count) == (phase, reason, 1)
+    store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_workers_with_runs_of_their_own_lose_nothing(tmp_path):
+    done = run_script(
+        tmp_path,
+        """
+        import multiprocessing
+        def train(i):
+            whet.init("p", id=f"w{i}", dir=sys.argv[1], settings={"capture": False})
+            whet.log({"b": i})
+            if i == 1:
+                raise ValueError("no such layer")
+        for i in range(2):
+            worker = multiprocessing.get_context("fork").Process(target=train, args=(i,))
+            worker.start()
+            worker.join()
+        whet.log({"a": 2})
+        """,
+    )
+    assert done.returncode == 0
+    store = open_store(f"sqlite:///{tmp_path / 'whet.db'}")
+    ends = {
+        r.id: (r.phase, r.reason, *((k, s.count) for k, s in r.stats.items()))
+        for r in map(store.runs.get, ("r", "w0", "w1"))
+    }
+    assert ends == {
+        "r": (Phase.FINISHED, "", ("a", 2)),
+        "w0": (Phase.FINISHED, "", ("b", 1)),
+        "w1": (Phase.FAILED, "ValueError: no such layer", ("b", 1)),
+    }
+    store.close()
+
+
+def test_runs_that_nobody_ended_end_with_the_process(tmp_path):
+    run_script(tmp_path, "for i in range(3): whet.init(id=f'n{i}', dir=sys.argv[1], reinit='create_new', settings=dict(capture=False)).log({'b': 1})\nimport gc; del run; gc.collect()")  # fmt: skip
+    store = open_store(f"sqlite:///{tmp_path / 'whet.db'}")
+    assert [store.runs.get(i).phase for i in ("r", "n0", "n1", "n2")] == [Phase.FINISHED] * 4
     store.close()
 
 
@@ -455,6 +508,21 @@ def test_a_store_that_is_away_costs_the_training_nothing(tmp_path, monkeypatch):
     assert store.runs.get("r").stats["a"].count == 1
     assert store.runs.get("r").phase is Phase.FINISHED
     store.close()
+
+
+def test_a_first_line_that_comes_late_does_not_stop_the_shipper(tmp_path, capsys):
+    store = open_store("memory")
+    opened = threading.Event()
+    shipper = Shipper(tmp_path / "r" / "spool-0", lambda: opened.set() or store, Notices(), gather_s=0.0)
+    shipper.wake()
+    opened.wait(0.3)
+    facts = {"id": "r", "sweep": None, "project": "p", "name": "n", "group": "", "tags": [], "notes": "", "folder": ""}
+    writer = SpoolWriter(tmp_path / "r" / "spool-0")
+    writer.append(("h", {**facts, "attempt": 0, "owner": "", "config": {}}))
+    writer.close()
+    assert shipper.close(10)
+    assert store.runs.get("r").name == "n"
+    assert capsys.readouterr().err == ""
 
 
 def test_a_read_only_folder_is_refused_at_once(tmp_path):

@@ -1,12 +1,16 @@
-"""How a process ends is how its runs end: an exception fails them, Ctrl-C cancels them, a normal end finishes them."""
+"""How a process ends is how its runs end: an exception fails them, Ctrl-C cancels them, a normal end finishes them.
+
+`raise SystemExit(3)` is taken for a normal end, for nothing in Python tells of it; `sys.exit(3)` is seen.
+"""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
+import threading
 import traceback
-import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,10 +19,13 @@ from whet.trial import Phase
 if TYPE_CHECKING:
     from whet.track.run import Run
 
-__all__ = ["forget", "outcome_of", "watch"]
+__all__ = ["forget", "latest", "outcome_of", "watch"]
 
-_live: weakref.WeakSet[Run] = weakref.WeakSet()
+_live: dict[
+    Run, None
+] = {}  # in the order of their beginning; held here until they end, lest one be lost that nobody else holds
 _installed = False
+_pid_of_worker = 0
 _outcome: tuple[Phase, str] = (Phase.FINISHED, "")
 
 
@@ -35,11 +42,29 @@ def outcome_of(error: BaseException | None) -> tuple[Phase, str]:
     return Phase.FAILED, "".join(traceback.format_exception_only(error)).strip()[:2000]
 
 
+def latest() -> Run | None:
+    """Return the run that began last of those that go on, or None."""
+    return next(reversed(_live), None)
+
+
 def watch(run: Run) -> None:
     """End `run` when this process ends."""
-    global _installed, _outcome
+    global _outcome
     _outcome = (Phase.FINISHED, "")
-    _live.add(run)
+    _live[run] = None
+    _install()
+    _install_in_worker()
+
+
+def forget(run: Run) -> None:
+    """The run ended by itself."""
+    global _outcome
+    _live.pop(run, None)
+    _outcome = (Phase.FINISHED, "")
+
+
+def _install() -> None:
+    global _installed
     if _installed:
         return
     _installed = True
@@ -55,30 +80,43 @@ def watch(run: Run) -> None:
         return said_before(kind, error, trace)
 
     def leave(status: Any = None, /) -> NoReturn:
-        # Nothing tells an atexit function the exit status, so it is noted on its way.
+        # Nothing tells an atexit function the exit status, so it is noted on its way. In other threads it ends only those.
         global _outcome
-        _outcome = outcome_of(SystemExit(status))
+        if threading.current_thread() is threading.main_thread():
+            _outcome = outcome_of(SystemExit(status))
         exit_before(status)
 
     sys.excepthook = hook
     sys.exit = leave
 
 
-def forget(run: Run) -> None:
-    """The run ended by itself."""
-    global _outcome
-    _live.discard(run)
-    _outcome = (Phase.FINISHED, "")
+def _install_in_worker() -> None:
+    global _pid_of_worker
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None or _pid_of_worker == os.getpid():
+        return
+    _pid_of_worker = os.getpid()
+    from multiprocessing.util import Finalize
+
+    # A forked worker leaves by os._exit, without atexit; its finalizers are called while its exception is still at hand.
+    Finalize(None, lambda: _end_all(outcome_of(sys.exc_info()[1])), exitpriority=0)
+
+
+def _end_all(outcome: tuple[Phase, str]) -> None:
+    for run in [r for r in _live if not r.is_forked]:
+        run._end(*outcome)
 
 
 def _at_exit() -> None:
-    outcome = _outcome
-    for run in list(_live):
-        run._end(*outcome)
+    interrupted = _outcome[0] is Phase.CANCELED
+    _end_all(_outcome)
+    if interrupted:
+        # An interrupted Python dies of SIGINT, as shells expect, if an interrupt is what it ran last. Ending the runs ran other things.
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
 
 
 def _in_child() -> None:
     # The spool has one writer, and its thread was not forked: what a data loader's worker logs must not get there.
-    for run in list(_live):
+    for run in _live:
         run._disown()
-    _live.clear()

@@ -40,7 +40,6 @@ _OWN = (
     "config_exclude_keys", "config_include_keys",
 )  # fmt: skip
 _here: ContextVar[Run | None] = ContextVar("whet.track.run", default=None)
-_latest: Run | None = None
 
 
 def current() -> Run | None:
@@ -54,9 +53,7 @@ def current() -> Run | None:
     told = claim.current.get()
     if told is not None:
         return run if run is not None and run.id == told.run_id else None
-    if run is None and _latest is not None and not _latest.phase.is_over:
-        return _latest
-    return run
+    return run or exits.latest()
 
 
 def init(
@@ -109,12 +106,13 @@ def init(
         (0.5, 0.1)
         >>> run.finish()
     """
-    global _latest
     for word in wandb_only:
         if word not in _WANDB_ONLY:
             raise UnknownName.of("argument of whet.init", word, _OWN)
     told = claim.current.get() or Claim.from_env()
     at_hand = current()
+    if told is None and at_hand is not None and at_hand.is_forked:
+        at_hand = None  # a worker's own run is none of its parent's
     if at_hand is not None and (told is None or at_hand.id == told.run_id):
         if reinit in (True, "finish_previous"):
             at_hand.finish()
@@ -160,9 +158,7 @@ def init(
     )
     run = _disabled(plan) if plan.mode == "disabled" else _open(plan)
     _here.set(run)
-    _latest = run
-    if run.mode != "disabled":
-        exits.watch(run)
+    exits.watch(run)
     return run
 
 
@@ -271,7 +267,6 @@ def _open(plan: _Plan) -> Run:
         shipper=shippers[0] if shippers else None,
         copy=copy,
         stop=plan.stop,
-        on_end=_ended,
     )
     runs.append(run)
     _background(run, plan)
@@ -301,15 +296,6 @@ def _background(run: Run, plan: _Plan) -> None:
             notices,
             interval_s=plan.knobs.system_interval_s,
         )
-
-
-def _ended(run: Run) -> None:
-    global _latest
-    if _here.get() is run:
-        _here.set(None)
-        stdout.owner.set(None)
-    if _latest is run:
-        _latest = None
 
 
 def _owner() -> str:

@@ -37,7 +37,8 @@ class Run:
     It has more methods than a class of ours should, since it answers to the names that W&B's run has. As a context manager it
     ends failed when its block raises, canceled at Ctrl-C.
 
-    A process that was forked off (a data loader's worker) keeps the object, but what it logs is dropped, with one notice.
+    A process that was forked off (a data loader's worker) keeps the object, but what it logs is dropped, with one notice; `init`
+    gives it a run of its own.
     """
 
     def __init__(
@@ -53,7 +54,6 @@ class Run:
         shipper: Shipper | None = None,
         copy: Copy | None = None,
         stop: Callable[[], str | None] | None = None,
-        on_end: Callable[[Run], None] = lambda run: None,
     ) -> None:
         self.id: str = facts["id"]
         self.project: str = facts["project"]
@@ -62,6 +62,7 @@ class Run:
         self.folder = Path(facts["folder"])
         self.mode = mode
         self.phase = Phase.RUNNING
+        self.is_forked = False  # here, in a process that was forked off the run's own
         self.config = config
         self.summary = Summary(self._stats, self._summarise)
         self._facts = facts
@@ -72,7 +73,6 @@ class Run:
         self._copy = copy
         self._stop = stop
         self._watched = frozenset(facts["metrics"]) if stop is not None else frozenset()
-        self._on_end = on_end
         self._step = step
         self._pending: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
@@ -328,7 +328,6 @@ class Run:
             self._commit()
             self.phase = phase
         exits.forget(self)
-        self._on_end(self)
         if self._monitor is not None:
             self._monitor.close()
         if self._capture is not None:
@@ -362,10 +361,10 @@ class Run:
         notices, self._notices = self._notices, Notices()
         self._notices.said |= notices.said
         self.mode = "disabled"
+        self.is_forked = True
         self._lock = threading.RLock()
         self._writer = self._shipper = self._monitor = self._copy = self._capture = None
         self._pending = {}
-        self._on_end = lambda run: None
         self._put = lambda item: self._notices.once(
             "forked", "a forked process logged something; it is dropped: log in the process that called whet.init()"
         )

@@ -234,6 +234,8 @@ class Shipper:
         """Ship what is there; False when there is no use in going on."""
         try:
             if self._delivery is None:
+                if SpoolReader(self._path).read(1).end == 0:
+                    return True  # the first line, which says what run it is, is still on its way
                 self._delivery = Delivery(self._path, self._open_store())
             while self._delivery.step():
                 self._note(self._delivery.offset)
