@@ -15,7 +15,7 @@ from whet.space import Parameter, Space
 from whet.store.base import Store
 from whet.store.open import open_store
 from whet.study.engine import Engine
-from whet.study.samplers import as_method, as_stopper, for_several
+from whet.study.samplers import Sampler, as_method, as_stopper, for_several
 from whet.study.study import Study
 from whet.trial import Goal, Metric, Problem
 
@@ -71,6 +71,8 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
     how, sampler_seed = as_method(method if sampler is None else sampler)
     if len(goals) > 1:
         how = for_several(how)
+    if space is None and isinstance(sampler, Sampler):
+        space = sampler.space  # a grid's
     declared = Space() if space is None else _space(space)
     config = SweepConfig(
         problem=Problem(

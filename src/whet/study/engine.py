@@ -127,11 +127,10 @@ class Engine:
         """
         if number not in self.trials:
             self.sync()
-        try:
+        if number in self.trials:
             return self.trials[number]
-        except KeyError:
-            known = f"it has {len(self.trials)}, counted from 0" if self.trials else "it has none yet"
-            raise NotFound(f"sweep {self.name!r} has no trial {number}", known) from None
+        known = f"it has {len(self.trials)}, counted from 0" if self.trials else "it has none yet"
+        raise NotFound(f"sweep {self.name!r} has no trial {number}", known)
 
     def in_order(self) -> list[Trial]:
         """Return all trials by number."""
@@ -181,11 +180,11 @@ class Engine:
         return Assignment(run_id=run_id, number=number, attempt=attempt, params=suggestion.params, note=suggestion.note)
 
     def _suggested(self) -> Assignment | Nothing:
-        number = len(self.trials)
-        if self.cap is not None and number >= self.cap and self.state in (SweepState.RUNNING, SweepState.FINISHED):
-            return Nothing(f"all {self.cap} trials of the run cap are handed out", final=True)
         if self.state is not SweepState.RUNNING:
             return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
+        number = len(self.trials)
+        if self.cap is not None and number >= self.cap:
+            return Nothing(f"all {self.cap} trials of the run cap are handed out", final=True)
         suggestion = self._suggest()
         if suggestion is None:
             if waiting := len(self._history.open):
@@ -202,10 +201,9 @@ class Engine:
                 "searcher", method.name, self.problem, knobs_given=dict(method.knobs), seed=self.seed
             )
             self._num_told = 0
-        history = self._history
-        fresh = [self._as_told(history.trials[number]) for number in history.ended[self._num_told :]]
-        self._num_told = len(history.ended)
-        self._searcher.tell(fresh, [self._as_told(t) for t in history.pending()])
+        fresh = [self._as_told(trial) for trial in self._history.ended_since(self._num_told)]
+        self._num_told += len(fresh)
+        self._searcher.tell(fresh, [self._as_told(trial) for trial in self._history.pending()])
         if not self.problem.space and self.config.define_by_run:
             return Suggestion(params={})
         suggestions = self._searcher.ask(1)
@@ -361,15 +359,14 @@ class Engine:
         """Bring what a define-by-run objective asked for into the stored space."""
         with self._lock:
             self.sync()
-            if self._learned_space(asked) is not self.problem.space:
+            if self._learned_space(asked) is not self.problem.space:  # the same object as long as nothing is new
                 self.edit(lambda config: _with_space(config, self._learned_space(asked)))
 
     def _learned_space(self, asked: Mapping[str, Parameter]) -> Space:
         if self._learned is None:
             return self.problem.space
-        history = self._history
-        ended = [history.trials[number] for number in history.ended[self._num_learned :]]
-        self._num_learned = len(history.ended)
+        ended = self._history.ended_since(self._num_learned)
+        self._num_learned += len(ended)
         return self._learned.learn(asked, ended)
 
     # -- lost workers -------------------------------------------------------------------------------------------------
@@ -390,7 +387,7 @@ class Engine:
         return len(leases)
 
     def requeue(self, number: int, attempt: int, reason: str) -> None:
-        """Hand a trial out again whose worker was lost, or fail it when that was too often; nothing when somebody else just did."""
+        """Hand a trial out again whose worker was lost, or fail it when that was too often."""
         requeue(self.store, self.id, number, attempt, reason)
 
     def give_back(self, number: int, attempt: int, reason: str) -> None:

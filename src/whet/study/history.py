@@ -24,10 +24,9 @@ class History:
         """By number."""
         self.open: dict[int, Trial] = {}
         """Those that are not over."""
-        self.ended: list[int] = []
-        """The numbers of those that are, in the order of their ends; it only grows, so readers remember how far they got."""
         self.revision = -1
         self._goal = goal
+        self._ended: list[int] = []  # it only grows, so readers remember how far they got
         self._best: tuple[float, int] | None = None  # loss, number
 
     def apply(self, changes: Changes) -> None:
@@ -42,7 +41,7 @@ class History:
                 self.open[number] = trial
             elif old is None or not old.phase.is_over:
                 self.open.pop(number, None)
-                self.ended.append(number)
+                self._ended.append(number)
                 self._rank(trial)
         if changes.reports:
             self._take_in(changes)
@@ -69,6 +68,10 @@ class History:
     def best(self) -> Trial | None:
         """The best complete trial, of equal ones the first; None before there is one, and with several metrics."""
         return None if self._best is None else self.trials[self._best[1]]
+
+    def ended_since(self, count: int) -> list[Trial]:
+        """Return the trials that ended after the first `count` of them, in the order of their ends."""
+        return [self.trials[number] for number in self._ended[count:]]
 
     def in_order(self) -> list[Trial]:
         """Return all trials by number."""

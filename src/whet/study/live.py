@@ -83,17 +83,18 @@ class LiveTrial:
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         """Return a float in [low, high] (see `whet.Float`)."""
-        return float(self._suggest(name, Float(low, high, step=step, log=log)))
+        return float(self.suggest(name, Float(low, high, step=step, log=log)))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """Return an integer in [low, high] (see `whet.Int`)."""
-        return int(self._suggest(name, Int(low, high, step=step, log=log)))
+        return int(self.suggest(name, Int(low, high, step=step, log=log)))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return one of `choices` (see `whet.Choice`)."""
-        return self._suggest(name, Choice(tuple(choices)))
+        return self.suggest(name, Choice(tuple(choices)))
 
-    def _suggest(self, name: str, parameter: Parameter) -> Any:
+    def suggest(self, name: str, parameter: Parameter) -> Any:
+        """Return a value of `parameter`; what the other `suggest_` methods do."""
         if name in self._params:
             if name in self._asked and self._asked[name] != parameter:
                 raise SpaceError(

@@ -33,7 +33,7 @@ def requeue(store: Store, sweep: str, number: int, attempt: int, reason: str) ->
     """Have a trial whose worker was lost handed out again, or fail it when that was too often; nothing if somebody else just did."""
     with contextlib.suppress(Conflict):
         if attempt + 1 >= MAX_ATTEMPTS:
-            reason = f"{reason}, and this was attempt {attempt + 1} of {MAX_ATTEMPTS}: it is not tried again"
+            reason = f"{reason}, {MAX_ATTEMPTS} times: it was not tried again"
             store.trials.tell(sweep, number, attempt, phase=Phase.FAILED, reason=reason)
         else:
             store.trials.requeue(sweep, number, attempt, reason)

@@ -12,6 +12,7 @@ from typing import Any
 
 from whet.config import Plugin
 from whet.errors import StudyError
+from whet.space import Choice, Space
 
 __all__ = ["Pruner", "Sampler", "as_method", "as_stopper", "for_several", "pruners", "samplers"]
 
@@ -78,11 +79,12 @@ def _plain(what: str, given: Any) -> Plugin | None:
 
 
 class Sampler:
-    """A method with a seed."""
+    """A method with a seed, and the space if the sampler was given one."""
 
-    def __init__(self, plugin: Plugin, seed: int | None) -> None:
+    def __init__(self, plugin: Plugin, seed: int | None, space: Space | None = None) -> None:
         self.plugin = plugin
         self.seed = seed
+        self.space = space
 
 
 class Pruner:
@@ -112,9 +114,8 @@ def _bridge(sampler: str) -> Any:
 
 
 def _grid(search_space: Mapping[str, Sequence[Any]] | None = None, seed: int | None = None) -> Sampler:
-    if search_space is None:
-        return Sampler(Plugin(name="grid"), seed)
-    return Sampler(Plugin(name="optuna", knobs={"sampler": "GridSampler", "search_space": dict(search_space)}), seed)
+    options = {name: Choice(values) for name, values in (search_space or {}).items()}
+    return Sampler(Plugin(name="grid"), seed, Space(options) if options else None)
 
 
 samplers = SimpleNamespace(

@@ -49,6 +49,7 @@ class Study:
         self._engine = engine
         self._heart = Heart(store, engine.id)
         self._stop = threading.Event()
+        self._asked: dict[int, LiveTrial] = {}  # by `ask`, for `tell` by number
 
     def __repr__(self) -> str:
         return f"Study({self.study_name!r}, {len(self._engine.trials)} trials, {self._store!r})"
@@ -168,9 +169,12 @@ class Study:
             raise SweepClosed(
                 f"study {self.study_name!r} hands out no trial: {answer.reason}", "raise its cap, or make a new one"
             )
-        trial = LiveTrial(self, self._engine, answer)
-        for name, parameter in (fixed_distributions or {}).items():
-            trial._suggest(name, parameter)
+        trial = self._asked[answer.number] = LiveTrial(self, self._engine, answer)
+        if fixed_distributions:
+            for name, parameter in fixed_distributions.items():
+                trial.suggest(name, parameter)
+            if trial.asked() is not None:  # another process may tell the result
+                self._store.trials.annotate(self.id, trial.number, params=trial.params)
         return trial
 
     def tell(self, trial: LiveTrial | int, values: float | Sequence[float] | None = None, state: TrialState | None = None,
@@ -180,13 +184,12 @@ class Study:
         Raises:
             Conflict: it is over already (unless `skip_if_finished`), or was handed out again because its worker seemed lost.
         """
-        live = trial if isinstance(trial, LiveTrial) else None
         number = trial.number if isinstance(trial, LiveTrial) else int(trial)
+        live = trial if isinstance(trial, LiveTrial) else self._asked.get(number)
         if live is None or skip_if_finished:
             self._engine.sync()
-        known = None if live is not None and not skip_if_finished else self._engine.trial(number)
-        if skip_if_finished and known is not None and known.phase.is_over:
-            return known
+        if skip_if_finished and self._engine.trial(number).phase.is_over:
+            return self._engine.trial(number)
         if values is None and state in (None, TrialState.COMPLETE):
             raise StudyError(
                 f"trial {number} is told neither a value nor a state", "give values=…, or state=TrialState.FAIL"
@@ -200,13 +203,14 @@ class Study:
         stopped = state is TrialState.PRUNED
         self._engine.tell(
             number,
-            live.attempt if live is not None else known.attempt if known is not None else 0,
+            live.attempt if live is not None else self._engine.trial(number).attempt,
             as_values(values),
             phase=Phase.FAILED if state is TrialState.FAIL else Phase.FINISHED,
             stopped=stopped,
             reason=live.stop_reason if live and stopped else "",
             **(_gained(live) if live is not None else {}),
         )
+        self._asked.pop(number, None)
         self._engine.sync()
         return self._engine.trial(number)
 
