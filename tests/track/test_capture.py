@@ -1,3 +1,4 @@
+import os
 import subprocess
 
 import pytest
@@ -47,6 +48,15 @@ def test_no_repository_no_commit_no_git(tmp_path, monkeypatch):
     capture.git.cache_clear()
     assert capture.git(tmp_path) is None
     monkeypatch.setenv("PATH", "")
+    capture.git.cache_clear()
+    assert capture.git(tmp_path) is None
+
+
+def test_a_git_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(capture, "_GIT_S", 0.1)
     capture.git.cache_clear()
     assert capture.git(tmp_path) is None
 

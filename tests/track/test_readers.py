@@ -209,11 +209,11 @@ def test_what_event_files_hold_is_not_taken_from_the_output_again(tmp_path):
     with SummaryWriter(str(tmp_path / "deep" / "tb")) as writer:
         for step in range(3):
             writer.add_scalar("loss", step, step)
-    out.write_text("loss: 7\nother: 1\n")
-    job = JobReader(store=store, sweep=sweep.id, number=0, run_id=run_id, attempt=0, metrics=("loss",),
-                    stdout=out, folder=folder, cwd=tmp_path)  # fmt: skip
-    job.collect((1, os.getpid()), final=True)
+    for text in ("loss: 7\nother: 1\n", "loss: 7\nother: 1\nloss: 8\nother: 2\n"):
+        out.write_text(text)
+        JobReader(store=store, sweep=sweep.id, number=0, run_id=run_id, attempt=0, metrics=("loss",),
+                  stdout=out, folder=folder, cwd=tmp_path).collect((1, os.getpid()), final=True)  # fmt: skip
     stats = store.runs.get(run_id).stats
-    assert (stats["loss"].count, stats["loss"].last, stats["other"].count) == (3, 2.0, 1)
+    assert (stats["loss"].count, stats["loss"].last, stats["other"].count) == (3, 2.0, 2)
     assert [r.values for _, _, r in store.trials.changes(sweep.id).reports] == [(0.0,), (1.0,), (2.0,)]
     store.close()

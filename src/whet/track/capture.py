@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -89,15 +90,15 @@ def _git(folder: Path, *args: str, limit: int = 1 << 16) -> str | None:
             stderr=subprocess.DEVNULL,
         ) as process:
             assert process.stdout is not None
+            end = threading.Timer(_GIT_S, process.kill)
+            end.daemon = True
+            end.start()
             output = process.stdout.read(limit)
             cut = len(output) == limit
             if cut:
                 process.kill()
-            try:
-                code = process.wait(_GIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                return None
+            code = process.wait()
+            end.cancel()
             return output.decode(errors="replace") if code == 0 or cut else None
     except OSError:
         return None

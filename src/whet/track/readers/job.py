@@ -107,8 +107,10 @@ class JobReader:
         for path in found:
             if path not in known:
                 source = f"events:{os.path.relpath(path, self._cwd)}"
-                self._readers[source] = EventReader(path, self._shipped(source))
+                reader = self._readers[source] = EventReader(path, self._shipped(source))
                 known.add(path)
+                if reader.offset:  # an earlier coordinator shipped them
+                    self._in_events.update(*(row.values for row in EventReader(path).read().rows))
 
     def _shipped(self, source: str) -> int:
         return self._store.runs.shipped(self._run_id, self._attempt, source)
