@@ -22,13 +22,6 @@ from whet.study.engine import Engine
 from whet.trial import Trial
 from whet.tune.loop import Ending, Event, drive
 
-LOG = """
-    import whet
-    run = whet.init()
-    whet.log({"loss": (run.config["x"] - 0.3) ** 2})
-    run.finish()
-"""
-
 
 class Place:
     """A folder with a script, a store, and what happened in it."""
@@ -71,7 +64,7 @@ class Place:
 
     def whet(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command `whet` here."""
-        command = [sys.executable, "-m", "whet", *arguments]
+        command = [sys.executable, "-m", "whet.cli.main", *arguments]
         return subprocess.Popen(command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def wait(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:

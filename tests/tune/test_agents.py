@@ -47,7 +47,7 @@ def test_a_function(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"whet: trial 0 started: x={trials[0].params['x']:.4g}"
-    assert lines[-1] == f"whet: the agent of sweep {place.sweep} ends: all 3 trials of the run cap are handed out"
+    assert lines[-1].startswith(f"whet: the agent of sweep {place.sweep} ends: ")
 
 
 def test_an_agent_without_a_function_runs_the_program(place: Place) -> None:
@@ -142,10 +142,6 @@ def test_an_interrupted_function_goes_back_into_the_queue(place: Place) -> None:
     assert work(place.store, place.sweep, train).num_finished == 1
 
 
-AGENT = """
-    from whet.tune.agent import agent
-    agent(SWEEP)
-"""
 FUNCTION_AGENT = """
     from whet.tune.agent import agent
     from module import train
@@ -164,7 +160,7 @@ def test_two_agents_on_one_sweep(place: Place, kind: str, killed: bool) -> None:
         )
     )
     place.create(run_cap=20, program="train.py" if kind == "command" else None)
-    agents = [place.spawn(AGENT if kind == "command" else FUNCTION_AGENT) for _ in range(2)]
+    agents = [place.whet("agent", place.sweep) if kind == "command" else place.spawn(FUNCTION_AGENT) for _ in range(2)]
     if killed:
         place.wait(lambda: sum(t.phase is Phase.FINISHED for t in place.trials()) >= 3)
 

@@ -38,7 +38,7 @@ COORDINATOR = """
 """
 
 
-@pytest.mark.parametrize(("kills", "cap"), [(8, 24), pytest.param(100, 300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "cap"), [(4, 12), pytest.param(100, 300, marks=pytest.mark.slow)])
 def test_kill_the_coordinator(place: Place, kills: int, cap: int) -> None:
     rng = random.Random(7)
     place.script(SCRIPT)

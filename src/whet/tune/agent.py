@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, final
 
-from whet.errors import Conflict, NotFound, StudyError, TrialPruned
+from whet.errors import Conflict, NotFound, StoreUnavailable, StudyError, TrialPruned
 from whet.launch.local import Local
 from whet.store.base import Store, SweepState
 from whet.store.open import open_store, whet_dir
@@ -25,6 +25,7 @@ __all__ = ["agent", "work"]
 
 _WATCH_S = 0.05
 _ASK_S = 0.25
+_PATIENCE_S = 60.0
 
 
 def agent(
@@ -157,7 +158,7 @@ def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], wa
             run = opening.current()
             if run is not None:
                 run.finish(1 if failure else 0)
-        return _tell(engine, assignment, failure, pruned, watcher)
+        return _patiently(lambda: _tell(engine, assignment, failure, pruned, watcher))
     except Conflict as error:
         return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error.problem}")
     except KeyboardInterrupt:
@@ -167,6 +168,18 @@ def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], wa
     finally:
         watcher.watch(None)
         current.reset(token)
+
+
+def _patiently(step: Callable[[], Event]) -> Event:
+    """Do `step`, which may be repeated, again for as long as the store is out of reach: the training is done and must not be lost."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return step()
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
 
 
 def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | None, watcher: _Watcher) -> Event:

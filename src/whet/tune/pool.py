@@ -40,13 +40,14 @@ def find_function(text: str) -> Callable[[], Any]:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = getattr(importlib.import_module(module), name)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise
         raise StudyError(f"there is no module {module!r} here", "run this in the folder that holds it") from None
-    except AttributeError:
-        raise StudyError(f"{module} has no function {name!r}", "name one that it has") from None
+    found = getattr(imported, name, None)
+    if found is None:
+        raise StudyError(f"{module} has no function {name!r}", "name one that it has")
     if not callable(found):
         raise StudyError(f"{text} is {found!r}, which can't be called", "name a function")
     return found  # type: ignore[no-any-return]
@@ -149,12 +150,18 @@ class Observer:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seen: dict[int, tuple[Phase, int]] = {t.number: (t.phase, t.attempt) for t in engine.in_order()}
+        self._state = engine.state
         self.tally = Tally()
 
     def look(self) -> list[Event]:
         """Return what is new, by trial number."""
         self._engine.sync()
-        events = []
+        events: list[Event] = []
+        if self._state is not self._engine.state:
+            self._state = self._engine.state
+            if self._state is SweepState.PAUSED:
+                text = f"the sweep is paused; it goes on with: whet sweep {self._engine.id} --resume"
+                events.append(Event(EventKind.NOTICE, None, text))
         for trial in self._engine.in_order():
             now = (trial.phase, trial.attempt)
             if self._seen.get(trial.number) != now:
