@@ -67,12 +67,12 @@ def test_a_script_that_knows_nothing_of_whet_is_tuned_by_whet_run(call: Any) -> 
     script = EXAMPLES / "train.py"
     assert "import whet" not in script.read_text()
     out = call(
-        "whet", "run", str(script), "lr=loguniform[1e-4:1e-1]", "epochs=2", "-n", "3", "-j", "2",
+        "whet", "run", str(script), "lr=loguniform[1e-4:1e-1]", "epochs=1", "-n", "2", "-j", "2",
         "--minimize", "val_loss",
     )  # fmt: skip
-    assert "3" in out
+    assert "2/2 trials" in out
     runs = whet(call, "ls")
-    assert [run["state"] for run in runs] == ["finished"] * 3
+    assert [run["state"] for run in runs] == ["finished"] * 2
     assert whet(call, "best")["run"]["values"]["val_loss"] == min(run["values"]["val_loss"] for run in runs)
 
 
@@ -86,6 +86,7 @@ def test_the_sweep_file_is_the_sweep_of_the_demo() -> None:
     assert written == to_mapping(parse(SWEEP))
 
 
+@pytest.mark.slow
 def test_the_sweep_file_is_worked_on_by_an_agent(call: Any) -> None:
     sweep = call("whet", "sweep", str(EXAMPLES / "digits.yaml")).strip()
     call("whet", "agent", "digits", "--function", "examples.digits:train", "-n", "1")
