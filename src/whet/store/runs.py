@@ -112,15 +112,14 @@ class SqlRuns(Runs):
 
     def find(self, text: str, project: str | None = None) -> Run:
         with self._db.read() as tx:
-            for how, values, newest in (
-                (_GET, {"run": text}, True),
-                (_BY_NAME, {"text": text}, True),
-                *([(_BY_BEGINNING, {"text": text, "length": len(text)}, False)] if text else []),
-            ):
+            ways: list[tuple[Statement, dict[str, object]]] = [(_GET, {"run": text}), (_BY_NAME, {"text": text})]
+            if text:
+                ways.append((_BY_BEGINNING, {"text": text, "length": len(text)}))
+            for how, values in ways:
                 found = [
                     run for run in map(to_run, tx.rows(how, **values)) if project is None or run.project == project
                 ]
-                if found and (newest or len(found) == 1):
+                if found and (how is not _BY_BEGINNING or len(found) == 1):  # of one name the newest
                     return found[0]
                 if found:
                     raise rules.ambiguous("run", text, [run.id for run in found])

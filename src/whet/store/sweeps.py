@@ -117,11 +117,10 @@ class SqlSweeps(Sweeps):
 
     def find(self, text: str, project: str | None = None) -> Sweep:
         with self._db.read() as tx:
-            for how, values in (
-                (_GET, {"sweep": text}),
-                (_BY_NAME, {"text": text}),
-                *([(_BY_BEGINNING, {"text": text, "length": len(text)})] if text else []),
-            ):
+            ways: list[tuple[Statement, dict[str, object]]] = [(_GET, {"sweep": text}), (_BY_NAME, {"text": text})]
+            if text:
+                ways.append((_BY_BEGINNING, {"text": text, "length": len(text)}))
+            for how, values in ways:
                 found = [s for s in map(to_sweep, tx.rows(how, **values)) if project is None or s.project == project]
                 if len(found) > 1:
                     raise rules.ambiguous("sweep", text, [sweep.id for sweep in found])

@@ -10,148 +10,22 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, NamedTuple, final
-
-from sqlalchemy import bindparam, delete, literal_column, select, update
+from typing import Any, final
 
 from whet.store import rules
-from whet.store.base import Changes, Lease, SweepState, Trials
+from whet.store import trial_statements as say
+from whet.store.base import Changes, Lease, Trials
 from whet.store.codec import dump, floats, load, text
-from whet.store.database import Database, Statement, Transaction
+from whet.store.database import Database, Transaction
 from whet.store.ids import new_id
-from whet.store.rows import ADD_RUN, NEW_RUN, PHASES, STATES, TRIALS, to_trial, upsert
-from whet.store.schema import chunks, reports, runs, sources, sweeps
+from whet.store.rows import ADD_RUN, NEW_RUN, PHASES, STATES, to_trial
 from whet.store.sweeps import no_sweep
+from whet.store.trial_statements import Head, Line
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 __all__ = ["SqlTrials"]
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-_TEXT, _INT, _FLOAT = runs.c.params.type, sweeps.c.best_number.type, sweeps.c.best_value.type
-
-_SWEEP = sweeps.c.id == bindparam("sweep_id")
-_OF_SWEEP = runs.c.sweep == bindparam("sweep_id")
-_TRIAL = (_OF_SWEEP, runs.c.number == bindparam("trial"))
-# SQLite uses an index over some of the rows only where the query repeats the index's own words.
-_LIVE = (_OF_SWEEP, literal_column("phase") == literal_column("'running'"))
-
-
-class _Head(NamedTuple):
-    """What the verbs need of a sweep."""
-
-    name: str
-    project: str
-    state: SweepState
-    cap: int | None
-    next_number: int
-    revision: int
-    goals: str
-    best_run: str | None
-    best_number: int | None
-    best_value: float | None
-
-
-class _Line(NamedTuple):
-    """What the verbs need of a trial's run."""
-
-    id: str
-    phase: Phase
-    attempt: int
-    owner: str
-    values: str | None
-    attrs: str
-    started: float | None
-
-
-_HEAD = Statement(select(*(sweeps.c[name] for name in _Head._fields)).where(_SWEEP).with_for_update())
-_LINE = Statement(select(*(runs.c[name] for name in _Line._fields)).where(*_TRIAL))
-_NOW = Statement(
-    select(sweeps.c.revision, sweeps.c.reports_revision, sweeps.c.version, sweeps.c.state, sweeps.c.cap).where(_SWEEP)
-)
-_CHANGED = Statement(TRIALS.where(_OF_SWEEP, runs.c.revision > bindparam("since")).order_by(runs.c.number))
-_REPORTED = Statement(
-    select(reports.c.number, reports.c.attempt, reports.c.step, reports.c["values"])
-    .where(reports.c.sweep == bindparam("sweep_id"), reports.c.revision > bindparam("since"))
-    .order_by(reports.c.revision, reports.c.number, reports.c.step)
-)
-_RUN_ID = Statement(select(runs.c.id).where(*_TRIAL))
-_HANDED_OUT = Statement(
-    update(sweeps)
-    .where(_SWEEP)
-    .values(next_number=bindparam("next"), revision=bindparam("rev"), updated=bindparam("now"))
-)
-_BUMP = Statement(update(sweeps).where(_SWEEP).values(revision=bindparam("rev"), updated=bindparam("now")))
-_BUMP_REPORTS = Statement(
-    update(sweeps)
-    .where(_SWEEP)
-    .values(revision=bindparam("rev"), reports_revision=bindparam("rev"), updated=bindparam("now"))
-)
-_BEST = Statement(
-    update(sweeps)
-    .where(_SWEEP)
-    .values(
-        best_run=bindparam("run", type_=_TEXT),
-        best_number=bindparam("trial", type_=_INT),
-        best_value=bindparam("value", type_=_FLOAT),
-    )
-)
-_NOT_BEST = Statement(update(runs).where(runs.c.id == bindparam("run")).values(best=False))
-_CLAIM = Statement(
-    update(runs)
-    .where(*_TRIAL)
-    .values(
-        phase=Phase.RUNNING.value,
-        values=None,
-        stopped=False,
-        reason="",
-        owner=bindparam("by"),
-        started=bindparam("start"),
-        beat=bindparam("now"),
-        revision=bindparam("rev"),
-    )
-)
-_TAKE_OVER = Statement(update(runs).where(*_TRIAL).values(owner=bindparam("by"), beat=bindparam("now")))
-_REQUEUE = Statement(
-    update(runs)
-    .where(*_TRIAL)
-    .values(
-        phase=bindparam("to"),
-        attempt=runs.c.attempt + 1,
-        reason=bindparam("why"),
-        owner="",
-        started=None,
-        ended=bindparam("end", type_=_FLOAT),
-        beat=None,
-        stats="{}",
-        summary="{}",
-        revision=bindparam("rev"),
-    )
-)
-_FORGET_REPORTS = Statement(
-    delete(reports).where(reports.c.sweep == bindparam("sweep_id"), reports.c.number == bindparam("trial"))
-)
-_FORGET_METRICS = tuple(Statement(delete(table).where(table.c.run == bindparam("run"))) for table in (chunks, sources))
-_REPORT = upsert(reports, "sweep", "number", "step")
-_SIGN_OF_LIFE = Statement(update(runs).where(*_TRIAL).values(beat=bindparam("now")))
-_TELL = Statement(
-    update(runs)
-    .where(*_TRIAL)
-    .values(
-        phase=bindparam("to"),
-        values=bindparam("result", type_=_TEXT),
-        stopped=bindparam("early"),
-        best=bindparam("is_best"),
-        reason=bindparam("why"),
-        ended=bindparam("end", type_=_FLOAT),
-        revision=bindparam("rev"),
-    )
-)
-_SET_PARAMS = Statement(update(runs).where(*_TRIAL).values(params=bindparam("kept"), revision=bindparam("rev")))
-_SET_ATTRS = Statement(update(runs).where(*_TRIAL).values(attrs=bindparam("kept"), revision=bindparam("rev")))
-_LEASES = Statement(
-    select(runs.c.id, runs.c.number, runs.c.attempt, runs.c.owner, runs.c.beat).where(*_LIVE).order_by(runs.c.number)
-)
-_BEAT = Statement(update(runs).where(*_LIVE, runs.c.owner == bindparam("by")).values(beat=bindparam("now")))
 
 
 @final
@@ -162,19 +36,19 @@ class SqlTrials(Trials):
         self._db = database
 
     def changes(self, sweep: str, since: int = -1) -> Changes:
-        rows = self._db.once(_NOW, sweep_id=sweep)
+        rows = self._db.once(say.NOW, sweep_id=sweep)
         if rows and rows[0][0] == since:
             return _changes(rows[0], (), ())
         with self._db.read() as tx:
-            now = tx.row(_NOW, sweep_id=sweep)
+            now = tx.row(say.NOW, sweep_id=sweep)
             if now is None:
                 raise no_sweep(tx, sweep)
-            trials = tuple(map(to_trial, tx.rows(_CHANGED, sweep_id=sweep, since=since)))
+            trials = tuple(map(to_trial, tx.rows(say.CHANGED, sweep_id=sweep, since=since)))
             reported: tuple[tuple[int, int, Report], ...] = ()
             if now[1] > since:
                 reported = tuple(
                     (number, attempt, Report(step=step, values=tuple(load(values))))
-                    for number, attempt, step, values in tx.rows(_REPORTED, sweep_id=sweep, since=since)
+                    for number, attempt, step, values in tx.rows(say.REPORTED, sweep_id=sweep, since=since)
                 )
         return _changes(now, trials, reported)
 
@@ -191,7 +65,7 @@ class SqlTrials(Trials):
             rules.check_number(head.name, number, head.next_number)
             parent = None
             if suggestion.parent is not None:
-                row = tx.row(_RUN_ID, sweep_id=sweep, trial=suggestion.parent)
+                row = tx.row(say.RUN_ID, sweep_id=sweep, trial=suggestion.parent)
                 if row is None:
                     raise rules.no_trial(head.name, suggestion.parent, head.next_number)
                 parent = row[0]
@@ -275,10 +149,10 @@ class SqlTrials(Trials):
             if best[0] != head.best_run:
                 _crown(tx, sweep, head.best_run, *best)
             tx.run_many(ADD_RUN, new)
-            tx.run_many(_REPORT, reported)
-            tx.run(_HANDED_OUT, sweep_id=sweep, next=first + len(trials), rev=rev, now=now)
+            tx.run_many(say.REPORT, reported)
+            tx.run(say.HANDED_OUT, sweep_id=sweep, next=first + len(trials), rev=rev, now=now)
             if reported:
-                tx.run(_BUMP_REPORTS, sweep_id=sweep, rev=rev, now=now)
+                tx.run(say.BUMP_REPORTS, sweep_id=sweep, rev=rev, now=now)
         return list(range(first, first + len(trials)))
 
     def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
@@ -288,8 +162,8 @@ class SqlTrials(Trials):
             rules.check_waiting(number, line.phase)
             now, rev = time.time(), head.revision + 1
             start = now if line.started is None else line.started
-            tx.run(_CLAIM, sweep_id=sweep, trial=number, by=owner, start=start, now=now, rev=rev)
-            tx.run(_BUMP, sweep_id=sweep, rev=rev, now=now)
+            tx.run(say.CLAIM, sweep_id=sweep, trial=number, by=owner, start=start, now=now, rev=rev)
+            tx.run(say.BUMP, sweep_id=sweep, rev=rev, now=now)
         return line.id, line.attempt
 
     def take_over(self, sweep: str, number: int, attempt: int, *, owner: str, was: str) -> str:
@@ -297,7 +171,7 @@ class SqlTrials(Trials):
             _, line = _trial(tx, sweep, number)
             rules.check_running(number, line.phase, attempt, line.attempt)
             rules.check_lost(number, line.owner, was)
-            tx.run(_TAKE_OVER, sweep_id=sweep, trial=number, by=owner, now=time.time())
+            tx.run(say.TAKE_OVER, sweep_id=sweep, trial=number, by=owner, now=time.time())
         return line.id
 
     def requeue(self, sweep: str, number: int, attempt: int, reason: str) -> None:
@@ -307,21 +181,21 @@ class SqlTrials(Trials):
             now, rev = time.time(), head.revision + 1
             to = rules.landing(head.state, Phase.PENDING)
             end = now if to.is_over else None
-            tx.run(_REQUEUE, sweep_id=sweep, trial=number, to=to.value, why=text(reason), end=end, rev=rev)
-            tx.run(_FORGET_REPORTS, sweep_id=sweep, trial=number)
-            for statement in _FORGET_METRICS:
+            tx.run(say.REQUEUE, sweep_id=sweep, trial=number, to=to.value, why=text(reason), end=end, rev=rev)
+            tx.run(say.FORGET_REPORTS, sweep_id=sweep, trial=number)
+            for statement in say.FORGET_METRICS:
                 tx.run(statement, run=line.id)
-            tx.run(_BUMP, sweep_id=sweep, rev=rev, now=now)
+            tx.run(say.BUMP, sweep_id=sweep, rev=rev, now=now)
 
     def report(self, sweep: str, number: int, attempt: int, reports: Sequence[Report]) -> None:
         with self._db.write() as tx:
             head, line = _trial(tx, sweep, number)
             rules.check_running(number, line.phase, attempt, line.attempt)
             now, rev = time.time(), head.revision + 1
-            tx.run_many(_REPORT, [_report(sweep, number, attempt, report, rev) for report in reports])
-            tx.run(_SIGN_OF_LIFE, sweep_id=sweep, trial=number, now=now)
+            tx.run_many(say.REPORT, [_report(sweep, number, attempt, report, rev) for report in reports])
+            tx.run(say.SIGN_OF_LIFE, sweep_id=sweep, trial=number, now=now)
             if reports:
-                tx.run(_BUMP_REPORTS, sweep_id=sweep, rev=rev, now=now)
+                tx.run(say.BUMP_REPORTS, sweep_id=sweep, rev=rev, now=now)
 
     def tell(
         self,
@@ -353,7 +227,7 @@ class SqlTrials(Trials):
                 if is_best:
                     _crown(tx, sweep, head.best_run, line.id, number, values[0])
             tx.run(
-                _TELL,
+                say.TELL,
                 sweep_id=sweep,
                 trial=number,
                 to=to.value,
@@ -365,7 +239,7 @@ class SqlTrials(Trials):
                 rev=rev,
             )
             _note(tx, sweep, number, line, params, attrs, rev)
-            tx.run(_BUMP, sweep_id=sweep, rev=rev, now=now)
+            tx.run(say.BUMP, sweep_id=sweep, rev=rev, now=now)
 
     def annotate(
         self,
@@ -381,17 +255,17 @@ class SqlTrials(Trials):
                 rules.check_running(number, line.phase, line.attempt, line.attempt)
             if params is not None or attrs:
                 _note(tx, sweep, number, line, params, attrs, head.revision + 1)
-                tx.run(_BUMP, sweep_id=sweep, rev=head.revision + 1, now=time.time())
+                tx.run(say.BUMP, sweep_id=sweep, rev=head.revision + 1, now=time.time())
 
     def leases(self, sweep: str) -> Sequence[Lease]:
         return [
             Lease(run_id=id, number=number, attempt=attempt, owner=owner, beat=beat)
-            for id, number, attempt, owner, beat in self._db.once(_LEASES, sweep_id=sweep)
+            for id, number, attempt, owner, beat in self._db.once(say.LEASES, sweep_id=sweep)
         ]
 
     def beat(self, sweep: str, owner: str) -> None:
         with self._db.write() as tx:
-            tx.run(_BEAT, sweep_id=sweep, by=owner, now=time.time())
+            tx.run(say.BEAT, sweep_id=sweep, by=owner, now=time.time())
 
 
 def _changes(now: Sequence[Any], trials: tuple[Trial, ...], reported: tuple[tuple[int, int, Report], ...]) -> Changes:
@@ -399,43 +273,43 @@ def _changes(now: Sequence[Any], trials: tuple[Trial, ...], reported: tuple[tupl
     return Changes(revision=revision, version=version, state=STATES[state], cap=cap, trials=trials, reports=reported)
 
 
-def _head(tx: Transaction, sweep: str) -> _Head:
-    row = tx.row(_HEAD, sweep_id=sweep)
+def _head(tx: Transaction, sweep: str) -> Head:
+    row = tx.row(say.HEAD, sweep_id=sweep)
     if row is None:
         raise no_sweep(tx, sweep)
     name, project, state, *rest = row
-    return _Head(name, project, STATES[state], *rest)
+    return Head(name, project, STATES[state], *rest)
 
 
-def _trial(tx: Transaction, sweep: str, number: int) -> tuple[_Head, _Line]:
+def _trial(tx: Transaction, sweep: str, number: int) -> tuple[Head, Line]:
     head = _head(tx, sweep)
-    row = tx.row(_LINE, sweep_id=sweep, trial=number)
+    row = tx.row(say.LINE, sweep_id=sweep, trial=number)
     if row is None:
         raise rules.no_trial(head.name, number, head.next_number)
     id, phase, *rest = row
-    return head, _Line(id, PHASES[phase], *rest)
+    return head, Line(id, PHASES[phase], *rest)
 
 
-def _hand_out(tx: Transaction, sweep: str, head: _Head, now: float, **known: object) -> None:
+def _hand_out(tx: Transaction, sweep: str, head: Head, now: float, **known: object) -> None:
     number, rev = head.next_number, head.revision + 1
     row = {**NEW_RUN, "project": head.project, "sweep": sweep, "number": number, "name": f"{head.name}-{number}"}
     tx.run(ADD_RUN, **{**row, "created": now, "revision": rev, **known})
-    tx.run(_HANDED_OUT, sweep_id=sweep, next=number + 1, rev=rev, now=now)
+    tx.run(say.HANDED_OUT, sweep_id=sweep, next=number + 1, rev=rev, now=now)
 
 
 def _note(
     tx: Transaction,
     sweep: str,
     number: int,
-    line: _Line,
+    line: Line,
     params: Mapping[str, object] | None,
     attrs: Mapping[str, object] | None,
     rev: int,
 ) -> None:
     if params is not None:
-        tx.run(_SET_PARAMS, sweep_id=sweep, trial=number, kept=dump(params), rev=rev)
+        tx.run(say.SET_PARAMS, sweep_id=sweep, trial=number, kept=dump(params), rev=rev)
     if attrs:
-        tx.run(_SET_ATTRS, sweep_id=sweep, trial=number, kept=dump({**load(line.attrs), **attrs}), rev=rev)
+        tx.run(say.SET_ATTRS, sweep_id=sweep, trial=number, kept=dump({**load(line.attrs), **attrs}), rev=rev)
 
 
 def _report(sweep: str, number: int, attempt: int, report: Report, rev: int) -> dict[str, object]:
@@ -454,5 +328,5 @@ def _crown(
     tx: Transaction, sweep: str, was: str | None, run: str | None, number: int | None, value: float | None
 ) -> None:
     if was is not None:
-        tx.run(_NOT_BEST, run=was)
-    tx.run(_BEST, sweep_id=sweep, run=run, trial=number, value=value)
+        tx.run(say.NOT_BEST, run=was)
+    tx.run(say.BEST, sweep_id=sweep, run=run, trial=number, value=value)

@@ -1,0 +1,158 @@
+"""Runs as the user sees them, in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import final
+
+from whet.store import rules
+from whet.store.base import Artifact, Batch, Curve, NewRun, Run, RunQuery, Runs
+from whet.store.codec import text
+from whet.store.memory.world import KeptRun, World
+from whet.store.stats import merge
+from whet.trial import Phase
+
+__all__ = ["MemoryRuns"]
+
+
+@final
+class MemoryRuns(Runs):
+    """Runs in memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def create(self, run: NewRun) -> Run:
+        with self._world.lock:
+            old = self._world.runs.get(run.id)
+            if old is not None:
+                return old.as_run()
+            new = self._world.runs[run.id] = KeptRun(
+                run.id, text(run.project), text(run.name), Phase.RUNNING, time.time()
+            )
+            new.config = dict(run.config)
+            new.parent, new.owner, new.group = run.parent, run.owner, text(run.group)
+            new.tags, new.notes, new.folder = _tags(run.tags), text(run.notes), text(run.folder)
+            new.started = new.beat = new.created
+            return new.as_run()
+
+    def get(self, id: str) -> Run:
+        with self._world.lock:
+            return self._world.run(id).as_run()
+
+    def find(self, text: str, project: str | None = None) -> Run:
+        with self._world.lock:
+            known = [r for r in reversed(self._world.runs.values()) if project is None or r.project == project]
+            for found, newest in (
+                ([r for r in known if r.id == text], True),
+                ([r for r in known if r.name == text], True),
+                ([r for r in known if text and r.id.startswith(text)], False),
+            ):
+                if found and (newest or len(found) == 1):
+                    return found[0].as_run()
+                if found:
+                    raise rules.ambiguous("run", text, [r.id for r in found])
+            raise rules.not_found("run", text, [name for r in known[:100] for name in (r.id, r.name)])
+
+    def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        with self._world.lock:
+            everything = list(self._world.runs.values())
+            found = [
+                run.as_run()
+                for run in (reversed(everything) if query.newest_first else everything)
+                if (query.project is None or run.project == query.project)
+                and (query.sweep is None or (run.sweep is not None and run.sweep.id == query.sweep))
+                and (not query.phases or run.phase in query.phases)
+                and (query.tag is None or query.tag in run.tags)
+                and (query.group is None or run.group == query.group)
+            ]
+        return found[: query.limit]
+
+    def projects(self) -> Mapping[str, int]:
+        with self._world.lock:
+            return dict(sorted(Counter(run.project for run in self._world.runs.values()).items()))
+
+    def _story(self, id: str, attempt: int) -> KeptRun:
+        run = self._world.run(id)
+        rules.check_attempt(f"run {id!r}", attempt, run.attempt)
+        return run
+
+    def shipped(self, id: str, attempt: int, source: str) -> int:
+        with self._world.lock:
+            return (self._story(id, attempt).sources or {}).get(source, 0)
+
+    def ship(self, id: str, attempt: int, source: str, start: int, end: int, batch: Batch) -> int:
+        with self._world.lock:
+            run = self._story(id, attempt)
+            run.sources = run.sources or {}
+            offset = run.sources.get(source, 0)
+            if start != offset:
+                return offset
+            run.sources[source] = end
+            run.curves = run.curves or {}
+            for row in batch.rows:
+                for name, value in row.values.items():
+                    curve = run.curves.setdefault(name, Curve(steps=[], values=[], times=[]))
+                    curve.steps.append(row.step)
+                    curve.values.append(float(value))
+                    curve.times.append(row.time)
+            run.stats = merge(run.stats, batch.rows)
+            run.config, run.summary = {**run.config, **batch.config}, {**run.summary, **batch.summary}
+            run.meta = {**run.meta, **batch.meta}
+            run.artifacts = {**(run.artifacts or {}), **{artifact.name: artifact for artifact in batch.artifacts}}
+            run.beat = time.time()
+            return end
+
+    def metrics(self, id: str, names: Collection[str] | None = None) -> dict[str, Curve]:
+        with self._world.lock:
+            curves = self._world.run(id).curves or {}
+            return {
+                name: Curve(steps=curve.steps[:], values=curve.values[:], times=curve.times[:])
+                for name, curve in sorted(curves.items())
+                if names is None or name in names
+            }
+
+    def artifacts(self, id: str) -> list[Artifact]:
+        with self._world.lock:
+            return [artifact for _, artifact in sorted((self._world.run(id).artifacts or {}).items())]
+
+    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
+        with self._world.lock:
+            run = self._world.run(id)
+            rules.check_run_edit(id, run.sweep.id if run.sweep else None, "ended")
+            if rules.check_finish(id, run.phase, phase):
+                run.phase, run.reason, run.ended = phase, text(reason), time.time()
+
+    def edit(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        notes: str | None = None,
+        group: str | None = None,
+    ) -> Run:
+        with self._world.lock:
+            run = self._world.run(id)
+            run.name = run.name if name is None else text(name)
+            run.tags = run.tags if tags is None else _tags(tags)
+            run.notes = run.notes if notes is None else text(notes)
+            run.group = run.group if group is None else text(group)
+            return run.as_run()
+
+    def delete(self, ids: Collection[str]) -> int:
+        unique = sorted(set(ids))
+        with self._world.lock:
+            for id in unique:
+                run = self._world.run(id)
+                rules.check_run_edit(id, run.sweep.id if run.sweep else None, "deleted")
+                rules.check_ended(id, run.phase)
+            for id in unique:
+                del self._world.runs[id]
+        return len(unique)
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text(tag) for tag in tags))

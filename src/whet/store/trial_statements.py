@@ -1,0 +1,167 @@
+"""What the verbs of trials say to the database."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, literal_column, select, update
+
+from whet.store.base import SweepState
+from whet.store.database import Statement
+from whet.store.rows import TRIALS, upsert
+from whet.store.schema import chunks, reports, runs, sources, sweeps
+from whet.trial import Phase
+
+__all__ = [
+    "BEAT",
+    "BEST",
+    "BUMP",
+    "BUMP_REPORTS",
+    "CHANGED",
+    "CLAIM",
+    "FORGET_METRICS",
+    "FORGET_REPORTS",
+    "HANDED_OUT",
+    "HEAD",
+    "Head",
+    "LEASES",
+    "LINE",
+    "Line",
+    "NOT_BEST",
+    "NOW",
+    "REPORT",
+    "REPORTED",
+    "REQUEUE",
+    "RUN_ID",
+    "SET_ATTRS",
+    "SET_PARAMS",
+    "SIGN_OF_LIFE",
+    "TAKE_OVER",
+    "TELL",
+]
+
+_TEXT, _INT, _FLOAT = runs.c.params.type, sweeps.c.best_number.type, sweeps.c.best_value.type
+
+_SWEEP = sweeps.c.id == bindparam("sweep_id")
+_OF_SWEEP = runs.c.sweep == bindparam("sweep_id")
+_TRIAL = (_OF_SWEEP, runs.c.number == bindparam("trial"))
+# SQLite uses an index over some of the rows only where the query repeats the index's own words.
+_LIVE = (_OF_SWEEP, literal_column("phase") == literal_column("'running'"))
+
+
+class Head(NamedTuple):
+    """What the verbs need of a sweep."""
+
+    name: str
+    project: str
+    state: SweepState
+    cap: int | None
+    next_number: int
+    revision: int
+    goals: str
+    best_run: str | None
+    best_number: int | None
+    best_value: float | None
+
+
+class Line(NamedTuple):
+    """What the verbs need of a trial's run."""
+
+    id: str
+    phase: Phase
+    attempt: int
+    owner: str
+    values: str | None
+    attrs: str
+    started: float | None
+
+
+HEAD = Statement(select(*(sweeps.c[name] for name in Head._fields)).where(_SWEEP).with_for_update())
+LINE = Statement(select(*(runs.c[name] for name in Line._fields)).where(*_TRIAL))
+NOW = Statement(
+    select(sweeps.c.revision, sweeps.c.reports_revision, sweeps.c.version, sweeps.c.state, sweeps.c.cap).where(_SWEEP)
+)
+CHANGED = Statement(TRIALS.where(_OF_SWEEP, runs.c.revision > bindparam("since")).order_by(runs.c.number))
+REPORTED = Statement(
+    select(reports.c.number, reports.c.attempt, reports.c.step, reports.c["values"])
+    .where(reports.c.sweep == bindparam("sweep_id"), reports.c.revision > bindparam("since"))
+    .order_by(reports.c.revision, reports.c.number, reports.c.step)
+)
+RUN_ID = Statement(select(runs.c.id).where(*_TRIAL))
+HANDED_OUT = Statement(
+    update(sweeps)
+    .where(_SWEEP)
+    .values(next_number=bindparam("next"), revision=bindparam("rev"), updated=bindparam("now"))
+)
+BUMP = Statement(update(sweeps).where(_SWEEP).values(revision=bindparam("rev"), updated=bindparam("now")))
+BUMP_REPORTS = Statement(
+    update(sweeps)
+    .where(_SWEEP)
+    .values(revision=bindparam("rev"), reports_revision=bindparam("rev"), updated=bindparam("now"))
+)
+BEST = Statement(
+    update(sweeps)
+    .where(_SWEEP)
+    .values(
+        best_run=bindparam("run", type_=_TEXT),
+        best_number=bindparam("trial", type_=_INT),
+        best_value=bindparam("value", type_=_FLOAT),
+    )
+)
+NOT_BEST = Statement(update(runs).where(runs.c.id == bindparam("run")).values(best=False))
+CLAIM = Statement(
+    update(runs)
+    .where(*_TRIAL)
+    .values(
+        phase=Phase.RUNNING.value,
+        values=None,
+        stopped=False,
+        reason="",
+        owner=bindparam("by"),
+        started=bindparam("start"),
+        beat=bindparam("now"),
+        revision=bindparam("rev"),
+    )
+)
+TAKE_OVER = Statement(update(runs).where(*_TRIAL).values(owner=bindparam("by"), beat=bindparam("now")))
+REQUEUE = Statement(
+    update(runs)
+    .where(*_TRIAL)
+    .values(
+        phase=bindparam("to"),
+        attempt=runs.c.attempt + 1,
+        reason=bindparam("why"),
+        owner="",
+        started=None,
+        ended=bindparam("end", type_=_FLOAT),
+        beat=None,
+        stats="{}",
+        summary="{}",
+        revision=bindparam("rev"),
+    )
+)
+FORGET_REPORTS = Statement(
+    delete(reports).where(reports.c.sweep == bindparam("sweep_id"), reports.c.number == bindparam("trial"))
+)
+FORGET_METRICS = tuple(Statement(delete(table).where(table.c.run == bindparam("run"))) for table in (chunks, sources))
+REPORT = upsert(reports, "sweep", "number", "step")
+SIGN_OF_LIFE = Statement(update(runs).where(*_TRIAL).values(beat=bindparam("now")))
+TELL = Statement(
+    update(runs)
+    .where(*_TRIAL)
+    .values(
+        phase=bindparam("to"),
+        values=bindparam("result", type_=_TEXT),
+        stopped=bindparam("early"),
+        best=bindparam("is_best"),
+        reason=bindparam("why"),
+        ended=bindparam("end", type_=_FLOAT),
+        revision=bindparam("rev"),
+    )
+)
+SET_PARAMS = Statement(update(runs).where(*_TRIAL).values(params=bindparam("kept"), revision=bindparam("rev")))
+SET_ATTRS = Statement(update(runs).where(*_TRIAL).values(attrs=bindparam("kept"), revision=bindparam("rev")))
+LEASES = Statement(
+    select(runs.c.id, runs.c.number, runs.c.attempt, runs.c.owner, runs.c.beat).where(*_LIVE).order_by(runs.c.number)
+)
+BEAT = Statement(update(runs).where(*_LIVE, runs.c.owner == bindparam("by")).values(beat=bindparam("now")))

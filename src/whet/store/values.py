@@ -1,0 +1,217 @@
+"""The values of the store: frozen, and the same whatever keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from whet.trial import Goal, Phase, Report, Trial
+
+__all__ = [
+    "MOVES",
+    "Artifact",
+    "Batch",
+    "Changes",
+    "Curve",
+    "Lease",
+    "NewRun",
+    "Row",
+    "Run",
+    "RunQuery",
+    "Stat",
+    "Sweep",
+    "SweepState",
+]
+
+
+class SweepState(Enum):
+    """The state of a sweep."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELED = "canceled"
+
+
+MOVES: Mapping[SweepState, frozenset[SweepState]] = MappingProxyType(
+    {
+        SweepState.PENDING: frozenset({SweepState.RUNNING, SweepState.CANCELED}),
+        SweepState.RUNNING: frozenset({SweepState.PAUSED, SweepState.FINISHED, SweepState.CANCELED}),
+        SweepState.PAUSED: frozenset({SweepState.RUNNING, SweepState.FINISHED, SweepState.CANCELED}),
+        SweepState.FINISHED: frozenset({SweepState.RUNNING}),  # reopened with more to do
+        SweepState.CANCELED: frozenset(),
+    }
+)
+"""The legal transitions of a sweep; staying where it is is always legal and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A stored search. `config` is `whet.config.to_mapping`'s form; `version` counts its changes.
+
+    `best_run` and `best_value` are kept up to date for sweeps with one goal; `driver` is the owner of its coordinator.
+    """
+
+    id: str
+    project: str
+    name: str
+    config: Mapping[str, object]
+    goals: tuple[Goal, ...]
+    state: SweepState
+    cap: int | None
+    next_number: int
+    revision: int
+    version: int
+    best_run: str | None
+    best_value: float | None
+    driver: str | None
+    created: float
+    updated: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What changed in a sweep since a revision.
+
+    `trials` come without their reports; `reports` are (trial number, attempt, report), in order of revision.
+    """
+
+    revision: int
+    version: int
+    state: SweepState
+    cap: int | None
+    trials: tuple[Trial, ...]
+    reports: tuple[tuple[int, int, Report], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who works on a running trial: `owner` is text of `whet.store.owner`, `beat` its last sign of life."""
+
+    run_id: str
+    number: int
+    attempt: int
+    owner: str
+    beat: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be kept, outside any sweep (a sweep's are made by `Trials.add`)."""
+
+    id: str
+    project: str
+    name: str
+    owner: str
+    config: Mapping[str, object] = field(default_factory=dict)
+    group: str = ""
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    folder: str = ""
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """What a metric did: last, least and greatest value (NaN ones don't count for these two), their steps, and how many."""
+
+    last: float
+    last_step: int
+    min: float
+    min_step: int
+    max: float
+    max_step: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution as the user sees it. `params` are a trial's; `config` is all that the code recorded (params among it).
+
+    `stats` come from the logged metrics, `summary` is what the user set himself. `meta` is git, command line, environment, host.
+    """
+
+    id: str
+    project: str
+    sweep: str | None
+    number: int | None
+    name: str
+    phase: Phase
+    params: Mapping[str, object]
+    config: Mapping[str, object]
+    values: tuple[float, ...] | None
+    stopped: bool
+    best: bool
+    reason: str
+    note: str
+    attempt: int
+    parent: str | None
+    owner: str
+    group: str
+    tags: tuple[str, ...]
+    notes: str
+    folder: str
+    attrs: Mapping[str, object]
+    stats: Mapping[str, Stat]
+    summary: Mapping[str, object]
+    meta: Mapping[str, object]
+    created: float
+    started: float | None
+    ended: float | None
+    beat: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One call of `log`: metrics (finite or not) at a step and a time."""
+
+    step: int
+    time: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that a run keeps: `path` is where it is now, `kind` free text (model, file, …), `sha256` in hex."""
+
+    name: str
+    kind: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A piece of a run's story. Config, summary, meta and attrs are merged key by key over what is there."""
+
+    rows: Sequence[Row] = ()
+    config: Mapping[str, object] = field(default_factory=dict)
+    summary: Mapping[str, object] = field(default_factory=dict)
+    meta: Mapping[str, object] = field(default_factory=dict)
+    artifacts: Sequence[Artifact] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A metric over a run, three columns of equal length, in the order of logging."""
+
+    steps: list[int]
+    values: list[float]
+    times: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs: those that match every field given; no `phases` means any."""
+
+    project: str | None = None
+    sweep: str | None = None
+    phases: Collection[Phase] = field(default_factory=tuple)
+    tag: str | None = None
+    group: str | None = None
+    limit: int | None = None
+    newest_first: bool = True
