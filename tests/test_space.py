@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 import pickle
@@ -12,6 +13,7 @@ from scipy import stats
 from whet.errors import SpaceError
 from whet.space import Beta, Choice, Float, Int, Normal, Space, infer
 from whet.testing.spaces import parameters, spaces
+from whet.trial import Phase
 
 UNITS = st.floats(0.0, 1.0)
 
@@ -25,7 +27,7 @@ def test_what_is_decoded_is_legal_and_comes_back(parameter, u):
     assert 0.0 <= v <= 1.0
     if isinstance(parameter, Float) and parameter.step is None:
         assume(1e-6 < u < 1 - 1e-6 or parameter.shape is None)  # the tail of a normal is flat
-        width = min(parameter.high, 50.0) - max(parameter.low, -50.0)
+        width = min(parameter.high - parameter.low, 100.0)
         assert parameter.decode(v) == pytest.approx(value, abs=1e-9 * width, rel=1e-9)
     elif math.isfinite(getattr(parameter, "low", 0.0)) and math.isfinite(getattr(parameter, "high", 0.0)):
         assert parameter.decode(v) == value
@@ -227,9 +229,20 @@ def test_huge_integers_stay_exact():
     ("name", "value", "wanted"),
     [
         ("lr", 0.01, "Float(0.001, 0.1, log)"),
-        ("dropout", 0.5, "Float(0, 0.99)"),
+        ("dropout", 0.5, "Float(0, 0.9)"),
+        ("drop_path", 0.95, "Float(0.5, 0.995)"),
         ("momentum", 0.9, "Float(0, 0.99)"),
-        ("weight_decay", 0.0, "Float(0, 1)"),
+        ("momentum", 0, "Float(0, 0.99)"),
+        ("beta2", 0.999, "Float(0.99, 0.9999)"),
+        ("alpha", 1e-4, "Float(1e-05, 0.001, log)"),
+        ("weight_decay", 0.0, "Float(0, 0.01)"),
+        ("weight_decay", 0, "Float(0, 0.01)"),
+        ("lr", 1, "Float(0.1, 10, log)"),
+        ("seed", 42, "Choice([42])"),
+        ("random_state", 0, "Choice([0])"),
+        ("lora_alpha", 16, "Int(4, 64, log)"),
+        ("batch_size", 64, "Int(16, 256, log)"),
+        ("epochs", 10, "Int(2, 40, log)"),
         ("shift", -2.0, "Float(-4, 0)"),
         ("width", 64, "Int(16, 256, log)"),
         ("layers", 2, "Int(1, 8)"),
@@ -244,6 +257,69 @@ def test_sensible_ranges_around_a_value(name, value, wanted):
     assert parameter.clean(name, value) == value
 
 
-@given(st.text(), st.one_of(st.integers(-(10**9), 10**9), st.floats(-1e9, 1e9), st.booleans(), st.text()))
+@given(
+    st.text() | st.sampled_from(["dropout", "momentum", "beta2", "lr", "seed"]),
+    st.one_of(st.floats(0, 1), st.integers(-(10**9), 10**9), st.floats(-1e9, 1e9), st.booleans(), st.text()),
+)
 def test_the_range_holds_the_value(name, value):
     assert infer(name, value).clean("p", value) == value
+
+
+@pytest.mark.parametrize(
+    "option", [1, "1", None, True, [1, 2], {"a": [1.0]}, math.nan, (1, (2,)), Phase.FAILED, 10**400]
+)
+def test_an_option_is_found_by_what_equals_it(option):
+    options = [0, "x", False, [], {}, {"a": []}]
+    choice = pickle.loads(pickle.dumps(Choice([*options, option])))
+    assert choice.index(copy.deepcopy(option)) == len(options)
+    assert choice.index([option]) == -1
+    assert choice == Choice([*options, option]) or option != option
+    with pytest.raises(SpaceError, match="twice"):
+        Choice([option, *options, copy.deepcopy(option)])
+
+
+def test_what_equals_what():
+    assert Choice([1, True, "1"]).index(1.0) == 0
+    assert Choice([[1, (2, 3)]]).index((1.0, [2, 3])) == 0
+    assert Choice([float("nan")]).index(float("nan")) == 0
+    assert Choice([0.5, 2]).clean("p", np.float32(0.5)) == 0.5
+
+
+def test_options_are_found_without_looking_at_all_of_them(monkeypatch):
+    class Counted(str):
+        calls = 0
+
+        def __eq__(self, other):
+            Counted.calls += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    choice = Choice([Counted(i) for i in range(2000)])
+    assert choice.index(Counted(1999)) == 1999
+    assert Counted.calls < 4000  # pairs would be 2,000,000
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Int(0, HUGE), "Int has a high of more than 308 digits: give a smaller number"),
+        (lambda: Float(-HUGE, 1), "Float has a low of more than 308 digits: give a smaller number"),
+        (lambda: Float("a", 1), "Float has low='a', which is no number: give a number"),
+        (lambda: Float(-1e308, 1e308), "Float(-1e+308, 1e+308) is too wide: no float is high - low: give bounds nearer to each other"),
+        (lambda: Int(0, 9).clean("n", HUGE), "n has 1,329 bits, too many for Int(0, 9): give a smaller number"),
+        (lambda: Float(0, 9).clean("x", HUGE), "x has 1,329 bits, too many for Float(0, 9): give a smaller number"),
+        (lambda: Float(0, 1, when={"a": 1}), "when={'a': 1} is no expression: give text such as \"optimizer == 'sgd'\""),
+        (
+            lambda: Space({"m": Float(0, 1, when="opt == sgd"), "opt": Choice(["sgd", "adam"])}),
+            "the condition of m, 'opt == sgd', names the unknown parameter 'sgd': put the text in quotes: 'sgd'",
+        ),
+    ],
+)  # fmt: skip
+def test_what_no_parameter_can_hold_is_said(make, message):
+    with pytest.raises(SpaceError) as caught:
+        make()
+    assert str(caught.value) == message

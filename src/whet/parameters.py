@@ -1,4 +1,4 @@
-"""The parameters that may vary, one by one: `Float`, `Int`, `Choice`, and the ranges that suit a value.
+"""The parameters that may vary, one by one: `Float`, `Int`, `Choice`.
 
 Every parameter maps to the unit interval and back by its own distribution function, so that a searcher which
 understands ``[0, 1]^D`` understands all of them: `decode` of a uniform variate is a sample, and
@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import ClassVar
 
 from whet.errors import SpaceError
 from whet.expression import Expression, parse
 from whet.shapes import Beta, Normal
 
-__all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "infer"]
+__all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "identity"]
+
+_GREATEST = 2**1023  # an integer beyond it is no float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class _Number(Parameter):
             raise SpaceError(f"{self} has step {self.step}", "give a finite step > 0")
         if not isinstance(self.shape, Normal) and not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise SpaceError(f"{self} has an infinite bound", "give finite bounds, or shape=Normal(mu, sigma)")
+        if not self.log and math.isfinite(self.low) and math.isfinite(self.high) and self.high - self.low == math.inf:
+            raise SpaceError(f"{self} is too wide: no float is high - low", "give bounds nearer to each other")
         low, high = self.low, self.high
         if self.step is not None and math.isfinite(low):
             if math.isfinite(high):
@@ -133,6 +138,8 @@ class _Number(Parameter):
 
     def clean(self, name: str, value: object) -> object:
         number = _scalar(value)
+        if isinstance(number, int) and abs(number) > _GREATEST:
+            raise SpaceError(f"{name} has {number.bit_length():,} bits, too many for {self}", "give a smaller number")
         if isinstance(number, bool) or not isinstance(number, (int, float)) or math.isnan(number):
             raise SpaceError(f"{name}={value!r} is not a number", f"give one that fits {self}")
         low, high = self.low, self.high
@@ -180,7 +187,21 @@ def _whole_steps(low: float, high: float, step: float) -> int:
 
 
 def _condition(when: str | Expression | None) -> Expression | None:
-    return parse(when) if isinstance(when, str) else when
+    if isinstance(when, str):
+        return parse(when)
+    if when is not None and not isinstance(when, Expression):
+        raise SpaceError(f"when={when!r} is no expression", "give text such as \"optimizer == 'sgd'\"")
+    return when
+
+
+def _bound(kind: str, name: str, value: float) -> float:
+    """Return the bound or step `value` as the float that it is."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise SpaceError(f"{kind} has {name}={value!r}, which is no number", "give a number") from None
+    except OverflowError:
+        raise SpaceError(f"{kind} has a {name} of more than 308 digits", "give a smaller number") from None
 
 
 def _set(obj: object, **fields: object) -> None:
@@ -212,8 +233,9 @@ class Float(_Number):
 
     def __init__(self, low: float, high: float, *, log: bool = False, step: float | None = None,
                  shape: Normal | Beta | None = None, when: str | Expression | None = None) -> None:  # fmt: skip
-        _set(self, low=float(low), high=float(high), log=log, step=None if step is None else float(step), shape=shape,
-             when=_condition(when), _t_low=0.0, _t_high=0.0, _u_low=0.0, _u_high=1.0)  # fmt: skip
+        _set(self, low=_bound("Float", "low", low), high=_bound("Float", "high", high), log=log, shape=shape,
+             step=None if step is None else _bound("Float", "step", step), when=_condition(when), _t_low=0.0, _t_high=0.0,
+             _u_low=0.0, _u_high=1.0)  # fmt: skip
         self._derive()
 
 
@@ -231,7 +253,7 @@ class Int(_Number):
     def __init__(self, low: int, high: int, *, log: bool = False, step: int = 1, shape: Normal | Beta | None = None,
                  when: str | Expression | None = None) -> None:  # fmt: skip
         for name, value in (("low", low), ("high", high), ("step", step)):
-            if isinstance(value, bool) or not math.isfinite(value) or int(value) != value:
+            if isinstance(value, bool) or not math.isfinite(_bound("Int", name, value)) or int(value) != value:
                 raise SpaceError(
                     f"Int({low}, {high}, step={step}) has a {name} that is no integer", "give integers, or use Float"
                 )
@@ -250,8 +272,7 @@ class Int(_Number):
             number = int(number)
         if isinstance(number, int) and not isinstance(number, bool) and self.low <= number <= self.high:
             # In integers: beyond 2^53 the steps of a float are too coarse.
-            assert isinstance(self.low, int)
-            assert isinstance(self.step, int)
+            assert isinstance(self.low, int) and isinstance(self.step, int)
             beyond = (number - self.low) % self.step
             if beyond == 0:
                 return number
@@ -279,6 +300,7 @@ class Choice(Parameter):
     weights: tuple[float, ...] | None
     ordered: bool
     _edges: tuple[float, ...]
+    _indices: Mapping[Hashable, int] = field(compare=False)
 
     def __init__(self, options: Sequence[object], *, weights: Sequence[float] | None = None, ordered: bool = False,
                  when: str | Expression | None = None) -> None:  # fmt: skip
@@ -287,10 +309,10 @@ class Choice(Parameter):
         options = tuple(options)
         if not options:
             raise SpaceError("Choice has no options", "give at least one")
+        count, indices = len(options), dict[Hashable, int]()
         for i, option in enumerate(options):
-            if any(_same(option, other) for other in options[:i]):
+            if indices.setdefault(identity(option), i) != i:
                 raise SpaceError(f"Choice has the option {option!r} twice", "leave one out; weights prefer an option")
-        count = len(options)
         if weights is None:
             edges = tuple(i / count for i in range(count + 1))
         else:
@@ -298,13 +320,10 @@ class Choice(Parameter):
                 raise SpaceError(f"Choice has {count} options and {len(weights)} weights", "give one weight an option")
             if not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) <= 0:
                 raise SpaceError(f"Choice has the weights {list(weights)}", "give finite weights >= 0, not all 0")
-            total, running, steps = math.fsum(weights), 0.0, [0.0]
-            for weight in weights:
-                running += weight / total
-                steps.append(running)
-            edges = tuple(steps)
+            total = math.fsum(weights)
+            edges = (0.0, *accumulate(weight / total for weight in weights))
         _set(self, options=options, weights=None if weights is None else tuple(map(float, weights)), ordered=ordered,
-             when=_condition(when), _edges=edges)  # fmt: skip
+             when=_condition(when), _edges=edges, _indices=indices)  # fmt: skip
 
     @property
     def size(self) -> int | None:
@@ -312,18 +331,13 @@ class Choice(Parameter):
 
     def index(self, value: object) -> int:
         """Return the place of `value` among the options, or -1."""
-        for i, option in enumerate(self.options):
-            if option is value or _same(option, value):
-                return i
-        return -1
+        return self._indices.get(identity(value), -1)
 
     def clean(self, name: str, value: object) -> object:
         index = self.index(value)
-        if index < 0:
-            index = self.index(_scalar(value))
+        index = self.index(_scalar(value)) if index < 0 else index
         if index < 0 or self._edges[index] == self._edges[index + 1]:
-            shown = ", ".join(map(repr, self.options[:12])) + (", …" if len(self.options) > 12 else "")
-            raise SpaceError(f"{name}={value!r} is not among {len(self.options)} options", f"give one of {shown}")
+            raise SpaceError(f"{name}={value!r} is not among {len(self.options)} options", f"give one of {self._shown}")
         return self.options[index]
 
     def decode(self, u: float) -> object:
@@ -339,9 +353,12 @@ class Choice(Parameter):
         index = self.index(value)
         return (self._edges[index] + self._edges[index + 1]) / 2
 
+    @property
+    def _shown(self) -> str:
+        return ", ".join(map(repr, self.options[:12])) + (", …" if len(self.options) > 12 else "")
+
     def __repr__(self) -> str:
-        shown = ", ".join(map(repr, self.options[:12])) + (", …" if len(self.options) > 12 else "")
-        parts = [f"[{shown}]"]
+        parts = [f"[{self._shown}]"]
         parts += [f"weights={list(self.weights)}"] if self.weights is not None else []
         parts += ["ordered=True"] * self.ordered
         if self.when is not None:
@@ -349,13 +366,27 @@ class Choice(Parameter):
         return f"Choice({', '.join(parts)})"
 
 
-def _same(a: object, b: object) -> bool:
-    match a, b:
-        case (list() | tuple(), list() | tuple()):  # JSON knows no tuples
-            return len(a) == len(b) and all(map(_same, a, b))
-        case (dict(), dict()):
-            return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b or (a != a and b != b))
+def identity(value: object) -> Hashable:
+    """Return what equal values share: 1 and 1.0 do, 1 and True do not; NaN equals NaN, a tuple the list of its values.
+
+    Example:
+        >>> identity([1, "a"]) == identity((1.0, "a")), identity(1) == identity(True)
+        (True, False)
+    """
+    match value:
+        case str() | None:
+            return value
+        case bool():
+            return bool, value
+        case list() | tuple():  # JSON knows no tuples
+            return list, tuple(map(identity, value))
+        case dict():
+            return dict, frozenset((key, identity(inner)) for key, inner in value.items())
+        case float() if value != value:
+            return float, "nan"  # no NaN is found as a key, but for the same object
+        case Hashable():
+            return value
+    return repr(value)
 
 
 def _scalar(value: object) -> object:
@@ -367,34 +398,3 @@ def _scalar(value: object) -> object:
     except (TypeError, ValueError, RuntimeError):  # an array of several
         return value
     return number
-
-
-_SHARES = ("dropout", "momentum", "beta", "prob", "ratio", "fraction", "smoothing", "alpha", "gamma")
-
-
-def infer(name: str, value: object) -> Parameter:
-    """Return a sensible range around `value`, a good guess of the user's ("intelligent bounds").
-
-    Booleans become both values; text a constant; integers a quarter to four times as much (log); floats a tenth to ten times (log);
-    names that are shares by custom (dropout, momentum, …) with 0 <= value < 1 the interval [0, 0.99]; 0.0 becomes [0, 1].
-
-    Example:
-        >>> infer("lr", 0.01)
-        Float(0.001, 0.1, log)
-    """
-    match value:
-        case bool():
-            return Choice([False, True])
-        case int() if value > 0:
-            return Int(max(1, value // 4), value * 4, log=True) if value > 3 else Int(1, value * 4)
-        case int():
-            return Int(*sorted((2 * value, 0))) if value else Int(0, 10)
-        case float() if 0 <= value < 1 and any(share in name.lower() for share in _SHARES):
-            return Float(0.0, 0.99)
-        case float() if value > 0 and math.isfinite(value):
-            return Float(value / 10, value * 10, log=True)
-        case float() if value < 0 and math.isfinite(value):
-            return Float(value * 2, 0.0)
-        case float():
-            return Float(0.0, 1.0)
-    return Choice([value])

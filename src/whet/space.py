@@ -1,4 +1,4 @@
-"""The `Space`: parameters by name, the conditions among them and the constraints over them.
+"""The `Space`: parameters by name, the conditions among them and the constraints over them; and the range that suits a value.
 
 The parameters themselves are in `whet.parameters`; their names may be imported from here, too.
 """
@@ -14,9 +14,9 @@ from typing import Protocol
 
 from whet.errors import SpaceError, UnknownName
 from whet.expression import Expression, parse
-from whet.parameters import Beta, Choice, Float, Int, Normal, Parameter, infer
+from whet.parameters import Beta, Choice, Float, Int, Normal, Parameter
 
-__all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "Space", "Uniforms", "infer"]
+__all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "Space", "Uniforms", "infer", "undefined"]
 
 _DRAWS = 10_000
 
@@ -62,9 +62,9 @@ class Space(Mapping[str, Parameter]):
                 raise SpaceError(f"{name}={parameter!r} is not a parameter", "give a Float, an Int or a Choice")
         owned = [(f"the condition of {name}", p.when) for name, p in parameters.items() if p.when is not None]
         for owner, rule in [*owned, *(("a constraint", rule) for rule in rules)]:
-            for name in sorted(rule.names - parameters.keys()):
-                fix = UnknownName.of("parameter", name, parameters).fix
-                raise SpaceError(f"{owner}, {rule.source!r}, names the unknown parameter {name!r}", fix)
+            for unknown in undefined(rule, parameters):
+                problem = f"{owner}, {rule.source!r}, names the unknown parameter {unknown.facts['name']!r}"
+                raise SpaceError(problem, unknown.fix)
         graph = {name: sorted(p.when.names) if p.when else [] for name, p in parameters.items()}
         try:
             order = tuple((name, parameters[name]) for name in TopologicalSorter(graph).static_order())
@@ -96,10 +96,6 @@ class Space(Mapping[str, Parameter]):
         """The number of combinations before conditions and constraints, or None when uncountable."""
         sizes = [p.size for p in self.parameters.values()]
         return None if None in sizes else math.prod(s for s in sizes if s is not None)
-
-    def with_(self, **parameters: Parameter) -> Space:
-        """Return this space with `parameters` added or replaced."""
-        return Space({**self.parameters, **parameters}, constraints=self.constraints)
 
     @property
     def active_order(self) -> tuple[str, ...]:
@@ -192,5 +188,57 @@ class Space(Mapping[str, Parameter]):
         )
 
 
+def undefined(rule: Expression, parameters: Mapping[str, Parameter]) -> list[UnknownName]:
+    """Return an error for each name in `rule` that is not among `parameters`."""
+    errors = [UnknownName.of("parameter", name, parameters) for name in sorted(rule.names - parameters.keys())]
+    for error in errors:
+        name = error.facts["name"]
+        if any(isinstance(p, Choice) and name in p.options for p in parameters.values()):
+            error.fix = f"put the text in quotes: {name!r}"
+    return errors
+
+
 def _holds(when: Expression | None, values: Mapping[str, object]) -> bool:
     return when is None or (when.names <= values.keys() and bool(when(values)))
+
+
+_SHARES = ("drop", "momentum", "beta", "prob", "ratio", "fraction", "smoothing", "alpha", "gamma")
+_RATES = ("lr", "learning_rate", "decay", "wd", "penalty", "l1", "l2")
+
+
+def infer(name: str, value: object) -> Parameter:
+    """Return a sensible range around `value`, a good guess of the user's ("intelligent bounds").
+
+    Booleans become both values; text and seeds constants; integers a quarter to four times as much (log); floats a tenth to ten
+    times (log). Shares by custom (momentum, betas, …) of 0 or at least 0.01 get [0, 0.99], dropout [0, 0.9]; those above that a
+    range in which the distance from 1 is up to ten times smaller or greater. 0.0 becomes [0, 0.01] for rates (lr, weight_decay)
+    and otherwise [0, 1].
+
+    Example:
+        >>> infer("lr", 0.01), infer("beta2", 0.999)
+        (Float(0.001, 0.1, log), Float(0.99, 0.9999))
+    """
+    plain = name.lower()
+    if "seed" in plain or plain == "random_state":
+        return Choice([value])
+    is_share = any(share in plain for share in _SHARES)
+    is_rate = any(rate in plain.split("_") for rate in _RATES) or "learning_rate" in plain
+    if (is_share or is_rate) and type(value) is int and value in (0, 1):
+        value = float(value)
+    match value:
+        case bool():
+            return Choice([False, True])
+        case int() if value > 0:
+            return Int(max(1, value // 4), value * 4, log=True) if value > 3 else Int(1, value * 4)
+        case int():
+            return Int(*sorted((2 * value, 0))) if value else Int(0, 10)
+        case float() if is_share and (value == 0 or 0.01 <= value < 1):
+            high = 0.9 if "drop" in plain else 0.99
+            return Float(0.0, high) if value <= high else Float(*(1 - round(k * (1 - value), 12) for k in (10, 0.1)))
+        case float() if value > 0 and math.isfinite(value):
+            return Float(value / 10, value * 10, log=True)
+        case float() if value < 0 and math.isfinite(value):
+            return Float(value * 2, 0.0)
+        case float():
+            return Float(0.0, 0.01 if is_rate else 1.0)
+    return Choice([value])

@@ -90,7 +90,7 @@ def test_a_conditional_parameter_counts_where_it_is_active():
 
 
 def test_nothing_to_tell_is_shared_equally():
-    space = CUBE.with_(fixed=Choice(["a"]))
+    space = Space({**CUBE, "fixed": Choice(["a"])})
     shares = importance(Problem(space=space), sampled(space, lambda p: 7.0, 20))
     assert shares == pytest.approx({"x0": 1 / 3, "x1": 1 / 3, "x2": 1 / 3, "fixed": 0})
     assert importance(Problem(space=space), sampled(space, lambda p: p["x0"], 100))["fixed"] == 0

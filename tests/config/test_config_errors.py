@@ -198,7 +198,7 @@ def test_a_mapping_has_no_lines():
         ({"min": 0, "max": math.inf}, "inf is not finite: give a finite number"),
         ({"distribution": "int_uniform", "min": 0.5, "max": 2}, "0.5 is not an integer: give an integer, or distribution: uniform"),
         ({"min": 1, "max": 2, "q": 1, "step": 1}, "there is a step, too: leave one out: q counts from 0, step from min"),
-        ({"distribution": "normal", "sigma": 0}, "0 is not above 0: give a greater number"),
+        ({"distribution": "normal", "sigma": -1}, "-1 is below 0: give 0 or more"),
         ({"when": {"a": [[1]]}, "value": 1}, "got a list, wanted plain values: write an expression instead"),
         ({}, "it says no values: give value, values, min and max, around, or a distribution"),
         ({1: 2}, "the key 1 is the number 1: make it text: put it in quotes"),

@@ -213,3 +213,9 @@ def test_samples_lie_in_their_space():
     )
     for _ in range(200):
         assert space.problem.space.contains(space.problem.space.sample(rng))
+
+
+@pytest.mark.parametrize("text", ["0E0", "1e-4", "+1_0e5", "2024-01-01", "1:30", "yes", "null", "0x1f", "1e5\n"])
+def test_text_that_looks_like_a_number_stays_text(text):
+    config = parse({"method": "random", "description": text, "parameters": {"a": {"values": [text, "b"]}}})
+    assert parse(dump(config)) == config

@@ -143,6 +143,102 @@ parameters:
   widths: {values: [[64, 64], [128]]}
 """
 
+WALKTHROUGH = """
+program: train.py
+project: sweep_walkthrough
+entity: your-entity
+method: bayes
+metric:
+  name: val_loss
+  goal: minimize
+parameters:
+  lr:
+    min: !!float 1e-5
+    max: !!float 1e-1
+  batch_size:
+    distribution: q_log_uniform_values
+    q: 8
+    min: 32
+    max: 256
+  epochs:
+    value: 10
+  dropout:
+    values: [0.3, 0.4, 0.5]
+  optimizer:
+    distribution: categorical
+    values:
+      - adam
+      - sgd
+early_terminate:
+  type: hyperband
+  min_iter: 3
+"""
+
+LAUNCH = """
+description: Launch sweep
+method: bayes
+job: wandb/sweeps-on-launch/job-fashion-mnist:latest
+image_uri: repo/image:tag
+run_cap: 5
+metric:
+  name: epoch/val_accuracy
+  goal: maximize
+parameters:
+  learning_rate:
+    min: 0.0001
+    max: 0.1
+scheduler:
+  job: wandb/sweep-jobs/job-wandb-sweep-scheduler:latest
+  num_workers: 8
+  resource: local-process
+  resource_args: {local-container: {env: [A=1]}}
+"""
+
+KERAS = """
+program: sweep-keras.py
+method: bayes
+controller: {type: local}
+metric:
+  name: val_accuracy
+  goal: maximize
+  impute: worst
+early_terminate: {type: hyperband, min_iter: 3, eta: 2, strict: true}
+parameters:
+  label_smoothing: {distribution: normal, mu: 0.1, sigma: 0.02}
+  hidden_layer_size: {distribution: q_uniform, min: 32, max: 512, q: 32}
+  layers: {distribution: q_normal, mu: 4, sigma: 1}
+  decay: {values: [1e-5, 1e-6, 1e-5]}
+  data_dir: {value: ./data}
+  betas: {values: [[0.9, 0.999], [0.8, 0.99]]}
+  augment: {parameters: {flip: {values: [true, false]}, cutout: {min: 0, max: 16}}}
+"""
+
+EVERY = """
+method: random
+program: a.py
+metric: {name: loss}
+parameters:
+  c: {distribution: constant, value: 3}
+  cat: {distribution: categorical, values: [a, 1, 0.5, true, null]}
+  catp: {distribution: categorical_w_probabilities, values: [a, b], probabilities: [0.1, 0.9]}
+  catp2: {values: [a, b], probabilities: [0.1, 0.9]}
+  iu: {distribution: int_uniform, min: 1, max: 8}
+  u: {distribution: uniform, min: 0, max: 1}
+  qu: {distribution: q_uniform, min: 0, max: 100, q: 10}
+  lu: {distribution: log_uniform, min: -6.9078, max: -2.3026}
+  luv: {distribution: log_uniform_values, min: 0.001, max: 0.1}
+  qlu: {distribution: q_log_uniform, min: 0, max: 6, q: 1}
+  qluv: {distribution: q_log_uniform_values, min: 1, max: 400, q: 1}
+  ilu: {distribution: inv_log_uniform, min: 2.3, max: 6.9}
+  iluv: {distribution: inv_log_uniform_values, min: 0.001, max: 0.1}
+  n: {distribution: normal, mu: 0, sigma: 1}
+  qn: {distribution: q_normal, mu: 100, sigma: 20, q: 5}
+  ln: {distribution: log_normal, mu: -3, sigma: 1}
+  qln: {distribution: q_log_normal, mu: 3, sigma: 1, q: 2}
+  b: {distribution: beta, a: 2, b: 5}
+  qb: {distribution: q_beta, a: 2, b: 5, q: 0.05}
+"""
+
 
 def test_basic_file():
     config = parse(BASIC)
@@ -212,13 +308,38 @@ def test_probabilities_file():
     assert space.clean({**space.sample(random.Random(0)), "widths": [128]})["widths"] == [128]
 
 
-@pytest.mark.parametrize("text", [BASIC, QUANTISED, NESTED, HYPERBAND, COMMAND, PROBABILITIES])
+@pytest.mark.parametrize(
+    "text", [BASIC, QUANTISED, NESTED, HYPERBAND, COMMAND, PROBABILITIES, WALKTHROUGH, LAUNCH, KERAS, EVERY]
+)
 def test_files_come_back(text, tmp_path):
     config = parse(text)
     assert parse(to_mapping(config)) == config
     path = tmp_path / "sweep.yaml"
     path.write_text(dump(config), encoding="utf-8")
     assert load(path) == config
+
+
+def test_typed_numbers_notices_and_launch_keys():
+    space = parse(WALKTHROUGH).problem.space
+    assert (space["lr"], space["epochs"]) == (Float(1e-5, 0.1), Choice([10]))
+    assert parse(LAUNCH).extra.keys() == {"job", "image_uri", "scheduler"}
+    config = parse(KERAS)
+    assert config.problem.space["decay"] == Choice([1e-5, 1e-6], weights=[2, 1])
+    assert config.problem.space["augment.cutout"] == Int(0, 16)
+    assert len(config.notices) == 1
+
+
+def test_samples_of_every_distribution_lie_where_wandb_s_do():
+    space, rng = parse(EVERY).problem.space, random.Random(0)
+    rows = [space.sample(rng) for _ in range(200)]
+    within = {"iu": (1, 8), "u": (0, 1), "qu": (0, 100), "lu": (0.00099, 0.101), "luv": (0.001, 0.1), "qlu": (1, 403),
+              "qluv": (1, 400), "ilu": (0.00099, 0.101), "iluv": (0.001, 0.1), "n": (-5, 5), "qn": (0, 200), "ln": (0, 3),
+              "qln": (0, 1000), "b": (0, 1), "qb": (0, 1)}  # fmt: skip
+    for name, (low, high) in within.items():
+        assert all(low <= row[name] <= high for row in rows), name
+    assert 140 < sum(row["catp"] == "b" for row in rows)
+    assert {row["cat"] for row in rows} == {"a", 1, 0.5, True, None}
+    assert all(isinstance(row[name], int) for row in rows for name in ("iu", "qu", "qlu", "qluv", "qn", "qln"))
 
 
 def test_custom_method_is_accepted_and_says_what_happens():
@@ -326,6 +447,43 @@ def test_conditions_have_a_short_form_and_groups_pass_theirs_on():
     assert space.clean({"optimizer": "sgd", "momentum": 0.5}) == {"optimizer": "sgd", "momentum": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("form", "parameter", "notice"),
+    [
+        (
+            {"values": [16, 16]},
+            Choice([16]),
+            "parameters.p: values has 16 more than once: taken as one value that is drawn as much more often",
+        ),
+        ({"values": [16, 16, 32]}, Choice([16, 32], weights=[2, 1]), "has 16 more than once"),
+        ({"values": [1, 2, 1.0, 2]}, Choice([1, 2]), "has 1, 2 more than once"),
+        (
+            {"values": [1, True, [1], [1.0], "1"]},
+            Choice([1, True, [1], "1"], weights=[1, 1, 2, 1]),
+            "has [1] more than once",
+        ),
+        (
+            {"values": ["a", "b", "a"], "probabilities": [0.2, 0.5, 0.3]},
+            Choice(["a", "b"]),
+            "has 'a' more than once",
+        ),
+        ({"distribution": "normal", "mu": 1.5, "sigma": 0}, Choice([1.5]), "with sigma 0 it is the constant 1.5"),
+        ({"sigma": 0}, Choice([0.0]), "the constant 0.0"),
+        ({"distribution": "log_normal", "mu": 0, "sigma": 0}, Choice([1.0]), "the constant 1.0"),
+        ({"distribution": "q_normal", "mu": 7.4, "sigma": 0, "q": 2}, Choice([8]), "the constant 8"),
+        ({"distribution": "q_log_normal", "mu": 2, "sigma": 0}, Choice([7]), "the constant 7"),
+        ({"distribution": "normal", "mu": 3, "sigma": 0, "max": 2}, Choice([2.0]), "the constant 2.0"),
+    ],
+)
+def test_what_wandb_lets_pass_is_read_with_a_notice(form, parameter, notice):
+    config = parse({"method": "random", "parameters": {"p": form}})
+    assert config.problem.space["p"] == parameter
+    assert [type(o) for o in config.problem.space["p"].options] == [type(o) for o in parameter.options]
+    assert len(config.notices) == 1
+    assert config.notices[0].startswith("parameters.p") and notice in config.notices[0]
+    assert parse(to_mapping(config)) == config
+
+
 def test_intelligent_bounds_know_the_last_part_of_a_nested_name():
     space = parse("{method: random, parameters: {head: {parameters: {dropout: {around: 0.2}}}}}").problem.space
-    assert space["head.dropout"] == Float(0, 0.99)
+    assert space["head.dropout"] == Float(0, 0.9)

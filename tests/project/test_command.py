@@ -134,3 +134,10 @@ def test_programs_of_all_kinds_run_with_their_arguments(tmp_path, name, text, mo
 
 def test_a_program_on_the_path_is_run_by_itself(tmp_path):
     assert expand(sweep(program="torchrun"), {"lr": 1}, cwd=tmp_path) == ["/usr/bin/env", "torchrun", "--lr=1"]
+
+
+def test_env_sets_variables_unless_the_program_looks_like_one():
+    words = ["${env}", "CUDA_VISIBLE_DEVICES=0", "${interpreter}", "${program}"]
+    assert expand(sweep(words), {}, interpreter="py") == ["/usr/bin/env", "CUDA_VISIBLE_DEVICES=0", "py", "train.py"]
+    assert expand(sweep(["${env}"]), {}) == ["/usr/bin/env"]
+    assert expand(sweep(words[::3], program="./a=1"), {}) == ["./a=1"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from whet.parameters import identity
+
 __all__ = ["Comparison", "Row", "compare_runs"]
 
 
@@ -63,7 +65,7 @@ def _rows(runs: tuple[str, ...], tables: Mapping[str, Mapping[str, object]]) -> 
     for key in dict.fromkeys(key for table in flat for key in table):
         missing = any(key not in table for table in flat)
         values = tuple(table.get(key) for table in flat)
-        rows.append(Row(key=key, values=values, differs=missing or not all(_same(values[0], v) for v in values)))
+        rows.append(Row(key=key, values=values, differs=missing or len({identity(value) for value in values}) > 1))
     return tuple(rows)
 
 
@@ -75,9 +77,3 @@ def _flat(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _same(a: object, b: object) -> bool:
-    if isinstance(a, bool) != isinstance(b, bool):
-        return False
-    return bool(a == b) or (a != a and b != b)

@@ -45,10 +45,8 @@ class Axis:
     def position(self, value: object) -> float | None:
         """Return where `value` lies in [0, 1], or None if it has no place there."""
         if self.kind is AxisKind.OPTIONS:
-            for i, option in enumerate(self.options):
-                if option == value and isinstance(option, bool) == isinstance(value, bool):
-                    return i / (len(self.options) - 1) if len(self.options) > 1 else 0.5
-            return None
+            index = Choice(self.options).index(value)
+            return None if index < 0 else index / (len(self.options) - 1) if index or len(self.options) > 1 else 0.5
         if not isinstance(value, (int, float)) or not math.isfinite(value) or self.low is None or self.high is None:
             return None
         low, high, at = self.low, self.high, float(value)

@@ -6,7 +6,7 @@ W&B's quantised distributions give multiples of `q`, integers when `q` is one; W
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from whet.config.keys import PARAMETER, check_keys
 from whet.config.place import Place
 from whet.config.read import plain
 from whet.errors import SpaceError
+from whet.parameters import identity
 from whet.space import Beta, Choice, Float, Int, Normal, Parameter, infer
 
 __all__ = ["DISTRIBUTIONS", "Bounds", "Distribution", "parameter_from", "parameter_to_mapping", "read_parameter"]
@@ -135,7 +136,7 @@ def read_parameter(value: object, name: str, place: Place, notices: list[str]) -
             case ("value",):
                 return Choice([given["value"]], when=when)
             case ("values", *_):
-                return _choice(given, place, when)
+                return _choice(given, place, notices, when)
         return _number(given, label, row, place, notices, when)
     except SpaceError as error:
         raise place.wrap(error) from None
@@ -160,7 +161,7 @@ def _inferred(given: Mapping[str, Any], place: Place) -> str:
     return "int_uniform" if "q" not in given and all(isinstance(v, int) for v in grid.values()) else "uniform"
 
 
-def _choice(given: Mapping[str, Any], place: Place, when: Any) -> Choice:
+def _choice(given: Mapping[str, Any], place: Place, notices: list[str], when: Any) -> Choice:
     options, weights = given["values"], given.get("probabilities", given.get("weights"))
     if "probabilities" in given:
         here, total = place.at("probabilities"), math.fsum(given["probabilities"])
@@ -170,12 +171,34 @@ def _choice(given: Mapping[str, Any], place: Place, when: Any) -> Choice:
             raise here.error(f"there are {len(weights)} of them and {len(options)} values", "give one a value")
         if abs(total - 1) > 0.0101:  # three times 0.33 is meant as 1
             raise here.error(f"they add up to {total:.6g}, not 1", "correct them, or call them weights")
+    options, weights = _merged(options, weights, place, notices)
     return Choice(options, weights=weights, ordered=given.get("ordered", False), when=when)
+
+
+def _merged(
+    options: Sequence[object], weights: Sequence[float] | None, place: Place, notices: list[str]
+) -> tuple[Sequence[object], Sequence[float] | None]:
+    """Return the options without repeats and their weights: W&B lets repeats pass, and draws such a value more often."""
+    distinct: dict[Hashable, object] = {}
+    again: dict[Hashable, object] = {}
+    totals: dict[Hashable, float] = {}
+    if weights is None or len(weights) == len(options):  # or else `Choice` complains of it
+        for option, weight in zip(options, weights or [1] * len(options), strict=True):
+            label = identity(option)
+            if label in distinct:
+                again[label] = distinct[label]
+            distinct.setdefault(label, option)
+            totals[label] = totals.get(label, 0) + weight
+    if not again:
+        return options, weights
+    shown = ", ".join(map(repr, again.values()))
+    notices.append(f"{place}: values has {shown} more than once: taken as one value that is drawn as much more often")
+    return list(distinct.values()), list(totals.values()) if len(set(totals.values())) > 1 else None
 
 
 def _number(
     given: Mapping[str, Any], label: str, row: Distribution, place: Place, notices: list[str], when: Any
-) -> Float | Int:
+) -> Float | Int | Choice:
     low: Any
     high: Any
     low, high, step, q = (given.get(key) for key in ("min", "max", "step", "q"))
@@ -200,6 +223,12 @@ def _number(
         fix = "give min > 0" if row.log else "give min > 0, or leave log out"
         raise place.at("min").error(f"{low!r} is not above 0, which a logarithm needs", fix)
     shape: Normal | Beta | None = None
+    if row.shape is Normal and given.get("sigma") == 0:
+        point = _middle(given.get("mu", 0.0), log, q or step)
+        point = min(point if low is None else max(point, low), math.inf if high is None else high)
+        constant = round(point) if whole else float(point)
+        notices.append(f"{place}: with sigma 0 it is the constant {constant!r}")
+        return Choice([constant], when=when)
     if row.shape is Normal:
         shape = Normal(given.get("mu", 0.0), given.get("sigma", 1.0))
         below, above = _reach(shape, log, (q or step) if whole else None)
@@ -245,6 +274,11 @@ def _reach(shape: Normal, log: bool, step: int | None) -> tuple[float, float]:
         low, high = (math.exp(min(end, math.log(_GREATEST))) for end in (low, high))
     low, high = (min(max(end, -_GREATEST), _GREATEST) for end in (low, high))
     return math.floor(low / step) * step, math.ceil(high / step) * step
+
+
+def _middle(mu: float, log: bool, step: float | None) -> float:
+    value = math.exp(min(mu, 709.0)) if log else float(mu)
+    return value if step is None else round(value / step) * step
 
 
 def _multiples(low: float, high: float, q: float, place: Place) -> tuple[float, float]:

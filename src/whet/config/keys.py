@@ -38,7 +38,7 @@ PARAMETER = _table(
                   "not ending in _values: its natural logarithm)."),
     max=(_NUMBER, "The greatest value, as min."),
     mu=(_NUMBER, "Mean, of the natural logarithm if log (default 0)."),
-    sigma=(_POSITIVE, "Standard deviation, as mu (default 1)."),
+    sigma=({"type": "number", "minimum": 0}, "Standard deviation, as mu (default 1)."),
     a=(_POSITIVE, "First parameter of the beta distribution (default 1)."),
     b=(_POSITIVE, "Second parameter of the beta distribution (default 1)."),
     q=(_POSITIVE, "Only multiples of q; an integer q makes integers (default 1 in q_ distributions)."),

@@ -18,7 +18,7 @@ from whet.config.read import kind, plain, read
 from whet.config.values import Plugin, SweepConfig
 from whet.errors import ConfigError, SpaceError, UnknownName
 from whet.expression import Expression
-from whet.space import Parameter, Space
+from whet.space import Parameter, Space, undefined
 from whet.trial import Goal, Metric, Problem, Summary
 
 __all__ = ["load", "parse", "space_from"]
@@ -175,8 +175,8 @@ def _space(given: Mapping[str, Any], place: Place, notices: list[str]) -> tuple[
     constraints = [expression(text, here) for here, text in rules]
     owned = [(places[name].at("when"), p.when) for name, p in parameters.items() if p.when is not None]
     for here, rule in [*owned, *((rules[i][0], rule) for i, rule in enumerate(constraints))]:
-        for name in sorted(rule.names - parameters.keys()):
-            raise here.unknown("parameter", name, parameters)
+        for unknown in undefined(rule, parameters):
+            raise here.wrap(unknown)
     try:
         nest(dict.fromkeys(parameters), groups)  # no name may be both a value and a group
         return Space(parameters, constraints=constraints), frozenset(groups)

@@ -15,12 +15,13 @@ from typing import Any
 from whet.config.place import Keys, Place
 from whet.errors import ConfigError
 
-__all__ = ["kind", "plain", "read"]
+__all__ = ["kind", "plain", "read", "read_exponents"]
 
 _MOST_VALUES = 100_000
 _DEEPEST = 50
 _TOO_MUCH = "write the values out; aliases (*name) multiply"
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+")
+_GREATEST = 2**1023  # an integer beyond it is no float
+_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
 
 
 def read(text: str, source: str) -> tuple[dict[str, object], Place]:
@@ -55,6 +56,8 @@ def plain(value: object, place: Place, depth: int = 0) -> Any:
     Raises:
         ConfigError: something that JSON can't hold.
     """
+    if isinstance(value, int) and abs(value) > _GREATEST:
+        raise place.error("the number has more than 308 digits", "give a smaller one, or put it in quotes")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (int, float, str)):  # of a subclass: an IntEnum, numpy's float64
@@ -119,10 +122,13 @@ def _loader() -> Any:
             for letter, rules in base.yaml_implicit_resolvers.items()
         }
 
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(rf"^(?:{_FLOAT.pattern})$"), list("-+0123456789")
-    )
+    read_exponents(Loader)
     return Loader
+
+
+def read_exponents(cls: Any) -> None:
+    """Let a loader of PyYAML's take `1e-4` for a number, and a dumper quote the text that looks so."""
+    cls.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
 
 
 def _yaml(text: str, source: str) -> tuple[object, dict[Keys, int]]:
@@ -197,7 +203,7 @@ class _Builder:
                 raise place.error(f"{node.value[:40]!r} can't be read as {node.tag}", "put it in quotes") from None
             if value is not None and not isinstance(value, (bool, int, float, str)):
                 raise place.error(f"got {kind(value)}", "write it as text, in quotes")
-            return value
+            return plain(value, place)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise place.error(f"the tag {node.tag} is not read here", "leave it out")
         if isinstance(node, yaml.SequenceNode):

@@ -8,7 +8,7 @@ from typing import Any
 from whet.config.distributions import parameter_to_mapping
 from whet.config.names import flatten, split
 from whet.config.place import Place
-from whet.config.read import plain
+from whet.config.read import plain, read_exponents
 from whet.config.values import Plugin, SweepConfig
 from whet.space import Space
 from whet.trial import Goal, Metric, Summary
@@ -71,6 +71,7 @@ def dump(config: SweepConfig) -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+    read_exponents(Dumper)
     Dumper.add_representer(list, Dumper.represent_list)
     text: str = yaml.dump(
         to_mapping(config), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False

@@ -88,8 +88,9 @@ def expand(
     words: list[str] = []
     for i, word in enumerate(config.command or DEFAULT):
         words += _fill(word, f"command[{i}]", macros, environ)
-    if words[:1] == [_ENV] and len(words) > 1 and "=" in words[1]:
-        del words[0]  # env would take it for a variable
+    started = [*macros["interpreter"](), *(macros["program"]() if config.program is not None else [])]
+    if words[:1] == [_ENV] and len(words) > 1 and words[1] in started and "=" in words[1]:
+        del words[0]  # env would take its name for a variable
     return words
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from whet.errors import ConfigError, SpaceError
 from whet.project.flags import Flag, Flags
 from whet.project.values import Given, coerce, parse_flag, read_batch
+from whet.parameters import identity
 from whet.space import Choice, Parameter, Space
 
 __all__ = ["Plan", "plan"]
@@ -113,10 +114,7 @@ def _rows(
 
 
 def _column(values: Sequence[object]) -> Parameter:
-    distinct: dict[str, object] = {}
-    for value in values:
-        distinct.setdefault(f"{type(value).__name__} {value!r}", value)
-    return Choice(list(distinct.values()))
+    return Choice(list({identity(value): value for value in values}.values()))
 
 
 def _check_overlap(givens: Mapping[str, Given], columns: Mapping[str, Sequence[object]]) -> None:

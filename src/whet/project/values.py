@@ -56,11 +56,6 @@ class Given:
     initial: tuple[object, ...] = ()
 
     @property
-    def is_constant(self) -> bool:
-        """Whether there is one value only."""
-        return isinstance(self.parameter, Choice) and self.parameter.size == 1
-
-    @property
     def is_finite(self) -> bool:
         """Whether its values were listed, and so can be tried one after the other."""
         return isinstance(self.parameter, Choice)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from whet.errors import MissingDependency
-from whet.parameters import Choice, Float, Int, Parameter
+from whet.parameters import Choice, Float, Int, Parameter, identity
 from whet.space import Space
 from whet.trial import Goal, Metric, Phase, Problem, Report, Trial
 
@@ -116,11 +116,8 @@ def _decoded(parameter: Parameter, u: float) -> float:
 def _parameter(found: Sequence[Any], when: str | None = None) -> Parameter:
     """Return the parameter that holds what all the distributions `found` hold."""
     if any(hasattr(d, "choices") for d in found):
-        options: dict[str, object] = {}
-        for distribution in found:
-            for option in getattr(distribution, "choices", ()):
-                options.setdefault(repr(option), option)
-        return Choice(list(options.values()), when=when)
+        options = [option for distribution in found for option in getattr(distribution, "choices", ())]
+        return Choice(list({identity(option): option for option in options}.values()), when=when)
     low, high = min(d.low for d in found), max(d.high for d in found)
     log = all(d.log for d in found)
     alike = len(found) == 1
