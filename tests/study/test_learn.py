@@ -92,11 +92,22 @@ def test_bounds_may_move(store: Store) -> None:
     def objective(trial: LiveTrial) -> float:
         high = trial.suggest_int("high", 1, 8)
         trial.suggest_float("step", 0, high, step=0.5)
+        trial.suggest_float("shifted", high / 10, high / 10 + 1, step=0.25)  # on no common grid
+        trial.suggest_int("even", 2 * high, 20, step=2)
+        trial.suggest_int("odd", high, high + 4, step=2)
         return float(trial.suggest_int("low", -high, high) + trial.suggest_float("share", 0, high))
 
     study = study_of(store, objective, 80)
     assert study.problem.space == Space(
-        {"high": Int(1, 8), "step": Float(0, 8, step=0.5), "low": Int(-8, 8), "share": Float(0, 8)}
+        {
+            "high": Int(1, 8),
+            "step": Float(0, 8, step=0.5),
+            "shifted": Float(0.1, 1.8),
+            "even": Int(2, 20, step=2),
+            "odd": Int(1, 12),
+            "low": Int(-8, 8),
+            "share": Float(0, 8),
+        }
     )
     fits(study)
     assert all(abs(t.params["low"]) <= t.params["high"] for t in study.trials)  # type: ignore[arg-type, operator]
