@@ -18,10 +18,10 @@ def steps(rows):
     return [(row.step, dict(row.values)) for row in rows]
 
 
-def lines(tmp_path, text, **more):
+def lines(tmp_path, text):
     path = tmp_path / "out"
     path.write_bytes(text.encode())
-    return steps(LineReader(path, **more).read(final=True).rows)
+    return steps(LineReader(path).read(final=True).rows)
 
 
 KERAS = """Epoch 1/2
@@ -81,11 +81,6 @@ def test_reading_while_it_grows_and_anew_at_any_time_is_reading_it_once(tmp_path
     assert repr(steps(rows)) == repr(lines(tmp_path, text))
 
 
-def test_patterns_of_ones_own(tmp_path):
-    found = lines(tmp_path, "it [5] -> err (0.25)\nloss: 3\n", patterns=[r"(?P<key>err) \((?P<value>[\d.]+)\)"])
-    assert found == [(0, {"err": 0.25})]
-
-
 @pytest.mark.parametrize(
     ("name", "text", "wanted"),
     [
@@ -128,7 +123,6 @@ def test_event_files_are_known_by_their_process(tmp_path):
     new, v2, old = (tmp_path / "deep" / n for n in names[:3])
     assert events_of([41], [tmp_path], 1699999999.0) == [new]
     assert events_of([41, 42], [tmp_path], 0) == [old, v2, new]
-    assert events_of([41, 42], [tmp_path], 0, host="other") == [v2]
     assert events_of([41], [tmp_path], recursive=False) == []
     assert len(events_of([], [tmp_path], 1700000000.0)) == 3
 

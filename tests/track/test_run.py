@@ -355,6 +355,22 @@ def test_a_claim_travels_through_the_environment(trial, monkeypatch):
         Claim.from_env({"WHET_RUN_ID": "x"})
 
 
+def test_of_a_trials_processes_the_first_tells_its_story(trial):
+    store, told = trial
+    run = as_trial(told())
+    run.log({"batch": 1})
+    run.flush()
+    code = "import whet; whet.init(); whet.log({'batch': 2}); whet.log({'other': 2}); print(whet.config.lr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **told().to_env()}
+    )
+    assert (done.returncode, done.stdout) == (0, "0.01\n")
+    assert done.stderr.count("\n") == 1
+    assert "another process of this trial tells its story: what this one logs is dropped" in done.stderr
+    run.finish()
+    assert {name: stat.last for name, stat in store.runs.get(run.id).stats.items()} == {"batch": 1}
+
+
 # -- the end of a process ----------------------------------------------------------------------------------------------------------
 
 BEGIN = """
@@ -420,10 +436,10 @@ def test_forked_workers_with_runs_of_their_own_lose_nothing(tmp_path):
         whet.log({"a": 2})
         """,
     )
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr.count("whet:")) == (0, 0)
     store = open_store(f"sqlite:///{tmp_path / 'whet.db'}")
     ends = {
-        r.id: (r.phase, r.reason, *((k, s.count) for k, s in r.stats.items()))
+        r.id: (r.phase, r.reason, *((k, s.count) for k, s in r.stats.items() if k in "ab"))
         for r in map(store.runs.get, ("r", "w0", "w1"))
     }
     assert ends == {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whet.errors import TrackError, UnknownName
+from whet.store.owner import alive, here
 from whet.track import capture, claim, exits, stdout
 from whet.track.arguments import id_of, mapping_of, mode_of, name_of, root_of
 from whet.track.claim import Claim
@@ -211,7 +212,7 @@ def _disabled(plan: _Plan) -> Run:
     recorder = Recorder(plan.facts["metrics"], plan.notices)
     runs: list[Run] = []
     config = plan.config(runs)
-    run = Run(plan.facts, mode=plan.mode, recorder=recorder, notices=plan.notices, config=config, stop=plan.stop)
+    run = Run(plan.facts, mode="disabled", recorder=recorder, notices=plan.notices, config=config, stop=plan.stop)
     runs.append(run)
     return run
 
@@ -225,7 +226,13 @@ def _open(plan: _Plan) -> Run:
         raise TrackError(
             f"there is no run {facts['id']!r} in {folder.parent}", "resume='allow' starts it, or correct id"
         )
-    step = _resumed(path, plan.resume, facts["id"], told) if existing else 0
+    try:
+        step = _resumed(path, plan.resume, facts["id"], told) if existing else 0
+    except TrackError:
+        if told is None or not told.logs_kept:
+            raise
+        notices.once("story", "another process of this trial tells its story: what this one logs is dropped")
+        return _disabled(plan)
 
     runs: list[Run] = []
     shippers: list[Shipper] = []
@@ -243,7 +250,8 @@ def _open(plan: _Plan) -> Run:
     if existing:
         writer.append((Kind.CONFIG, first))
     else:
-        writer.append((Kind.HEADER, lambda: {**facts, "config": first, "owner": _owner()}))
+        # The owner is looked up here: a child forked while a thread imports psutil could never import it.
+        writer.append((Kind.HEADER, {**facts, "config": first, "owner": here()}))
     if plan.mode == "online":
         store = (told.store if told else None) or os.environ.get("WHET_STORE")
 
@@ -298,23 +306,15 @@ def _background(run: Run, plan: _Plan) -> None:
         )
 
 
-def _owner() -> str:
-    from whet.store.owner import here
-
-    return here()
-
-
 def _resumed(path: Path, resume: bool | str | None, id: str, told: Claim | None) -> int:
     """Return the step to go on with."""
-    from whet.store.owner import alive
-
     if told is None and resume not in (True, "allow", "must", "auto"):
         raise TrackError(f"there is a run {id!r} already", "resume=True goes on with it; leave id out for a new one")
     reader = SpoolReader(path)
     step = 0
     while (piece := reader.read()).end > piece.start:
         for record in piece.records:
-            if record[0] == Kind.HEADER.value and record[1]["owner"] != _owner() and alive(record[1]["owner"]):
+            if record[0] == Kind.HEADER.value and record[1]["owner"] != here() and alive(record[1]["owner"]):
                 raise TrackError(
                     f"run {id!r} is being written by another process ({record[1]['owner']})",
                     "only one process may log to a run: call whet.init() in the main process only",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from whet.store.base import Stat
@@ -14,7 +14,7 @@ from whet.track.values import Later
 __all__ = ["Item", "Recorder"]
 
 Item = tuple[Any, ...]
-"""(kind, payload or a callable that makes it) for every kind but rows: (Kind.ROW, step, time, values, has the step been given?)."""
+"""(kind, payload) for every kind but rows: (Kind.ROW, step, time, values, has the step been given?)."""
 
 _NAN = float("nan")
 
@@ -38,12 +38,10 @@ class Recorder:
         self._report_step: int | None = None
         self._report: list[float] = []
 
-    def __call__(self, item: Item) -> list[Any] | None:
+    def __call__(self, item: Item) -> list[Any]:
         if item[0] is not Kind.ROW:
             kind, payload = item
-            if isinstance(payload, Callable):  # type: ignore[arg-type]
-                payload = payload()
-            return None if payload is None else [kind.value, payload]
+            return [kind.value, payload]
         _, step, time, values, given = item
         values = self._numbers(values)
         record = [Kind.ROW.value, step, time, values]

@@ -7,6 +7,7 @@ nothing, and anybody may go on where the process was killed (`ship_all`).
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,27 @@ __all__ = ["Delivery", "Shipped", "Shipper", "shared_store", "ship_all"]
 
 _PIECE_BYTES = 256 << 10
 _SOURCE = "spool"
+_FORK_S = 5.0
+
+_opening = threading.RLock()
+"""Held while a store is opened: a child forked meanwhile would wait for ever for the modules that the thread was just importing."""
+
+
+def _after_fork(*, in_child: bool) -> None:
+    global _opening
+    if in_child:
+        _opening = threading.RLock()
+    else:
+        with contextlib.suppress(RuntimeError):  # not ours: opening took too long to be waited for
+            _opening.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _opening.acquire(timeout=_FORK_S),
+        after_in_parent=lambda: _after_fork(in_child=False),
+        after_in_child=lambda: _after_fork(in_child=True),
+    )
 
 
 @final
@@ -236,7 +258,9 @@ class Shipper:
             if self._delivery is None:
                 if SpoolReader(self._path).read(1).end == 0:
                     return True  # the first line, which says what run it is, is still on its way
-                self._delivery = Delivery(self._path, self._open_store())
+                with _opening:
+                    store = self._open_store()
+                self._delivery = Delivery(self._path, store)
             while self._delivery.step():
                 self._note(self._delivery.offset)
             self._note(self._delivery.offset)

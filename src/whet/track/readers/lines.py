@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import final
 
@@ -68,18 +68,10 @@ def metrics_of(line: str) -> dict[str, float]:
 
 @final
 class LineReader(Reader):
-    """Reads metrics from the output of a script.
+    """Reads metrics from the output of a script."""
 
-    Args:
-        patterns: Regular expressions used in place of the built-in ones, each with two groups, key and value, or with groups so
-            named; a key "step" sets the step.
-    """
-
-    def __init__(
-        self, path: Path, offset: int = 0, *, patterns: Sequence[str] = (), clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, path: Path, offset: int = 0, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(path, offset, clock=clock)
-        self._patterns = [re.compile(p) for p in patterns]
         self._word: str | None = None
         self._step = 0
         self._seen: set[str] = set()
@@ -110,12 +102,6 @@ class LineReader(Reader):
             yield Row(step=self._step, time=self.clock(), values=values)
 
     def _values(self, line: str) -> dict[str, float]:
-        if self._patterns:
-            found = [m for p in self._patterns for m in p.finditer(line)]
-            values = {_group(m, "key", 1): float(_group(m, "value", 2)) for m in found}
-            if "step" in values:
-                self._word, self._step = "step", int(values.pop("step"))
-            return values
         words = step_of(line)
         if self._word is None and words:
             self._word = next(iter(words))
@@ -124,7 +110,3 @@ class LineReader(Reader):
             self._step = words.get(self._word, self._step)
             values = {k: v for k, v in values.items() if re.sub(r"[_ ]", "", k.lower()) != self._word}
         return values
-
-
-def _group(match: re.Match[str], name: str, number: int) -> str:
-    return str(match[name] if name in match.re.groupindex else match[number]).strip()

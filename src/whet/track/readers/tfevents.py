@@ -28,7 +28,6 @@ def events_of(
     folders: Collection[Path],
     since: float = 0.0,
     *,
-    host: str | None = None,
     recursive: bool = True,
 ) -> list[Path]:
     """Return the event files under `folders` that the processes `pids` began, oldest first.
@@ -36,10 +35,9 @@ def events_of(
     Writers put the time, host and process into a file's name: ``events.out.tfevents.<time>.<host>.<pid>.<n>``.
 
     Args:
-        pids: Process ids on `host`; empty: any process.
+        pids: Process ids; empty: any process.
         folders: Where to look.
         since: Seconds since the epoch; files begun before (a second of tolerance) are somebody else's.
-        host: Only this host's; None: any.
         recursive: Look in everything below, too.
     """
     found: dict[Path, int] = {}
@@ -49,8 +47,6 @@ def events_of(
             if name is None or int(name[1]) < since - 1:
                 continue
             if pids and (name[3] is None or int(name[3]) not in pids):
-                continue
-            if host is not None and name[2] != host:
                 continue
             found[path] = int(name[1])
     return sorted(found, key=lambda p: (found[p], str(p)))
