@@ -24,6 +24,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -46,7 +47,6 @@ _PLAIN = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,62}[a-z0-9_-]|[a-z0-9_]")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # Windows
 _ID = re.compile(r"[a-z0-9_][a-z0-9_.~-]{0,79}")
 _BOOT = "import sys; sys.path.append(sys.argv[1]); import supervise; supervise.main()"  # imported, so compiled once
-_NOTHING: Mapping[str, str] = {}
 _CHUNK = 100
 _CLAIM_S = 30.0
 
@@ -145,19 +145,12 @@ class Jobs:
             if lock is None:
                 return handle, None
             stack.callback(os.close, lock)
-            booked, locks = book(stack) if book else (_NOTHING, ())
+            booked, locks = book(stack) if book else ({}, ())
             mark = secrets.token_hex(16)
             threads = dict.fromkeys(_THREADS, str(resources.cpus))
             whole = {**threads, **os.environ, **booked, **own, MARK: mark}
-            note = {
-                "name": name,
-                "command": list(command),
-                "cwd": str(where),
-                "env": sorted(own),
-                "mark": mark,
-                **booked,
-            }
-            _write(folder / "command.json", json.dumps(note, indent=1))
+            asked = {"name": name, "command": list(command), "cwd": str(where), "env": sorted(own)}
+            _write(folder / "command.json", json.dumps({**asked, "mark": mark, **booked}, indent=1))
             work = pack(
                 program=program,
                 command=command,
@@ -192,13 +185,11 @@ class Jobs:
             folder = self._folder(handle)
             status = self._ended(handle.id)
             if status is None and held(folder / "lock"):
-                running[handle] = _claim(folder)
-            elif status is None:
-                status = self._ended(handle.id)  # it may have ended between the two looks
-                if status is None:
-                    lost.append(handle)
-            if status is not None:
+                running[handle] = _claim(folder)[0]
+            elif status := status or self._ended(handle.id):  # it may have ended between the two looks
                 found[handle] = status
+            else:
+                lost.append(handle)
         trees = offspring(pids[0] for pids in running.values() if pids) if running else {}
         for handle, pids in running.items():
             live = trees.get(pids[0], []) if pids else []
@@ -217,10 +208,8 @@ class Jobs:
             return
         with writing(self.folder):
             _write(folder / CANCEL, "")
-        pids = _claim(folder)
-        if pids and self._ended(handle.id) is None and birth(pids[0]) == _claim_birth(folder) != "":
-            import signal
-
+        pids, born = _claim(folder)
+        if pids and self._ended(handle.id) is None and birth(pids[0]) == born != "":
             with contextlib.suppress(ProcessLookupError, PermissionError):  # else it looks for the file every second
                 os.kill(pids[0], signal.SIGTERM)
 
@@ -295,7 +284,7 @@ class Jobs:
             left = _hunt(mine.values())
             for handle, mark in mine.items():
                 folder = self.folder / handle.id
-                pids = _claim(folder)[1:]
+                pids = _claim(folder)[0][1:]
                 if left.get(mark):
                     why = "its supervisor died; what it left is being ended"
                     found[handle] = JobStatus(state=JobState.RUNNING, reason=why, pids=tuple(left[mark]))
@@ -320,17 +309,13 @@ def _write(path: Path, text: str, *, only_new: bool = False) -> None:
         file.write(text)
 
 
-def _claim(folder: Path) -> list[int]:
-    """Return the pids of the supervisor and, once it runs, the command."""
+def _claim(folder: Path) -> tuple[list[int], str]:
+    """Return the pids of the supervisor and, once it runs, the command, and when the supervisor started."""
     try:
-        lines = (folder / CLAIM).read_text().split("\n")
-        return [int(line.split()[0]) for line in lines if line.strip()]
+        lines = (folder / CLAIM).read_text().splitlines()
+        return [int(line.split()[0]) for line in lines if line.strip()], (lines or [""])[0].partition(" ")[2]
     except (FileNotFoundError, ValueError):
-        return []
-
-
-def _claim_birth(folder: Path) -> str:
-    return (folder / CLAIM).read_text().split("\n")[0].partition(" ")[2]
+        return [], ""
 
 
 def _mark(folder: Path) -> str:

@@ -129,9 +129,7 @@ class _Spec:
 
     def __init__(self, data: bytes) -> None:
         parts = data.split(b"\0")
-        timeout_s, self.grace_s, mem_gb = (float(p) for p in parts[:3])
-        self.timeout_s = timeout_s or None
-        self.mem_gb = mem_gb or None
+        self.timeout_s, self.grace_s, self.mem_gb = (float(p) for p in parts[:3])  # 0: no limit
         num_args, num_keep = int(parts[3]), int(parts[4])
         self.keep = [int(p) for p in parts[5 : 5 + num_keep]]
         self.program, self.cwd, *rest = parts[5 + num_keep : -1]
@@ -328,21 +326,18 @@ class _Posix:
         import select
 
         if select.select([self.wake], [], [], seconds)[0]:
-            while True:
-                try:
-                    if len(os.read(self.wake, 512)) < 512:
-                        return
-                except BlockingIOError:
-                    return
+            try:
+                while len(os.read(self.wake, 512)) == 512:
+                    pass
+            except BlockingIOError:
+                pass
 
 
 def _kill(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
         os.kill(pid, signal.SIGCONT)  # a stopped process would not notice
-    except ProcessLookupError:
-        pass
-    except PermissionError:  # it changed its user
+    except (ProcessLookupError, PermissionError):  # it is gone, or changed its user
         pass
 
 
@@ -372,15 +367,13 @@ class _Windows:
     def start(self) -> int:
         import subprocess
 
-        env = {os.fsdecode(k): os.fsdecode(v) for k, v in self.spec.env.items()}
-        command = [os.fsdecode(part) for part in self.spec.command]
-        flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        spec = self.spec
         self.process = subprocess.Popen(
-            command,
-            executable=os.fsdecode(self.spec.program),
-            env=env,
-            cwd=os.fsdecode(self.spec.cwd),
-            creationflags=flags,
+            [os.fsdecode(part) for part in spec.command],
+            executable=os.fsdecode(spec.program),
+            env={os.fsdecode(k): os.fsdecode(v) for k, v in spec.env.items()},
+            cwd=os.fsdecode(spec.cwd),
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         return self.process.pid
 
@@ -404,7 +397,3 @@ class _Windows:
             code = self.process.wait()
             return (cause[0], code, [pid], cause[1])
         return ("failed" if code else "succeeded", code, [pid], f"exit status {code}" if code else "")
-
-
-if __name__ == "__main__":
-    main()
