@@ -310,6 +310,7 @@ HUGE = 10**400
         (lambda: Float(-HUGE, 1), "Float has a low of more than 308 digits: give a smaller number"),
         (lambda: Float("a", 1), "Float has low='a', which is no number: give a number"),
         (lambda: Float(-1e308, 1e308), "Float(-1e+308, 1e+308) is too wide: no float is high - low: give bounds nearer to each other"),
+        (lambda: Int(-(10**308), 10**308), "Int(-1e+308, 1e+308) is too wide: no float is high - low: give bounds nearer to each other"),
         (lambda: Int(0, 9).clean("n", HUGE), "n has 1,329 bits, too many for Int(0, 9): give a smaller number"),
         (lambda: Float(0, 9).clean("x", HUGE), "x has 1,329 bits, too many for Float(0, 9): give a smaller number"),
         (lambda: Float(0, 1, when={"a": 1}), "when={'a': 1} is no expression: give text such as \"optimizer == 'sgd'\""),

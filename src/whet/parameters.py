@@ -78,7 +78,12 @@ class _Number(Parameter):
             raise SpaceError(f"{self} has step {self.step}", "give a finite step > 0")
         if not isinstance(self.shape, Normal) and not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise SpaceError(f"{self} has an infinite bound", "give finite bounds, or shape=Normal(mu, sigma)")
-        if not self.log and math.isfinite(self.low) and math.isfinite(self.high) and self.high - self.low == math.inf:
+        if (
+            not self.log
+            and math.isfinite(self.low)
+            and math.isfinite(self.high)
+            and float(self.high) - self.low == math.inf
+        ):
             raise SpaceError(f"{self} is too wide: no float is high - low", "give bounds nearer to each other")
         low, high = self.low, self.high
         if self.step is not None and math.isfinite(low):
@@ -272,11 +277,11 @@ class Int(_Number):
             number = int(number)
         if isinstance(number, int) and not isinstance(number, bool) and self.low <= number <= self.high:
             # In integers: beyond 2^53 the steps of a float are too coarse.
-            assert isinstance(self.low, int) and isinstance(self.step, int)
-            beyond = (number - self.low) % self.step
+            step = int(self.step or 1)
+            beyond = (number - int(self.low)) % step
             if beyond == 0:
                 return number
-            near = number - beyond if 2 * beyond < self.step else number - beyond + self.step
+            near = number - beyond if 2 * beyond < step else number - beyond + step
             raise SpaceError(f"{name}={number} is off the grid of {self}", f"the nearest legal value is {near}")
         return _Number.clean(self, name, number)  # to say what is wrong with it
 

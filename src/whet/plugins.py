@@ -1,4 +1,4 @@
-"""Name to class through entry points: the one place where a plug-in's name is looked up.
+"""Name to class through entry points: the one place where a plug-in's name is looked up, and how its knobs are checked.
 
 Groups are ``whet.searchers``, ``whet.stoppers`` and ``whet.executors``. Nothing that is named here is imported before it is used,
 so a plug-in with a heavy dependency costs nothing until somebody asks for it.
@@ -7,13 +7,14 @@ so a plug-in with a heavy dependency costs nothing until somebody asks for it.
 from __future__ import annotations
 
 import inspect
+import math
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from whet.errors import ConfigError, MissingDependency, UnknownName
 
-__all__ = ["KINDS", "build", "find", "knobs", "names"]
+__all__ = ["KINDS", "build", "find", "knob_flag", "knob_number", "knob_whole", "knobs", "names"]
 
 KINDS = {"searcher": "whet.searchers", "stopper": "whet.stoppers", "executor": "whet.executors"}
 
@@ -73,3 +74,42 @@ def build(kind: str, name: str, *args: object, knobs_given: dict[str, Any], **fi
         raise ConfigError(
             f"{kind} {name!r} refuses {knobs_given} ({error})", f"its knobs: {', '.join(knobs(cls))}"
         ) from error
+
+
+def knob_number(owner: str, name: str, value: object, low: float, high: float = math.inf) -> float:
+    """Return the knob `value` if it is a finite number in [low, high].
+
+    Raises:
+        ConfigError: it is not.
+    """
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not fine or not low <= value <= high:  # type: ignore[operator]
+        wanted = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+        raise ConfigError(f"{owner} has {name}={value!r}, not a number {wanted}", f"give {name} a number {wanted}")
+    assert isinstance(value, (int, float))
+    return value
+
+
+def knob_whole(owner: str, name: str, value: object, low: int) -> int:
+    """Return the knob `value` as an int if it is a whole number of at least `low`.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not fine or int(value) != value or value < low:  # type: ignore[operator, call-overload]
+        wanted = f"a whole number of at least {low}"
+        raise ConfigError(f"{owner} has {name}={value!r}, not {wanted}", f"give {name} {wanted}")
+    assert isinstance(value, (int, float))
+    return int(value)
+
+
+def knob_flag(owner: str, name: str, value: object) -> bool:
+    """Return the knob `value` if it is true or false.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(f"{owner} has {name}={value!r}, not true or false", f"give {name} true or false")
+    return value

@@ -337,8 +337,8 @@ def test_samples_of_every_distribution_lie_where_wandb_s_do():
               "qln": (0, 1000), "b": (0, 1), "qb": (0, 1)}  # fmt: skip
     for name, (low, high) in within.items():
         assert all(low <= row[name] <= high for row in rows), name
-    assert 140 < sum(row["catp"] == "b" for row in rows)
-    assert {row["cat"] for row in rows} == {"a", 1, 0.5, True, None}
+    assert sum(row["catp"] == "b" for row in rows) > 140
+    assert {row["cat"] for row in rows} == {"a", 1, 0.5, None}
     assert all(isinstance(row[name], int) for row in rows for name in ("iu", "qu", "qlu", "qluv", "qn", "qln"))
 
 
@@ -480,7 +480,7 @@ def test_what_wandb_lets_pass_is_read_with_a_notice(form, parameter, notice):
     assert config.problem.space["p"] == parameter
     assert [type(o) for o in config.problem.space["p"].options] == [type(o) for o in parameter.options]
     assert len(config.notices) == 1
-    assert config.notices[0].startswith("parameters.p") and notice in config.notices[0]
+    assert notice in config.notices[0]
     assert parse(to_mapping(config)) == config
 
 

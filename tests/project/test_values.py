@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,28 @@ def test_bad_batch_files(tmp_path: Path, name: str, text: str | None, message: s
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_batch(tmp_path / name)
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "lr=logspace[1:400:3]",
+            "lr=logspace[1:400:3] has a power beyond 1e308: give smaller exponents, or a smaller base",
+        ),
+        ("lr=range[0:1e308:1e-300]", "has 1,000,000,000,000,000,001 values, more than 10,000"),
+        ("lr=[-1e308:1e308]", "Float(-1e+308, 1e+308) is too wide"),
+        (f"n=[1:{HUGE[:400]}]", "has the bound '999"),
+    ],
+)
+def test_numbers_beyond_any_float_are_refused_in_words(text, message):
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        parse_flag(text)
+
+
+def test_extremes_stay_what_they_are():
+    assert parse_flag(f"n={HUGE}").parameter == Choice([HUGE])  # no number: text
+    assert parse_flag("x=linspace[-1e308:1e308:3]").parameter == Choice([-1e308, 0.0, 1e308], ordered=True)

@@ -3,7 +3,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 
-from whet.errors import SpaceError, UnknownName
+from whet.errors import ConfigError, UnknownName
 from whet.search.grid import Grid
 from whet.space import Choice, Float, Int, Normal, Space
 from whet.testing.spaces import spaces
@@ -52,8 +52,10 @@ def test_a_mapping_thins_out_single_parameters():
     assert len(every(space, resolution={"n": 4})) == 4 * 5
     with pytest.raises(UnknownName, match="did you mean 'n'"):
         every(space, resolution={"nn": 4})
-    with pytest.raises(SpaceError, match="n has the grid resolution 0"):
-        every(space, resolution=0)
+    for resolution, message in ((0, "grid has resolution=0"), (2.5, "grid has resolution=2.5"),
+                                ({"n": True}, "grid has resolution of n=True")):  # fmt: skip
+        with pytest.raises(ConfigError, match=message):
+            every(space, resolution=resolution)
 
 
 @settings(max_examples=60, deadline=None)

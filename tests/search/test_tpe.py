@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from whet.errors import SpaceError, StudyError
+from whet.errors import ConfigError, StudyError
 from whet.search.parzen import Layout, Mixture
 from whet.search.random import Random
 from whet.search.tpe import TPE
@@ -168,9 +168,14 @@ def test_the_model_stays_bounded():
 
 def test_bad_knobs_and_several_metrics_are_refused():
     problem = Problem(space=BRANIN)
-    with pytest.raises(SpaceError, match=r"tpe has gamma=0: give a number above 0 and below 1"):
+    with pytest.raises(ConfigError, match=r"tpe has gamma=0, not a number from 1e-06 to 1: give gamma a number from"):
         TPE(problem, seed=0, gamma=0)
-    with pytest.raises(SpaceError, match="num_candidates=0: give an integer of 1 or more"):
+    with pytest.raises(ConfigError, match=r"tpe has num_candidates=0, not a whole number of at least 1"):
         TPE(problem, seed=0, num_candidates=0)
     with pytest.raises(StudyError, match="needs one metric, not 2"):
         TPE(Problem(space=BRANIN, metrics=(Metric(name="a"), Metric(name="b"))), seed=0)
+
+
+def test_a_knob_that_is_no_whole_number_is_refused_before_the_first_trial():
+    with pytest.raises(ConfigError, match=r"^tpe has num_startup=2\.5, not a whole number of at least 1"):
+        TPE(Problem(space=Space({"x": Float(0, 1)})), seed=0, num_startup=2.5)

@@ -23,7 +23,6 @@ from whet.trial import Goal, Metric, Problem, Summary
 
 __all__ = ["load", "parse", "space_from"]
 
-_LEARNS_NOTHING = frozenset({"grid", "random", "sobol"})  # so they do without a metric
 _IMPUTE = ("impute", "impute_while_running")
 
 
@@ -249,7 +248,7 @@ def _without_metric(given: Mapping[str, Any], method: Plugin, place: Place, noti
         raise place.at("metric").error("early_terminate compares trials by a metric, and there is none", fix)
     if "program" not in given and "command" not in given:
         return  # a function returns its value
-    if method.name not in _LEARNS_NOTHING:
+    if plugins.find("searcher", method.name).learns:
         raise place.at("metric").error(f"method {method.name} needs a metric, and there is none", fix)
     if "metrics" not in given:  # an empty list says that nothing is to be compared
         notices.append(f"no metric is given, so trials are run but not compared; {fix} to compare them")

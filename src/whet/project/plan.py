@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whet.errors import ConfigError, SpaceError
+from whet.parameters import identity
 from whet.project.flags import Flag, Flags
 from whet.project.values import Given, coerce, parse_flag, read_batch
-from whet.parameters import identity
 from whet.space import Choice, Parameter, Space
 
 __all__ = ["Plan", "plan"]

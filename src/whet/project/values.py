@@ -37,6 +37,7 @@ _INT = re.compile(r"[-+]?[0-9]+")
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 _WORDS = {Kind.INT: "an integer", Kind.FLOAT: "a number", Kind.BOOL: "yes or no", Kind.LIST: "a list such as [[64,32]]"}
 _MOST_VALUES = 10_000
+_MOST_DIGITS = 308  # a longer integer is no float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ def scalar(text: str) -> object:
         inner = text[1:-1]
         return [scalar(part) for part in _split(inner)] if inner.strip() else []
     if _INT.fullmatch(text):
-        return int(text)
+        return int(text) if len(text) <= _MOST_DIGITS else text
     lowered = text.lower()
     if lowered in _TRUE or lowered in _FALSE:
         return lowered in _TRUE
@@ -270,13 +271,13 @@ def _range(text: str, numbers: Sequence[int | float], kind: Kind) -> _Parsed:
     start, end, step = *numbers[:2], numbers[2] if len(numbers) == 3 else 1
     if step == 0 or (end - start) * step < 0:
         raise SpaceError(f"{text} never gets from {start} to {end}", "give a step of the right sign, not 0")
-    count = math.floor((end - start) / step + 1e-9) + 1
+    count = math.floor(min((end - start) / step, 1e18) + 1e-9) + 1
     return _listed(text, [start + i * step for i in range(_checked(text, count))])
 
 
 def _linspace(text: str, numbers: Sequence[int | float], kind: Kind) -> _Parsed:
     start, end, count = _spaced(text, numbers[:3], len(numbers) > 3)
-    return _listed(text, [start + (end - start) * i / max(count - 1, 1) for i in range(count)])
+    return _listed(text, _between(start, end, count))
 
 
 def _logspace(text: str, numbers: Sequence[int | float], kind: Kind) -> _Parsed:
@@ -284,7 +285,15 @@ def _logspace(text: str, numbers: Sequence[int | float], kind: Kind) -> _Parsed:
     base = numbers[3] if len(numbers) > 3 else 10
     if base <= 0:
         raise SpaceError(f"{text} has the base {base}", "give a base above 0")
-    return _listed(text, [base ** (start + (end - start) * i / max(count - 1, 1)) for i in range(count)])
+    try:
+        return _listed(text, [base**power for power in _between(start, end, count)])
+    except OverflowError:
+        raise SpaceError(f"{text} has a power beyond 1e308", "give smaller exponents, or a smaller base") from None
+
+
+def _between(start: float, end: float, count: int) -> list[float]:
+    shares = [i / max(count - 1, 1) for i in range(count)]
+    return [start * (1 - share) + end * share for share in shares]  # end - start might be beyond any float
 
 
 def _spaced(text: str, numbers: Sequence[int | float], too_many: bool) -> tuple[float, float, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from whet.trial import Problem, Suggestion, Trial
 
@@ -27,6 +28,9 @@ class Searcher(ABC):
         problem: Space and metrics.
         seed: Any integer.
     """
+
+    learns: ClassVar[bool] = True
+    """Whether results matter to it; a method that says False does without a metric."""
 
     def __init__(self, problem: Problem, *, seed: int) -> None:
         self.problem = problem

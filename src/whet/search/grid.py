@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
-from whet.errors import SpaceError, UnknownName
+from whet.errors import UnknownName
 from whet.parameters import Choice, Float, Int, Parameter
+from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.history import Key, key
 from whet.trial import Problem, Suggestion, Trial
@@ -30,7 +31,7 @@ class Grid(Searcher):
             out discrete parameters, too (what it does not name gets 5).
 
     Raises:
-        SpaceError: a resolution below 1.
+        ConfigError: a resolution that is no whole number of 1 or more.
         UnknownName: a resolution for a parameter that is not there.
 
     Example:
@@ -41,6 +42,8 @@ class Grid(Searcher):
         [{'opt': 'sgd', 'momentum': 0.0}, {'opt': 'sgd', 'momentum': 0.45}, {'opt': 'sgd', 'momentum': 0.9}, {'opt': 'adam'}]
     """
 
+    learns = False
+
     def __init__(self, problem: Problem, *, seed: int, resolution: int | Mapping[str, int] = 5) -> None:
         super().__init__(problem, seed=seed)
         space = problem.space
@@ -48,8 +51,9 @@ class Grid(Searcher):
         for name in given:
             if name not in space:
                 raise UnknownName.of("parameter", name, space)
-        default = resolution if isinstance(resolution, int) else 5
-        self._axes = {name: _axis(name, p, given.get(name), default) for name, p in space.parameters.items()}
+        counts = {name: knob_whole("grid", f"resolution of {name}", count, 1) for name, count in given.items()}
+        default = 5 if isinstance(resolution, Mapping) else knob_whole("grid", "resolution", resolution, 1)
+        self._axes = {name: _axis(name, p, counts.get(name), default) for name, p in space.parameters.items()}
         self._order = space.active_order
         places = {name: i for i, name in enumerate(self._order)}
         # Each constraint is looked at as soon as its last parameter has a value, so that whole branches fall at once.
@@ -123,8 +127,6 @@ class Grid(Searcher):
 
 def _axis(name: str, parameter: Parameter, given: int | None, default: int) -> tuple[object, ...]:
     count = default if given is None else given
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise SpaceError(f"{name} has the grid resolution {count!r}", "give an integer of 1 or more")
     size = parameter.size
     if size is not None and (given is None or size <= given):
         if isinstance(parameter, Choice):

@@ -31,6 +31,8 @@ class Random(Searcher):
     Source: Bergstra & Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012.
     """
 
+    learns = False
+
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)
         size = problem.space.size

@@ -38,6 +38,8 @@ class Sobol(Searcher):
     Source: Owen, Scrambling Sobol' and Niederreiter-Xing points, J. Complexity 1998; Joe & Kuo 2008 (direction numbers).
     """
 
+    learns = False
+
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)
         if len(problem.space) > _DIMS:

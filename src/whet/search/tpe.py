@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
-from whet.errors import SpaceError
+from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.history import Key, key
 from whet.trial import Phase, Problem, Suggestion, Trial
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TPE"]
 
+_LEAST = 1e-6  # of knobs that must be above 0
 _NARROWEST = 0.01  # of the range: the least width of a kernel
 _LIES = 256  # pending trials that count, the latest ones
 _SMALL = 10_000  # combinations up to which repeats are avoided
@@ -46,7 +47,7 @@ class TPE(Searcher):
 
     Args:
         num_startup: Results before the model is used, >= 1.
-        gamma: Share of good trials, in (0, 1).
+        gamma: Share of good trials, in (0, 1].
         max_good: The most good trials, >= 1.
         num_candidates: Drawn for each suggestion, >= 1.
         num_kernels: The most kernels in g (pending trials come on top), >= 2.
@@ -56,7 +57,7 @@ class TPE(Searcher):
 
     Raises:
         StudyError: the problem has several metrics.
-        SpaceError: a knob outside its range.
+        ConfigError: a knob outside its range.
 
     Example:
         >>> from whet.space import Float, Space
@@ -76,17 +77,14 @@ class TPE(Searcher):
                  prior_weight: float = 1.0) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         self._goal = problem.metric.goal
-        for name, least, value in (("num_startup", 1, num_startup), ("max_good", 1, max_good),
-                                   ("num_candidates", 1, num_candidates), ("num_kernels", 2, num_kernels)):  # fmt: skip
-            if not value >= least:
-                raise SpaceError(f"tpe has {name}={value}", f"give an integer of {least} or more")
-        for name, most, value_ in (("gamma", 1.0, gamma), ("good_width", 1.0, good_width), ("bad_width", 1.0, bad_width),
-                                   ("prior_weight", math.inf, prior_weight)):  # fmt: skip
-            if not 0 < value_ < most:
-                raise SpaceError(f"tpe has {name}={value_}", f"give a number above 0 and below {most:g}")
-        self._num_startup, self._gamma, self._max_good = num_startup, gamma, max_good
-        self._num_candidates, self._num_kernels, self._prior_weight = num_candidates, num_kernels, prior_weight
-        self._good_width, self._bad_width = good_width, bad_width
+        self._num_startup = knob_whole("tpe", "num_startup", num_startup, 1)
+        self._gamma = knob_number("tpe", "gamma", gamma, _LEAST, 1)
+        self._max_good = knob_whole("tpe", "max_good", max_good, 1)
+        self._num_candidates = knob_whole("tpe", "num_candidates", num_candidates, 1)
+        self._num_kernels = knob_whole("tpe", "num_kernels", num_kernels, 2)
+        self._good_width = knob_number("tpe", "good_width", good_width, _LEAST, 1)
+        self._bad_width = knob_number("tpe", "bad_width", bad_width, _LEAST, 1)
+        self._prior_weight = knob_number("tpe", "prior_weight", prior_weight, _LEAST)
         size = problem.space.size
         self._finite = size is not None and size <= _SMALL
         self._visited: set[Key] = set()

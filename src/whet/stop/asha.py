@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import final
 
 from whet.errors import ConfigError
-from whet.stop._rungs import knob_number, knob_whole, ladder, standing, word
+from whet.plugins import knob_number, knob_whole
+from whet.stop._rungs import ladder, standing, word
 from whet.stop.base import Decision, Stopper, Verdict
 from whet.trial import Problem, Report, Trial
 

@@ -10,7 +10,8 @@ from itertools import accumulate
 from typing import final
 
 from whet.errors import ConfigError
-from whet.stop._rungs import knob_flag, knob_number, knob_whole, ladder, ladder_down, standing, word
+from whet.plugins import knob_flag, knob_number, knob_whole
+from whet.stop._rungs import ladder, ladder_down, standing, word
 from whet.stop.base import Decision, Stopper, Verdict
 from whet.trial import Problem, Trial
 

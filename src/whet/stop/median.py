@@ -7,7 +7,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import final
 
-from whet.stop._rungs import knob_number, knob_whole, word
+from whet.plugins import knob_number, knob_whole
+from whet.stop._rungs import word
 from whet.stop.base import Decision, Stopper, Verdict
 from whet.trial import Problem, Report, Trial
 
