@@ -247,6 +247,8 @@ def test_huge_integers_stay_exact():
         ("width", 64, "Int(16, 256, log)"),
         ("layers", 2, "Int(1, 8)"),
         ("offset", 0, "Int(0, 10)"),
+        ("scale", 5e-324, "Choice([5e-324])"),
+        ("scale", -1e308, "Choice([-1e+308])"),
         ("flag", True, "Choice([False, True])"),
         ("name", "adam", "Choice(['adam'])"),
     ],

@@ -78,12 +78,7 @@ class _Number(Parameter):
             raise SpaceError(f"{self} has step {self.step}", "give a finite step > 0")
         if not isinstance(self.shape, Normal) and not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise SpaceError(f"{self} has an infinite bound", "give finite bounds, or shape=Normal(mu, sigma)")
-        if (
-            not self.log
-            and math.isfinite(self.low)
-            and math.isfinite(self.high)
-            and float(self.high) - self.low == math.inf
-        ):
+        if not isinstance(self.shape, Normal) and not self.log and float(self.high) - self.low == math.inf:
             raise SpaceError(f"{self} is too wide: no float is high - low", "give bounds nearer to each other")
         low, high = self.low, self.high
         if self.step is not None and math.isfinite(low):

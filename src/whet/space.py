@@ -209,7 +209,7 @@ _RATES = ("lr", "learning_rate", "decay", "wd", "penalty", "l1", "l2")
 def infer(name: str, value: object) -> Parameter:
     """Return a sensible range around `value`, a good guess of the user's ("intelligent bounds").
 
-    Booleans become both values; text and seeds constants; integers a quarter to four times as much (log); floats a tenth to ten
+    Booleans become both values; text, seeds and numbers beyond 1e±300 constants; integers a quarter to four times as much (log); floats a tenth to ten
     times (log). Shares by custom (momentum, betas, …) of 0 or at least 0.01 get [0, 0.99], dropout [0, 0.9]; those above that a
     range in which the distance from 1 is up to ten times smaller or greater. 0.0 becomes [0, 0.01] for rates (lr, weight_decay)
     and otherwise [0, 1].
@@ -219,7 +219,8 @@ def infer(name: str, value: object) -> Parameter:
         (Float(0.001, 0.1, log), Float(0.99, 0.9999))
     """
     plain = name.lower()
-    if "seed" in plain or plain == "random_state":
+    is_extreme = isinstance(value, (int, float)) and value != 0 and not 1e-300 < abs(value) < 1e300
+    if "seed" in plain or plain == "random_state" or is_extreme:
         return Choice([value])
     is_share = any(share in plain for share in _SHARES)
     is_rate = any(rate in plain.split("_") for rate in _RATES) or "learning_rate" in plain
@@ -234,10 +235,11 @@ def infer(name: str, value: object) -> Parameter:
             return Int(*sorted((2 * value, 0))) if value else Int(0, 10)
         case float() if is_share and (value == 0 or 0.01 <= value < 1):
             high = 0.9 if "drop" in plain else 0.99
-            return Float(0.0, high) if value <= high else Float(*(1 - round(k * (1 - value), 12) for k in (10, 0.1)))
-        case float() if value > 0 and math.isfinite(value):
+            low = 0.0 if value <= high else min(round(10 * value - 9, 12), value)
+            return Float(low, high if value <= high else max(round(0.9 + value / 10, 12), value))
+        case float() if value > 0:
             return Float(value / 10, value * 10, log=True)
-        case float() if value < 0 and math.isfinite(value):
+        case float() if value < 0:
             return Float(value * 2, 0.0)
         case float():
             return Float(0.0, 0.01 if is_rate else 1.0)

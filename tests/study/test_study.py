@@ -462,7 +462,7 @@ def test_several_metrics_by_default(store: Store) -> None:
     [
         ({"method": "bayess"}, UnknownName, "unknown method 'bayess': did you mean 'bayes'? known: bayes, "),
         ({"method": {"name": "tpe", "gama": 0.1}}, UnknownName, "unknown knob of tpe 'gama': did you mean 'gamma'? known: gamma, "),
-        ({"method": {"name": "tpe", "gamma": 2.0}}, SpaceError, "tpe has gamma=2.0: give a number above 0 and below 1"),
+        ({"method": {"name": "tpe", "gamma": 2.0}}, ConfigError, "tpe has gamma=2.0, not a number from 1e-06 to 1: give gamma a number from 1e-06 to 1"),
         ({"method": {"gamma": 2.0}}, StudyError, "method={'gamma': 2.0} has no name: give {\"name\": …, knob: value} for the method"),
         ({"method": 3}, StudyError, "3 is no method: give a name such as \"tpe\""),
         ({"stopper": "asah"}, UnknownName, "unknown stopper 'asah': did you mean 'asha'? known: asha, "),
