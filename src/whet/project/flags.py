@@ -7,7 +7,6 @@ module-level constants (``lr = 0.1``). Of a name that is found twice the first c
 from __future__ import annotations
 
 import ast
-import difflib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import final
 
 from whet.config import flatten
 from whet.config.read import read
-from whet.errors import ConfigError, UnknownName, nearest
+from whet.errors import ConfigError, UnknownName
 from whet.project._options import (
     UNKNOWN,
     Found,
@@ -130,14 +129,11 @@ class Flags(Mapping[str, Flag]):
         if force or not self.closed:
             bare = name.lstrip("-")
             return Flag(name=bare, interface=Interface.COMMAND, options=(f"--{bare}",))
-        known = nearest(name, self.flags)
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        listed = ", ".join(known[:20]) + (" …" if len(known) > 20 else "") or "none"
-        fix = f"did you mean {close[0]!r}? its flags: {listed}" if close else f"its flags: {listed}"
+        error = UnknownName.of("flag", name, self.flags)
+        fix = error.fix.replace("known:", "its flags:", 1)
         raise UnknownName(
-            f"{self.script.name} has no flag {name!r}", f"{fix} (--force-flags passes it all the same)",
-            kind="flag", name=name, known=tuple(known),
-        )  # fmt: skip
+            f"{self.script.name} has no flag {name!r}", f"{fix} (--force-flags passes it all the same)", **error.facts
+        )
 
 
 def find_flags(script: Path, *, config: Path | None = None) -> Flags:
