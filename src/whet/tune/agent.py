@@ -18,6 +18,7 @@ from whet.track import opening
 from whet.track.claim import current
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
+from whet.tune.interrupt import Interrupts
 from whet.tune.job import claim_of, judge, result_of
 from whet.tune.loop import drive, num_in_other_hands
 
@@ -108,23 +109,25 @@ def work(
 
     watcher = _Watcher(engine)
     try:
-        while count is None or tally.num_over < count:
-            answer = engine.ask()
-            if isinstance(answer, Assignment):
-                say(started(answer.number, answer.params, answer.note))
-                event = _run(engine, answer, function, watcher)
-                say(event)
-                if event.kind is EventKind.CANCELED:
-                    return tally.ending("the sweep was canceled", final=True)
-                if tally.hopeless and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
-                    return tally.ending(tally.hopeless)
-            elif not answer.final:
-                wait(_why_idle(engine, answer))
-            elif engine.state is SweepState.RUNNING and (others := num_in_other_hands(engine)):
-                wait(f"{answer.reason}; {others} still run(s) elsewhere: this one stays in case it is lost")
-            else:
-                engine.finish_if_done(exhausted=True)
-                return tally.ending(answer.reason, final=True)
+        with Interrupts() as interrupts:
+            while count is None or tally.num_over < count:
+                interrupts.check()
+                answer = engine.ask()
+                if isinstance(answer, Assignment):
+                    say(started(answer.number, answer.params, answer.note))
+                    event = _run(engine, answer, function, watcher, interrupts)
+                    say(event)
+                    if event.kind is EventKind.CANCELED:
+                        return tally.ending("the sweep was canceled", final=True)
+                    if tally.hopeless and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
+                        return tally.ending(tally.hopeless)
+                elif not answer.final:
+                    wait(_why_idle(engine, answer))
+                elif engine.state is SweepState.RUNNING and (others := num_in_other_hands(engine)):
+                    wait(f"{answer.reason}; {others} still run(s) elsewhere: this one stays in case it is lost")
+                else:
+                    engine.finish_if_done(exhausted=True)
+                    return tally.ending(answer.reason, final=True)
     except KeyboardInterrupt:
         return tally.ending("interrupted", interrupted=True)
     finally:
@@ -138,7 +141,9 @@ def _why_idle(engine: Engine, answer: Nothing) -> str:
     return answer.reason
 
 
-def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], watcher: _Watcher) -> Event:
+def _run(
+    engine: Engine, assignment: Assignment, function: Callable[[], Any], watcher: _Watcher, interrupts: Interrupts
+) -> Event:
     number, attempt = assignment.number, assignment.attempt
     token = current.set(claim_of(engine, assignment, stop=lambda: watcher.reason))
     failure = ""
@@ -146,7 +151,8 @@ def _run(engine: Engine, assignment: Assignment, function: Callable[[], Any], wa
     try:
         watcher.watch(number)
         try:
-            function()
+            with interrupts.allowed():
+                function()
         except TrialPruned as signal:
             pruned = watcher.reason or str(signal) or "it raised TrialPruned"
         except (Exception, SystemExit) as error:

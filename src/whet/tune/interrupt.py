@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self, final
 
@@ -19,6 +21,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.came = False
+        self._allowed = False
         self._before: Any = None
 
     def __enter__(self) -> Self:
@@ -40,7 +43,17 @@ class Interrupts:
         if self.came:
             raise KeyboardInterrupt
 
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let Ctrl-C raise KeyboardInterrupt within, at once if it came before; for the user's own code."""
+        self._allowed = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._allowed = False
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.came:
+        again, self.came = self.came, True
+        if again or self._allowed:
             raise KeyboardInterrupt
-        self.came = True
