@@ -151,10 +151,10 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, expand=True)
         for _ in range(4):
             rows.add_column(no_wrap=True)
-        rows.add_column(no_wrap=True, overflow="ellipsis")
+        rows.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # only the parameters are cut
         running = [t for t in self._engine.pending() if t.phase is Phase.RUNNING] if self._engine else []
         room = max(1, min(_ROWS, self._console.height - _EVENTS - 5))
         plain_bars = not self._console.encoding.lower().startswith("utf")
