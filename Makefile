@@ -12,7 +12,7 @@ demo: $(VENV)/.demo  ## tune a small network on real data, in about two minutes
 	$(BIN)/python -m examples.digits
 
 test: lint  ## lint, types and the default tests
-	$(BIN)/python -m pytest -m "$(DEFAULT)" -n $(WORKERS)
+	$(BIN)/python -m pytest -m "$(DEFAULT)" -n $(WORKERS) -rs
 
 test-all: lint  ## every test that this machine can run
 	$(BIN)/python -m pytest -m "not gpu and not slurm and not browser" -n $(WORKERS) -rs

@@ -208,6 +208,7 @@ class Shipper:
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._closing = False
+        self._over = False
         self._changed = threading.Condition()
         self._offset = 0
         self._pause_s = 0.0
@@ -227,7 +228,7 @@ class Shipper:
         self._hurry.set()
         self._wake.set()
         with self._changed:
-            self._changed.wait_for(lambda: self._offset >= target or not self._thread.is_alive(), timeout_s)
+            self._changed.wait_for(lambda: self._offset >= target or self._over, timeout_s)
             return self._offset >= target
 
     def close(self, timeout_s: float) -> bool:
@@ -250,6 +251,7 @@ class Shipper:
                     return
         finally:
             with self._changed:
+                self._over = True  # the thread itself still lives when those who wait look again
                 self._changed.notify_all()
 
     def _try(self) -> bool:
