@@ -147,7 +147,7 @@ class Trial:
         stopped: A stopper ended it early; it is finished, but not complete.
         reason: Why it stopped, failed or was canceled, in words.
         note: The suggestion's.
-        attempt: How often it was handed out again after its worker was lost.
+        attempt: How often it was handed out again: after its worker was lost or interrupted, or to go on after a pause.
         parent: The suggestion's.
         attrs: The user's own attributes.
         started, ended: Seconds since the epoch, or None. Algorithms may use the difference (a cost), never the clock.

@@ -104,6 +104,7 @@ def test_an_export_overwrites_nothing_and_says_what_it_wants(whet: Call, digits:
     for args, said in (
         (["digits", "-o", "out.csv"], "whet: out.csv is there already\n  → choose another, or overwrite it with --force\n"),
         (["digits", "-o", "out.txt"], "whet: out.txt does not say what to write\n  → add --format csv|json|parquet|tensorboard|optuna\n"),
+        (["digits", "--format", "optuna"], "whet: optuna can't go to the terminal\n  → name a file with -o\n"),
         (["digits", "--format", "parquet"], "whet: parquet can't go to the terminal\n  → name a file with -o\n"),
         (["digitz"], "whet: no sweep and no project 'digitz'\n  → did you mean 'digits'? known: digits, "),
         (["digits", "-o", "no/such/out.csv"], "whet: no/such/out.csv can't be written (No such file or directory)\n"),
@@ -113,6 +114,13 @@ def test_an_export_overwrites_nothing_and_says_what_it_wants(whet: Call, digits:
         assert result.stderr.startswith(said)
     assert (workspace / "out.csv").read_text(encoding="utf-8") == "mine"
     assert whet("export", "digits", "-o", "out.csv", "--force").exit_code == 0
+
+
+def test_an_export_of_nothing_is_told(whet: Call, store: Store, workspace: Path) -> None:
+    create_study(name="new", storage=store, space={"parameters": {"x": {"values": [1]}}})
+    result = whet("export", "new", "-o", "out.csv")
+    assert (result.exit_code, result.stderr) == (1, "whet: 'new' has no run yet\n  → whet ls --sweeps shows which have\n")
+    assert not (workspace / "out.csv").exists()
 
 
 def test_a_missing_package_is_told_with_its_extra(whet: Call, digits: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,6 +199,20 @@ def test_sync_sends_what_was_logged_without_a_store_and_once(whet: Call, store: 
     # A run that is removed does not come back.
     assert whet("rm", "aaaa000031", "-y").exit_code == 0
     assert whet("sync").stdout == "0 runs looked at, all is in the store\n"
+
+
+def test_sync_makes_nothing_and_says_what_it_could_not_send(whet: Call, workspace: Path) -> None:
+    assert whet("sync").stdout == "0 runs looked at, all is in the store\n"
+    assert list(workspace.iterdir()) == []
+    folder = workspace / ".whet" / "runs" / "aaaa000032"
+    _spool(folder, "aaaa000032", here())
+    (path,) = folder.glob("spool-*")
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])  # its header is lost, and the store knows nothing of it
+    result = whet("sync")
+    assert result.exit_code == 1
+    *_, trouble, last = result.stdout.splitlines()
+    assert trouble.startswith("aaaa000032  left where it is: ")
+    assert last == "1 run looked at, 1 could not be sent"
 
 
 # -- doctor ---------------------------------------------------------------------------------------------------------------

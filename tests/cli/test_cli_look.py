@@ -68,6 +68,21 @@ def test_ls_lists_runs_newest_first_in_aligned_columns(whet: Call, digits: str) 
     assert sum("(best)" in line for line in found) == 1
 
 
+def test_a_run_of_a_sweep_without_a_metric_shows_what_it_logged(whet: Call, store: Store) -> None:
+    from whet.config import parse
+    from whet.study.create import create_sweep
+    from whet.trial import Suggestion
+
+    config = {"program": "train.py", "method": "grid", "metrics": [], "parameters": {"x": {"values": [1, 2]}}}
+    id = create_sweep(store, parse(config))
+    run = store.trials.add(id, 0, Suggestion(params={"x": 1}), owner=here(), seen=0)
+    store.runs.ship(run, 0, "spool", 0, 1, Batch(rows=[Row(step=0, time=1.0, values={"loss": 0.25})]))
+    store.trials.tell(id, 0, 0, phase=Phase.FINISHED, values=())
+    header, line = lines(whet("ls"))
+    assert (header.split()[3], line.split()[3]) == ("loss", "0.25")
+    assert "result   loss=0.25" in whet("show", run).stdout
+
+
 def test_ls_filters_and_says_what_it_leaves_out(whet: Call, digits: str, lone: str) -> None:
     def ids(*args: str) -> list[str]:
         return [run["name"] for run in document(whet("ls", "--json", *args))]
@@ -226,6 +241,13 @@ def test_best_of_several_metrics_is_the_front(whet: Call, store: Store) -> None:
     assert [line.split()[1] for line in whet("best").stdout.splitlines()[3:]] == ["0", "2"]
 
 
+def test_a_sweep_of_functions_that_nobody_ran_says_how(whet: Call, store: Store) -> None:
+    id = create_study(name="new", storage=store, space={"parameters": {"x": {"values": [1]}}}).id
+    assert whet("best", "new").stderr.endswith(f"  → work on it: whet agent {id} --function module:function\n")
+    assert (whet("compare", "new").stdout, whet("compare", "new").stderr) == ("", "no run yet\n")
+    assert document(whet("compare", "new", "--json")) == []
+
+
 # -- compare --------------------------------------------------------------------------------------------------------------
 
 
@@ -290,3 +312,13 @@ def test_logs_follow_until_the_run_ends(whet: Call, store: Store, workspace: Pat
         assert lines(whet("logs", "own", "--follow")) == ["one", "two", "last"]
     finally:
         thread.join()
+
+
+def test_logs_of_a_lost_run_end(whet: Call, store: Store, workspace: Path) -> None:
+    folder = workspace / ".whet" / "runs" / "aaaa000007"
+    folder.mkdir(parents=True)
+    store.runs.create(NewRun(id="aaaa000007", project="solo", name="own", owner=DEAD, folder=str(folder)))
+    (folder / "output.log").write_text("one\ntw", encoding="utf-8")
+    result = whet("logs", "own", "--follow")
+    assert lines(result) == ["one", "tw"]
+    assert result.stderr == "the run is lost: its process is gone without an end; whet doctor says what to do\n"

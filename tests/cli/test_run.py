@@ -148,6 +148,7 @@ def test_a_grid_needs_no_metric() -> None:
     done = whet("run", "train.py", "lr=[0.1,0.2]")
     assert done.returncode == 0, done.stderr
     assert "2 trials finished" in done.stdout
+    assert done.stdout.splitlines()[1] == "[0/2] trial 0 started lr=0.1"
 
 
 def test_the_end_says_what_was_best_and_what_to_do_next() -> None:

@@ -133,9 +133,9 @@ class Life(RuleBasedStateMachine):
     def take_over(self, number: int, attempt: int | None, owner: str, was: str) -> None:
         self.both(lambda store, id: store.trials.take_over(id, number, self.at(number, attempt), owner=owner, was=was))
 
-    @rule(number=NUMBERS, attempt=ATTEMPTS)
-    def requeue(self, number: int, attempt: int | None) -> None:
-        self.both(lambda store, id: store.trials.requeue(id, number, self.at(number, attempt), "lost"))
+    @rule(number=NUMBERS, attempt=ATTEMPTS, lost=st.booleans())
+    def requeue(self, number: int, attempt: int | None, lost: bool = True) -> None:
+        self.both(lambda store, id: store.trials.requeue(id, number, self.at(number, attempt), "gone", lost=lost))
 
     @rule(number=NUMBERS, attempt=ATTEMPTS, reports=REPORTS)
     def report(self, number: int, attempt: int | None, reports: list[Report]) -> None:
@@ -195,6 +195,15 @@ class Life(RuleBasedStateMachine):
         self.report(number, None, [Report(step=0, values=(value,))])
         self.requeue(number, None)
         self.claim(number, "b|2|2.0")
+
+    @rule(number=NUMBERS, value=VALUES)
+    def pause(self, number: int, value: float) -> None:
+        self.ship(number, None, 0, value, {"x": value})
+        self.report(number, None, [Report(step=1, values=(value,)), Report(step=0, values=(value,))])
+        self.look()
+        self.tell(number, None, phase=Phase.PAUSED)
+        self.claim(number, "b|2|2.0")
+        self.look()
 
     @rule()
     def look(self) -> None:

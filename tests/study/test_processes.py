@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import whet
-from whet.store.base import SweepState
+from whet.store.base import Store, SweepState
 from whet.store.open import open_store
 from whet.study.heart import Heart
 from whet.study.live import LiveTrial
@@ -80,6 +80,23 @@ def test_a_killed_workers_trial_is_handed_out_again_and_fails_after_three_losses
             (attempt + 1, "its worker was lost") if attempt < 2 else (2, "its worker was lost, 3 times: it was not tried again")
         )  # fmt: skip
     assert study.trials[0].phase is Phase.FAILED
+
+
+def test_an_interrupt_is_no_loss(store: Store) -> None:
+    study = whet.create_study(storage=store, seed=1)
+    for attempt in range(7):
+        trial = study.ask()
+        assert (trial.number, trial.attempt) == (0, attempt)
+        if attempt in (1, 6):
+            study._engine.requeue(0, attempt, "its worker was lost")
+        else:
+            study._engine.give_back(0, attempt, "it was interrupted")
+    assert study.trials[0].phase is Phase.PENDING
+    study._engine.requeue(0, study.ask().attempt, "its worker was lost")
+    assert (study.trials[0].phase, study.trials[0].reason) == (
+        Phase.FAILED,
+        "its worker was lost, 3 times: it was not tried again",
+    )
 
 
 def test_a_lost_trial_counts_towards_the_cap_once_and_is_not_left_behind(url: str, tmp_path: Path) -> None:

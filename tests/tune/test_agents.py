@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import whet
-from whet.errors import NotFound, StudyError
+from whet.errors import NotFound, StoreUnavailable, StudyError
 from whet.store.base import SweepState
 from whet.trial import Phase
 from whet.tune.agent import agent, work
@@ -86,6 +86,33 @@ def test_functions_that_fail(place: Place, capsys: pytest.CaptureFixture[str]) -
         "ValueError: no such data", "it never reported 'loss': it reported accuracy", "SystemExit: 3",
     ]  # fmt: skip
     assert "ValueError: no such data" in capsys.readouterr().err  # with its traceback
+
+
+def test_what_a_function_logged_counts_however_late_it_reaches_the_store(place: Place) -> None:
+    def learn() -> None:
+        whet.init(mode="offline", settings=QUIET).log({"loss": 2.0})
+
+    place.create(program=None, run_cap=1)
+    assert work(place.store, place.sweep, learn).num_finished == 1
+    assert [(t.phase, t.values) for t in place.trials()] == [(Phase.FINISHED, (2.0,))]
+
+
+def test_a_function_waits_for_a_store_that_is_away(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its result nor its place in the queue is lost."""
+    monkeypatch.setattr("whet.track.run._SHIP_S", 0.1)
+    ship, tried = place.store.runs.ship, []
+
+    def away(*args: Any, **more: Any) -> Any:
+        tried.append(args)
+        if len(tried) < 3:
+            raise StoreUnavailable("the store is away", "wait")
+        return ship(*args, **more)
+
+    monkeypatch.setattr(place.store.runs, "ship", away)
+    place.create(program=None, run_cap=1)
+    assert work(place.store, place.sweep, train).num_finished == 1
+    (trial,) = place.trials()
+    assert trial.values == ((trial.params["x"] - 0.3) ** 2,)  # type: ignore[operator]
 
 
 def test_early_stopping_of_a_function(place: Place) -> None:
@@ -189,7 +216,7 @@ def test_an_agent_stays_for_the_last_trial_of_another(place: Place, monkeypatch:
     other = place.spawn(FUNCTION_AGENT)
     monkeypatch.delenv("T")
     place.wait(lambda: (place.folder / "ran").exists())
-    stays = "all 1 trials of the run cap are handed out; 1 still run(s) elsewhere: this one stays in case it is lost"
+    stays = "all 1 trials of the run cap are handed out; 1 of them runs elsewhere, and this one stays in case it is lost"
 
     def say(event: Any) -> None:
         place.events.append(event)
@@ -222,7 +249,7 @@ def test_a_pool_whose_processes_fail(place: Place) -> None:
     place.script("def train():\n    raise ValueError('no such data')", "module.py")
     place.create(program=None, run_cap=50)
     ending = pool(place.store, place.sweep, "module:train", workers=1)
-    assert ending.num_failed == 3
+    assert (ending.num_failed, ending.broken) == (3, True)
     assert ending.reason == "an agent ended with status 1: see what it wrote to standard error"
 
 

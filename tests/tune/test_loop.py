@@ -292,6 +292,24 @@ def test_two_coordinators(place: Place) -> None:
     )
 
 
+def test_a_process_drives_a_sweep_once_at_a_time(place: Place) -> None:
+    place.script(QUICK)
+    place.create()
+    said: list[str] = []
+
+    def tick(engine: Engine) -> None:
+        if not said:
+            with pytest.raises(AlreadyDriven) as caught:
+                place.drive()
+            said.append(str(caught.value))
+
+    assert place.drive(on_tick=tick).final
+    assert said == [
+        f"sweep {place.sweep!r} is driven by this process already: let that go on; workers=N runs several trials at a time"
+    ]
+    assert place.drive().final  # and again, one after the other
+
+
 def test_what_a_killed_coordinator_left_is_taken_over(place: Place) -> None:
     """One trial whose job is over, one whose job runs, one that was handed out and not launched yet."""
     place.script("import os, time; open('ran', 'a').write('.'); print('loss: 2.0'); time.sleep(float(os.environ['T']))")

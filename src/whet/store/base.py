@@ -180,6 +180,9 @@ class Trials(ABC):
     def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
         """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt).
 
+        A PAUSED one goes on with its reports and metrics, but as the next attempt: its sources are shipped from 0 again, and whatever
+        the worker that paused it still says is refused.
+
         Raises:
             Conflict: it is neither any more.
             SweepClosed: as `add`.
@@ -194,8 +197,11 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def requeue(self, sweep: str, number: int, attempt: int, reason: str) -> None:
-        """Take a RUNNING trial back from a lost worker: PENDING, attempt + 1, its reports and metrics of this attempt dropped.
+    def requeue(self, sweep: str, number: int, attempt: int, reason: str, *, lost: bool = False) -> None:
+        """Take a RUNNING trial back from its worker: PENDING, attempt + 1, its reports and metrics dropped.
+
+        Args:
+            lost: The worker was lost, which the trial's leases count from now on (`Lease.num_lost`); an interrupt is no loss.
 
         Raises:
             Conflict: somebody else did, or it is over.

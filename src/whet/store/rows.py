@@ -61,6 +61,7 @@ NEW_RUN: Mapping[str, object] = MappingProxyType(
         "stopped": False,
         "best": False,
         "attempt": 0,
+        "num_lost": 0,
     }
 )
 """A run that nothing is known of yet: what `ADD_RUN` needs, but for id, project, name, phase and created."""

@@ -102,6 +102,7 @@ runs = Table(
     Column("reason", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("attempt", BigInteger, nullable=False),
+    Column("num_lost", BigInteger, nullable=False),  # of its workers
     Column("parent", Text),
     Column("parent_number", BigInteger),
     Column("owner", Text, nullable=False),

@@ -20,11 +20,13 @@ __all__ = [
     "CHANGED",
     "CLAIM",
     "FORGET_METRICS",
+    "FORGET_OFFSETS",
     "FORGET_REPORTS",
     "HANDED_OUT",
     "HEAD",
     "Head",
     "LEASES",
+    "KEEP_REPORTS",
     "LINE",
     "Line",
     "NOT_BEST",
@@ -114,6 +116,7 @@ CLAIM = Statement(
     .where(*_TRIAL)
     .values(
         phase=Phase.RUNNING.value,
+        attempt=bindparam("nth"),
         values=None,
         stopped=False,
         reason="",
@@ -130,6 +133,7 @@ REQUEUE = Statement(
     .values(
         phase=bindparam("to"),
         attempt=runs.c.attempt + 1,
+        num_lost=runs.c.num_lost + bindparam("lost"),
         reason=bindparam("why"),
         owner="",
         started=None,
@@ -143,7 +147,12 @@ REQUEUE = Statement(
 FORGET_REPORTS = Statement(
     delete(reports).where(reports.c.sweep == bindparam("sweep_id"), reports.c.number == bindparam("trial"))
 )
-FORGET_METRICS = tuple(Statement(delete(table).where(table.c.run == bindparam("run"))) for table in (chunks, sources))
+FORGET_METRICS, FORGET_OFFSETS = (Statement(delete(t).where(t.c.run == bindparam("run"))) for t in (chunks, sources))
+KEEP_REPORTS = Statement(
+    update(reports)
+    .where(reports.c.sweep == bindparam("sweep_id"), reports.c.number == bindparam("trial"))
+    .values(attempt=bindparam("nth"), revision=bindparam("rev"))
+)
 REPORT = upsert(reports, "sweep", "number", "step")
 SIGN_OF_LIFE = Statement(update(runs).where(*_TRIAL).values(beat=bindparam("now")))
 TELL = Statement(
@@ -162,6 +171,8 @@ TELL = Statement(
 SET_PARAMS = Statement(update(runs).where(*_TRIAL).values(params=bindparam("kept"), revision=bindparam("rev")))
 SET_ATTRS = Statement(update(runs).where(*_TRIAL).values(attrs=bindparam("kept"), revision=bindparam("rev")))
 LEASES = Statement(
-    select(runs.c.id, runs.c.number, runs.c.attempt, runs.c.owner, runs.c.beat).where(*_LIVE).order_by(runs.c.number)
+    select(runs.c.id, runs.c.number, runs.c.attempt, runs.c.owner, runs.c.beat, runs.c.num_lost)
+    .where(*_LIVE)
+    .order_by(runs.c.number)
 )
 BEAT = Statement(update(runs).where(*_LIVE, runs.c.owner == bindparam("by")).values(beat=bindparam("now")))

@@ -162,9 +162,15 @@ class SqlTrials(Trials):
             rules.check_waiting(number, line.phase)
             now, rev = time.time(), head.revision + 1
             start = now if line.started is None else line.started
-            tx.run(say.CLAIM, sweep_id=sweep, trial=number, by=owner, start=start, now=now, rev=rev)
-            tx.run(say.BUMP, sweep_id=sweep, rev=rev, now=now)
-        return line.id, line.attempt
+            attempt, bump = line.attempt, say.BUMP
+            if line.phase is Phase.PAUSED:
+                attempt += 1
+                tx.run(say.FORGET_OFFSETS, run=line.id)
+                if tx.run(say.KEEP_REPORTS, sweep_id=sweep, trial=number, nth=attempt, rev=rev):
+                    bump = say.BUMP_REPORTS
+            tx.run(say.CLAIM, sweep_id=sweep, trial=number, by=owner, nth=attempt, start=start, now=now, rev=rev)
+            tx.run(bump, sweep_id=sweep, rev=rev, now=now)
+        return line.id, attempt
 
     def take_over(self, sweep: str, number: int, attempt: int, *, owner: str, was: str) -> str:
         with self._db.write() as tx:
@@ -174,17 +180,18 @@ class SqlTrials(Trials):
             tx.run(say.TAKE_OVER, sweep_id=sweep, trial=number, by=owner, now=time.time())
         return line.id
 
-    def requeue(self, sweep: str, number: int, attempt: int, reason: str) -> None:
+    def requeue(self, sweep: str, number: int, attempt: int, reason: str, *, lost: bool = False) -> None:
         with self._db.write() as tx:
             head, line = _trial(tx, sweep, number)
             rules.check_running(number, line.phase, attempt, line.attempt)
             now, rev = time.time(), head.revision + 1
             to = rules.landing(head.state, Phase.PENDING)
             end = now if to.is_over else None
-            tx.run(say.REQUEUE, sweep_id=sweep, trial=number, to=to.value, why=text(reason), end=end, rev=rev)
+            why = text(reason)
+            tx.run(say.REQUEUE, sweep_id=sweep, trial=number, to=to.value, lost=int(lost), why=why, end=end, rev=rev)
             tx.run(say.FORGET_REPORTS, sweep_id=sweep, trial=number)
-            for statement in say.FORGET_METRICS:
-                tx.run(statement, run=line.id)
+            tx.run(say.FORGET_METRICS, run=line.id)
+            tx.run(say.FORGET_OFFSETS, run=line.id)
             tx.run(say.BUMP, sweep_id=sweep, rev=rev, now=now)
 
     def report(self, sweep: str, number: int, attempt: int, reports: Sequence[Report]) -> None:
@@ -259,8 +266,8 @@ class SqlTrials(Trials):
 
     def leases(self, sweep: str) -> Sequence[Lease]:
         return [
-            Lease(run_id=id, number=number, attempt=attempt, owner=owner, beat=beat)
-            for id, number, attempt, owner, beat in self._db.once(say.LEASES, sweep_id=sweep)
+            Lease(run_id=id, number=number, attempt=attempt, owner=owner, beat=beat, num_lost=num_lost)
+            for id, number, attempt, owner, beat, num_lost in self._db.once(say.LEASES, sweep_id=sweep)
         ]
 
     def beat(self, sweep: str, owner: str) -> None:

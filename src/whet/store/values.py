@@ -89,13 +89,17 @@ class Changes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Who works on a running trial: `owner` is text of `whet.store.owner`, `beat` its last sign of life."""
+    """Who works on a running trial: `owner` is text of `whet.store.owner`, `beat` its last sign of life.
+
+    `num_lost` tells how many workers the trial has lost before.
+    """
 
     run_id: str
     number: int
     attempt: int
     owner: str
     beat: float
+    num_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -391,7 +391,7 @@ class Engine:
         requeue(self.store, self.id, number, attempt, reason)
 
     def give_back(self, number: int, attempt: int, reason: str) -> None:
-        """Put a trial of this process back into the queue, however often that was done before (Ctrl-C is not its fault)."""
+        """Put a trial of this process back into the queue; that does not count as a loss (Ctrl-C is not its fault)."""
         with contextlib.suppress(Conflict):
             self.store.trials.requeue(self.id, number, attempt, reason)
 

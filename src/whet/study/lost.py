@@ -10,11 +10,11 @@ from whet.store import owner as owners
 from whet.store.base import Lease, Store
 from whet.trial import Phase
 
-__all__ = ["LEASE_S", "MAX_ATTEMPTS", "lost", "requeue"]
+__all__ = ["LEASE_S", "MAX_LOST", "lost", "requeue"]
 
 LEASE_S = 60.0
 """A worker on another machine that gave no sign of life for this long is lost."""
-MAX_ATTEMPTS = 3
+MAX_LOST = 3
 """A trial whose worker was lost this often fails: it is likely what kills them."""
 
 
@@ -31,9 +31,10 @@ def lost(store: Store, sweep: str) -> list[Lease]:
 
 def requeue(store: Store, sweep: str, number: int, attempt: int, reason: str) -> None:
     """Have a trial whose worker was lost handed out again, or fail it when that was too often; nothing if somebody else just did."""
+    before = sum(lease.num_lost for lease in store.trials.leases(sweep) if lease.number == number)
     with contextlib.suppress(Conflict):
-        if attempt + 1 >= MAX_ATTEMPTS:
-            reason = f"{reason}, {MAX_ATTEMPTS} times: it was not tried again"
+        if before + 1 >= MAX_LOST:
+            reason = f"{reason}, {MAX_LOST} times: it was not tried again"
             store.trials.tell(sweep, number, attempt, phase=Phase.FAILED, reason=reason)
         else:
-            store.trials.requeue(sweep, number, attempt, reason)
+            store.trials.requeue(sweep, number, attempt, reason, lost=True)

@@ -109,7 +109,7 @@ class TrialLaws(StoreCase):
             lambda: t.annotate(sweep.id, 1, attrs={"k": 1}),
             lambda: t.tell(sweep.id, 1, 0, phase=Phase.PAUSED),
             lambda: t.claim(sweep.id, 1, owner=ME),
-            lambda: t.requeue(sweep.id, 1, 0, "lost"),
+            lambda: t.requeue(sweep.id, 1, 1, "lost"),
             lambda: t.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(1.0,)),
             lambda: t.extend(sweep.id, [Trial(number=0, params={}, phase=Phase.FAILED)]),
         ]
@@ -171,14 +171,36 @@ class TrialLaws(StoreCase):
     def test_a_paused_trial_goes_on_with_its_reports(self, store: Store, sweep: Sweep) -> None:
         t = store.trials
         run = self.add(store, sweep, 0)
-        t.report(sweep.id, 0, 0, [Report(step=0, values=(9.0,))])
+        t.report(sweep.id, 0, 0, [Report(step=1, values=(9.0,))])
+        t.report(sweep.id, 0, 0, [Report(step=0, values=(8.0,))])
+        store.runs.ship(run, 0, "spool", 0, 10, Batch(rows=[Row(step=0, time=1.0, values={"loss": 8.0})]))
         t.tell(sweep.id, 0, 0, phase=Phase.PAUSED, values=(9.0,), reason="rung 1")
         (paused,) = t.changes(sweep.id).trials
         assert (paused.phase, paused.values, paused.ended) == (Phase.PAUSED, (9.0,), None)
-        assert t.claim(sweep.id, 0, owner=OTHER) == (run, 0)
-        (trial,) = t.changes(sweep.id).trials
+        seen = t.changes(sweep.id).revision
+        assert t.claim(sweep.id, 0, owner=OTHER) == (
+            run,
+            1,
+        )  # a new job may have its name, and the old one is not heard
+        changes = t.changes(sweep.id, seen)
+        (trial,) = changes.trials
         assert (trial.phase, trial.values, trial.reason, trial.started) == (Phase.RUNNING, None, "", paused.started)
-        assert len(t.changes(sweep.id).reports) == 1
+        assert [(n, attempt, r.step) for n, attempt, r in changes.reports] == [(0, 1, 0), (0, 1, 1)]
+        assert changes.reports == t.changes(sweep.id).reports
+        with pytest.raises(Conflict, match="attempt 0 at trial 0 is over"):
+            t.report(sweep.id, 0, 0, [])
+        assert store.runs.metrics(run)["loss"].values == [8.0]
+        assert store.runs.shipped(run, 1, "spool") == 0  # of a spool of its own
+        assert store.runs.ship(run, 1, "spool", 0, 5, Batch(rows=[Row(step=2, time=2.0, values={"loss": 7.0})])) == 5
+        assert store.runs.metrics(run)["loss"].values == [8.0, 7.0]
+
+    def test_losses_are_counted_and_interrupts_are_not(self, store: Store, sweep: Sweep) -> None:
+        t = store.trials
+        self.add(store, sweep, 0)
+        for attempt, (lost, num_lost) in enumerate([(False, 0), (True, 1), (False, 1), (True, 2)]):
+            t.requeue(sweep.id, 0, attempt, "gone", lost=lost)
+            t.claim(sweep.id, 0, owner=ME)
+            assert [(lease.attempt, lease.num_lost) for lease in t.leases(sweep.id)] == [(attempt + 1, num_lost)]
 
     def test_leases_and_signs_of_life(self, store: Store, sweep: Sweep) -> None:
         t = store.trials

@@ -117,11 +117,19 @@ class MemoryTrials(Trials):
             run = s.trial(number)
             rules.check_open(s.name, s.state)
             rules.check_waiting(number, run.phase)
+            is_paused = run.phase is Phase.PAUSED
             now = time.time()
             run.phase, run.values, run.stopped, run.reason, run.owner, run.beat = _RUNNING, None, False, "", owner, now
             run.started = now if run.started is None else run.started
             s.running[number] = run
-            s.bump(now, (number,))
+            kept: list[tuple[int, int]] = []
+            if is_paused:
+                run.attempt += 1
+                run.sources = None
+                revision = len(s.changed) + 1
+                run.reports = {step: (revision, report) for step, (_, report) in sorted((run.reports or {}).items())}
+                kept = [(number, step) for step in run.reports]
+            s.bump(now, (number,), kept)
             return run.id, run.attempt
 
     def take_over(self, sweep: str, number: int, attempt: int, *, owner: str, was: str) -> str:
@@ -132,7 +140,7 @@ class MemoryTrials(Trials):
             run.owner, run.beat = owner, time.time()
             return run.id
 
-    def requeue(self, sweep: str, number: int, attempt: int, reason: str) -> None:
+    def requeue(self, sweep: str, number: int, attempt: int, reason: str, *, lost: bool = False) -> None:
         with self._world.lock:
             s = self._world.sweep(sweep)
             run = s.trial(number)
@@ -140,6 +148,7 @@ class MemoryTrials(Trials):
             now = time.time()
             run.phase = rules.landing(s.state, Phase.PENDING)
             run.attempt += 1
+            run.num_lost += lost
             run.reason, run.owner = text(reason), ""
             run.started, run.beat, run.ended = None, None, now if run.phase.is_over else None
             run.stats, run.summary = NO_STATS, NOTHING
@@ -214,7 +223,14 @@ class MemoryTrials(Trials):
     def leases(self, sweep: str) -> Sequence[Lease]:
         with self._world.lock:
             return [
-                Lease(run_id=run.id, number=number, attempt=run.attempt, owner=run.owner, beat=cast(float, run.beat))
+                Lease(
+                    run_id=run.id,
+                    number=number,
+                    attempt=run.attempt,
+                    owner=run.owner,
+                    beat=cast(float, run.beat),
+                    num_lost=run.num_lost,
+                )
                 for number, run in sorted(self._world.sweep(sweep).running.items())
             ]
 

@@ -24,7 +24,7 @@ class KeptRun:
     __slots__ = (
         *("id", "project", "sweep", "number", "name", "phase", "params", "config", "values", "stopped", "best"),
         *("reason", "note", "attempt", "parent", "parent_number", "owner", "group", "tags", "notes", "folder", "attrs"),
-        *("stats", "summary", "meta", "created", "started", "ended", "beat"),
+        *("stats", "summary", "meta", "created", "started", "ended", "beat", "num_lost"),
         *("reports", "curves", "sources", "artifacts"),
     )
 
@@ -41,7 +41,7 @@ class KeptRun:
         self.values: tuple[float, ...] | None = None
         self.stopped = self.best = False
         self.reason = self.note = self.owner = self.group = self.notes = self.folder = ""
-        self.attempt = 0
+        self.attempt = self.num_lost = 0
         self.parent: str | None = None
         self.parent_number: int | None = None
         self.tags: tuple[str, ...] = ()

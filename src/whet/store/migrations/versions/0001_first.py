@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("note", sa.Text, nullable=False),
         sa.Column("attempt", sa.BigInteger, nullable=False),
+        sa.Column("num_lost", sa.BigInteger, nullable=False),
         sa.Column("parent", sa.Text),
         sa.Column("parent_number", sa.BigInteger),
         sa.Column("owner", sa.Text, nullable=False),
