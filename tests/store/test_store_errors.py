@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from whet.errors import StoreError, StoreUnavailable
-from whet.store import open_store
+from whet.store import locks, open_store
 from whet.store.base import Batch, NewRun
 from whet.store.sql import SqlStore
 from whet.trial import Goal, Suggestion
@@ -164,6 +166,68 @@ def test_an_interrupted_verb_changes_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "x.db")], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["interrupted", "0", "1"]
+
+
+class Interrupted:
+    """A cursor at which Ctrl-C comes right after the statement."""
+
+    def __init__(self, cursor: sqlite3.Cursor, after: str) -> None:
+        self.cursor, self.after = cursor, after
+
+    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        done = self.cursor.execute(sql, *values)
+        if sql.startswith(self.after):
+            raise KeyboardInterrupt
+        return done
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.cursor, name)
+
+
+def test_ctrl_c_right_after_a_transaction_has_begun(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "whet.db"))
+    assert isinstance(store, SqlStore)
+    sweep = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE])
+    link: Any = store.database.link()
+    cursor = link.cursor
+    for verb in (lambda: store.trials.beat(sweep.id, "me"), lambda: store.trials.changes(sweep.id)):
+        link.cursor = link.tx.cursor = Interrupted(cursor, "BEGIN")
+        with pytest.raises(KeyboardInterrupt):
+            verb()
+        link.cursor = link.tx.cursor = cursor
+        verb()
+    store.close()
+
+
+def test_ctrl_c_while_it_waits_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, other = (locks.FileLock(tmp_path / "x") for _ in range(2))
+    take = locks._lock
+
+    def interrupted(file: int) -> None:
+        take(file)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(locks, "_lock", interrupted)
+    with pytest.raises(KeyboardInterrupt), lock:
+        pass
+    monkeypatch.setattr(locks, "_lock", take)
+    taken = threading.Thread(target=other.__enter__, daemon=True)
+    taken.start()
+    taken.join(20)
+    assert not taken.is_alive()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not show open files")
+def test_turns_of_many_sweeps_leave_no_files_open(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "whet.db"))
+    sweeps = [store.sweeps.create("p", {}, goals=[Goal.MINIMIZE]).id for _ in range(20)]
+    before = len(os.listdir("/proc/self/fd"))
+    with store.trials.turn(sweeps[0]):
+        for sweep in sweeps[1:]:
+            with store.trials.turn(sweep):
+                pass
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    store.close()
 
 
 @pytest.mark.postgres

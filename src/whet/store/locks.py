@@ -28,7 +28,11 @@ class FileLock:
             if self._file < 0:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-            _lock(self._file)
+            try:
+                _lock(self._file)
+            except BaseException:  # Ctrl-C may come when it is taken already
+                _unlock(self._file)
+                raise
         self._depth += 1
 
     def __exit__(
@@ -36,9 +40,12 @@ class FileLock:
     ) -> None:
         self._depth -= 1
         if self._depth == 0:
-            _unlock(
-                self._file
-            )  # said aloud: a forked child may have a copy of the descriptor, which would keep it locked
+            _unlock(self._file)  # aloud: a forked child may have a copy of the descriptor, which would keep it locked
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds it."""
+        return self._depth > 0
 
     def close(self) -> None:
         """Let go of the file."""

@@ -71,11 +71,11 @@ class SqliteDatabase(Database):
     def read(self) -> Iterator[Transaction]:
         with _translated(self.shown):
             link = self.link()
-            link.tx.cursor.execute("BEGIN")
             try:
+                link.tx.cursor.execute("BEGIN")  # within, lest Ctrl-C leave it open
                 yield link.tx
             finally:
-                _end(link, "ROLLBACK")
+                _roll_back(link)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -83,12 +83,12 @@ class SqliteDatabase(Database):
             link = self.link()
             assert isinstance(link, _SqliteLink)
             with link.lock:
-                link.cursor.execute("BEGIN IMMEDIATE")
                 try:
+                    link.cursor.execute("BEGIN IMMEDIATE")
                     yield link.tx
                     link.cursor.execute("COMMIT")
                 except BaseException:
-                    _end(link, "ROLLBACK")
+                    _roll_back(link)
                     raise
 
     @contextlib.contextmanager
@@ -98,6 +98,7 @@ class SqliteDatabase(Database):
             assert isinstance(link, _SqliteLink)
             lock = link.turns.get(name)
             if lock is None:
+                link.turns = {other: lock for other, lock in link.turns.items() if lock.held}  # the others' files close
                 lock = link.turns[name] = FileLock(self._turn_file(name))
             lock.__enter__()
         try:
@@ -156,11 +157,11 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _end(link: Link, how: str) -> None:
+def _roll_back(link: Link) -> None:
     assert isinstance(link, _SqliteLink)
     if link.connection.in_transaction:  # a full disk may have rolled it back already
         with contextlib.suppress(sqlite3.Error):  # what went wrong first matters
-            link.cursor.execute(how)
+            link.connection.rollback()
 
 
 @contextlib.contextmanager
