@@ -116,10 +116,10 @@ def report(store: Store, sweep: str, ending: Ending, *, as_json: bool, summary: 
 
 
 def exit_code(ending: Ending) -> int:
-    """Return 130 for an interrupted call, 1 for one in which trials failed and none succeeded, else 0."""
+    """Return 130 for an interrupted call, 1 for one that broke down or in which trials failed and none succeeded, else 0."""
     if ending.interrupted:
         return 130
-    return 1 if ending.num_failed and not ending.num_finished + ending.num_stopped else 0
+    return 1 if ending.broken or (ending.num_failed and not ending.num_finished + ending.num_stopped) else 0
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import traceback
@@ -14,13 +13,15 @@ from whet.launch.local import Local
 from whet.store.base import Store, SweepState
 from whet.store.open import open_store, whet_dir
 from whet.study.engine import LEASE_S, Assignment, Engine, Nothing
+from whet.study.interrupt import Interrupts
 from whet.track import opening
 from whet.track.claim import current
+from whet.track.shipper import ship_all
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
-from whet.tune.interrupt import Interrupts
 from whet.tune.job import claim_of, judge, result_of
-from whet.tune.loop import drive, num_in_other_hands
+from whet.tune.loop import drive
+from whet.tune.sharing import num_in_other_hands, stays_for
 
 __all__ = ["agent", "work"]
 
@@ -124,7 +125,7 @@ def work(
                 elif not answer.final:
                     wait(_why_idle(engine, answer))
                 elif engine.state is SweepState.RUNNING and (others := num_in_other_hands(engine)):
-                    wait(f"{answer.reason}; {others} still run(s) elsewhere: this one stays in case it is lost")
+                    wait(stays_for(answer.reason, others))
                 else:
                     engine.finish_if_done(exhausted=True)
                     return tally.ending(answer.reason, final=True)
@@ -146,6 +147,7 @@ def _run(
 ) -> Event:
     number, attempt = assignment.number, assignment.attempt
     token = current.set(claim_of(engine, assignment, stop=lambda: watcher.reason))
+    folder = whet_dir().resolve() / "runs" / assignment.run_id  # the function may change the working directory
     failure = ""
     pruned: str | None = None
     try:
@@ -160,16 +162,20 @@ def _run(
                 failure = f"{type(error).__name__}: {error}"
                 traceback.print_exc()
         finally:
-            # What it logged is in the store before anything is told.
             run = opening.current()
             if run is not None:
                 run.finish(1 if failure else 0)
-        return _patiently(lambda: _tell(engine, assignment, failure, pruned, watcher))
+
+        def tell() -> Event:
+            if folder.is_dir():  # what it logged is in the store before anything is told, however late that is
+                ship_all(folder, engine.store)
+            return _tell(engine, assignment, failure, pruned, watcher)
+
+        return _patiently(tell)
     except Conflict as error:
         return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error.problem}")
     except KeyboardInterrupt:
-        with contextlib.suppress(Conflict):
-            engine.store.trials.requeue(engine.id, number, attempt, "it was interrupted")
+        engine.give_back(number, attempt, "it was interrupted")
         raise
     finally:
         watcher.watch(None)

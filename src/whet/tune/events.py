@@ -42,12 +42,13 @@ class Event:
 class Ending:
     """Why a loop ended, and what it did.
 
-    `final`: the sweep hands out no trial any more. The counts are of this call.
+    `final`: the sweep hands out no trial any more. `broken`: a process that worked for it broke down. The counts are of this call.
     """
 
     reason: str
     final: bool = False
     interrupted: bool = False
+    broken: bool = False
     num_finished: int = 0
     num_stopped: int = 0
     num_failed: int = 0
@@ -83,12 +84,13 @@ class Tally:
             return ""
         return f"the first {self._failures} trials failed, so no more are started; the last: {self._last}"
 
-    def ending(self, reason: str, *, final: bool = False, interrupted: bool = False) -> Ending:
+    def ending(self, reason: str, *, final: bool = False, interrupted: bool = False, broken: bool = False) -> Ending:
         """Return how the call ended."""
         return Ending(
             reason=reason,
             final=final,
             interrupted=interrupted,
+            broken=broken,
             num_finished=self._counts[EventKind.FINISHED],
             num_stopped=self._counts[EventKind.STOPPED],
             num_failed=self._counts[EventKind.FAILED],

@@ -18,18 +18,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
-from whet.errors import Conflict, LaunchError, StoreError, StoreUnavailable, StudyError
+from whet.errors import Conflict, LaunchError, StoreUnavailable, StudyError
 from whet.launch.base import Executor, JobState, JobStatus
 from whet.stop.base import Verdict
 from whet.store.base import Lease, Store, SweepState
 from whet.store.owner import here
 from whet.study.engine import LEASE_S, Assignment, Engine
+from whet.study.interrupt import Interrupts
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
-from whet.tune.interrupt import Interrupts
 from whet.tune.job import Job, judge, launch, was_launched
+from whet.tune.sharing import at_the_wheel, num_in_other_hands, stays_for
 
-__all__ = ["Ending", "Event", "EventKind", "drive", "num_in_other_hands"]
+__all__ = ["Ending", "Event", "EventKind", "drive"]
 
 _TICK_S = 0.05
 _ASK_S = 0.25
@@ -69,7 +70,7 @@ def drive(
         cwd: The jobs' working directory; default this process's.
 
     Raises:
-        AlreadyDriven: there is a coordinator already.
+        AlreadyDriven: there is a coordinator already, perhaps in another thread.
         StudyError: the sweep has no program, `workers` or `count` is below 1, or the store is in memory.
         StoreUnavailable: the store is out of reach; with jobs running it is waited for first.
     """
@@ -78,22 +79,8 @@ def drive(
     if store.url.startswith("memory"):
         raise StudyError("a store in memory can't be shared by processes", "use the default store, or a URL")
     loop = _Loop(store, sweep, executor, workers, count, exclusive, on_event or (lambda event: None), cwd)
-    if exclusive:
-        store.sweeps.drive(sweep, here(), silent_s=LEASE_S)
-    try:
+    with at_the_wheel(store, sweep) if exclusive else contextlib.nullcontext():
         return loop.run(on_tick or (lambda engine: None))
-    finally:
-        if exclusive:
-            with contextlib.suppress(StoreError):  # whoever comes next sees that this process is gone
-                store.sweeps.release(sweep, here())
-
-
-def num_in_other_hands(engine: Engine) -> int:
-    """Return how many trials other processes of this machine are running, which may yet be lost and need somebody."""
-    me = here()
-    machine = me.partition("|")[0]
-    leases = engine.store.trials.leases(engine.id)
-    return sum(lease.owner != me and lease.owner.partition("|")[0] == machine for lease in leases)
 
 
 @final
@@ -198,7 +185,7 @@ class _Loop:
             self.ask_at = time.monotonic() + _ASK_S
             if answer.final:
                 if self.engine.state is SweepState.RUNNING and (others := num_in_other_hands(self.engine)):
-                    self._once(f"{answer.reason}; {others} still run(s) elsewhere: this one stays in case it is lost")
+                    self._once(stays_for(answer.reason, others))
                     return
                 self.ending, self.final = answer.reason, True
             elif self.engine.state is SweepState.PAUSED:
@@ -341,7 +328,7 @@ class _Loop:
         intent = job.intent
         if intent is None or intent.phase is Phase.PENDING:
             reason = intent.reason if intent else "it was interrupted"
-            self.store.trials.requeue(self.engine.id, number, attempt, reason)
+            self.engine.give_back(number, attempt, reason)
             self._emit(EventKind.REQUEUED, number, f"trial {number} is queued again: {reason}")
         elif intent.phase is Phase.CANCELED:
             self.engine.tell(number, attempt, None, phase=Phase.CANCELED, reason=intent.reason)
@@ -384,5 +371,4 @@ class _Loop:
         finally:  # also at the second Ctrl-C
             left = [(job.number, job.attempt) for job in self.jobs.values()]
             for number, attempt in [*left, *((a.number, a.attempt) for a in self.held)]:
-                with contextlib.suppress(Conflict):
-                    self.store.trials.requeue(self.engine.id, number, attempt, reason)
+                self.engine.give_back(number, attempt, reason)

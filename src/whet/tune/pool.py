@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from whet.errors import StudyError
+from whet.errors import StudyError, WhetError
 from whet.store.base import Store, SweepState
 from whet.study.engine import Engine
 from whet.trial import Phase, Trial
@@ -111,7 +111,8 @@ def pool(
     if interrupted:
         return observer.tally.ending("interrupted", interrupted=True)
     if codes:
-        return observer.tally.ending(f"an agent ended with status {codes[0]}: see what it wrote to standard error")
+        why = f"an agent ended with status {codes[0]}: see what it wrote to standard error"
+        return observer.tally.ending(why, broken=True)
     if count is not None and engine.state is SweepState.RUNNING:
         return observer.tally.ending("the trials asked for are done")
     return observer.tally.ending("nothing is left to do", final=True)
@@ -214,6 +215,9 @@ def _main(sweep: str, function: str, count: str) -> int:
         ending = work(open_store(os.environ.pop(_URL)), sweep, find_function(function), count=int(count) or None)
     except KeyboardInterrupt:
         return 0
+    except WhetError as error:  # whoever started this process has no use for a traceback of ours
+        print(f"whet: {error}", file=sys.stderr)
+        return error.exit_code
     if not ending.final and not ending.interrupted and int(count) == 0:
         print(f"whet: {ending.reason}", file=sys.stderr)
         return 1
