@@ -119,7 +119,10 @@ def test_an_export_overwrites_nothing_and_says_what_it_wants(whet: Call, digits:
 def test_an_export_of_nothing_is_told(whet: Call, store: Store, workspace: Path) -> None:
     create_study(name="new", storage=store, space={"parameters": {"x": {"values": [1]}}})
     result = whet("export", "new", "-o", "out.csv")
-    assert (result.exit_code, result.stderr) == (1, "whet: 'new' has no run yet\n  → whet ls --sweeps shows which have\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "whet: 'new' has no run yet\n  → whet ls --sweeps shows which have\n",
+    )
     assert not (workspace / "out.csv").exists()
 
 

@@ -109,7 +109,9 @@ def _reproduce(sweep: Sweep, run: Run) -> tuple[list[str] | None, str]:
 
 
 def _none_yet(sweep: Sweep) -> NotFound:
+    from whet.cli.describe import agent_command
+
     count = sweep.next_number
     tried = f"none of its {shown.counted(count, 'trial')} has ended with a result" if count else "it has no trial"
-    fix = f"whet ls --sweep {sweep.id} shows why" if count else f"work on it: whet agent {sweep.id}"
+    fix = f"whet ls --sweep {sweep.id} shows why" if count else f"work on it: {agent_command(sweep)}"
     return NotFound(f"sweep {sweep.id} ({shown.value(sweep.name)}) has no best run: {tried}", fix, name=sweep.id)

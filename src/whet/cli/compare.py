@@ -60,6 +60,8 @@ def command(
         output.print_json([{name: row.get(name) for name in wanted} for row in order])
     elif as_csv:
         output.say(_csv(wanted, order).rstrip("\n"))
+    elif not order:
+        output.tell("no run yet")
     else:
         _print(wanted, order, metrics)
         if same:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from whet.trial import Problem, Trial
 
 __all__ = [
+    "agent_command",
     "config_of",
     "is_lost",
     "logged",
@@ -48,6 +49,12 @@ def metrics_of(sweep: Sweep) -> list[str]:
     listed = config.get("metrics") or ([config["metric"]] if "metric" in config else [])
     names = [str(m["name"] if isinstance(m, Mapping) else m) for m in listed]
     return names if len(names) == len(sweep.goals) else [f"value_{i}" for i in range(len(sweep.goals))]
+
+
+def agent_command(sweep: Sweep) -> str:
+    """Return the command that works on the sweep."""
+    runs_something = any(sweep.config.get(key) for key in ("program", "command"))
+    return f"whet agent {sweep.id}" + ("" if runs_something else " --function module:function")
 
 
 def method_of(sweep: Sweep) -> str:
@@ -88,12 +95,9 @@ def values_of(run: Run, sweep: Sweep | None) -> dict[str, float] | None:
 
 
 def outcome(run: Run, sweep: Sweep | None) -> dict[str, float]:
-    """Return what is shown as the run's result: its values, else (outside sweeps) up to two logged metrics."""
-    values = values_of(run, sweep)
-    if values is not None:
-        return values
-    if sweep is not None:
-        return {}
+    """Return what is shown as the run's result: its values, or up to two logged metrics where nothing is optimised."""
+    if sweep is not None and sweep.goals:
+        return values_of(run, sweep) or {}
     return dict(list(logged(run).items())[:2])
 
 

@@ -47,9 +47,9 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
     With --json, what was done: {format, path, num_runs}.
     """
     kind = kind or _by_ending(path)
-    if path is None and kind in ("parquet", "tensorboard"):
+    if path is None and kind in ("parquet", "tensorboard", "optuna"):
         raise wrong_call(
-            f"{kind} can't go to the terminal", f"name a {'file' if kind == 'parquet' else 'folder'} with -o"
+            f"{kind} can't go to the terminal", f"name a {'folder' if kind == 'tensorboard' else 'file'} with -o"
         )
     if path is None and as_json:
         raise wrong_call("the export itself and --json both want stdout", "name a file with -o, or leave --json out")
@@ -59,6 +59,8 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
 
     store = session.store(look=True)
     sweep, runs = _runs(store, what)
+    if not runs:
+        raise NotFound(f"{what!r} has no run yet", "whet ls --sweeps shows which have", name=what)
     sweeps = {id: store.sweeps.get(id) for id in {run.sweep for run in runs if run.sweep}}
     write: dict[str, Callable[[], None]] = {
         "csv": lambda: _write_csv(_table(runs, sweeps), path),

@@ -31,6 +31,8 @@ _POLL_S = 0.2
 @output.json_option
 def command(run: str, follow: bool, of_errors: bool, count: int | None, project: str | None, as_json: bool) -> None:
     """Print what a run printed. JSON: a line {stream, line} for each."""
+    from whet.cli.describe import is_lost
+
     store = session.store(look=True)
     found = store.runs.find(run, project)
     stdout, stderr = log_files(found)
@@ -49,6 +51,8 @@ def command(run: str, follow: bool, of_errors: bool, count: int | None, project:
 
     for line in _follow(store, found, path, count) if follow else _lines(path, count):
         show(line)
+    if follow and is_lost(store.runs.get(found.id)):
+        output.tell("the run is lost: its process is gone without an end; whet doctor says what to do")
     if not of_errors and not as_json and stderr is not None and stderr != stdout and _size(stderr):
         output.tell(f"it wrote to stderr, too: whet logs {found.id} --stderr")
 
@@ -93,11 +97,14 @@ def _lines(path: Path, count: int | None) -> Iterator[str]:
 
 def _follow(store: Store, run: Run, path: Path, count: int | None) -> Iterator[str]:
     """Yield the lines that are there, then those that come, until the run is over."""
+    from whet.cli.describe import is_lost
+
     offset = 0
     rest = b""
     first = True
     while True:
-        over = store.runs.get(run.id).phase.is_over  # asked before reading, so that nothing is missed
+        now = store.runs.get(run.id)  # asked before reading, so that nothing is missed
+        over = now.phase.is_over or is_lost(now)
         if path.exists():
             with path.open("rb") as file:
                 file.seek(offset)

@@ -325,8 +325,10 @@ def _work(sweep: Sweep, options: Asked, total: int | None) -> int:
         output.say(f"sweep {_called(sweep)}: {shown.counted(total, 'trial') if total else 'trials'} in {whet_dir()}")
     from whet.study.engine import Engine
 
-    metrics = Engine(store, sweep).problem.metrics
-    with follow(metrics, total=total, as_json=options.as_json) as progress:
+    engine = Engine(store, sweep)
+    engine.sync()
+    with follow(engine.problem.metrics, total=total, as_json=options.as_json) as progress:
+        progress.tick(engine)
         ending = drive(
             store, sweep.id, executor, workers=options.jobs, on_event=progress.event, on_tick=progress.tick
         )  # fmt: skip

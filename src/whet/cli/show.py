@@ -59,7 +59,9 @@ def _show_run(store: Store, run: Run, as_json: bool) -> None:
     state = state_of(run) + (", the best of its sweep" if run.best else "")
     facts.append(("state", f"{state}: {run.reason}" if run.reason else state))
     if run.attempt:
-        facts.append(("attempt", f"{run.attempt + 1} (handed out again after its worker was lost)"))
+        facts.append(
+            ("attempt", f"{run.attempt + 1} (handed out again after its worker was lost, interrupted or paused)")
+        )
     result = outcome(run, sweep)
     if result:
         facts.append(("result", shown.params(result)))
@@ -142,7 +144,7 @@ def _metrics(store: Store, run: Run) -> None:
 
 
 def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
-    from whet.cli.describe import method_of, metrics_of, sweep_as_json
+    from whet.cli.describe import agent_command, method_of, metrics_of, sweep_as_json
     from whet.config import parse
     from whet.store.base import RunQuery
 
@@ -182,7 +184,7 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
     _top(sweep, runs)
     if output.on_terminal():
         output.say()
-        hints = [f"whet compare {sweep.id}", f"whet best {sweep.id}"] if runs else [f"whet agent {sweep.id}"]
+        hints = [f"whet compare {sweep.id}", f"whet best {sweep.id}"] if runs else [agent_command(sweep)]
         output.tell("next: " + ", ".join(hints))
 
 

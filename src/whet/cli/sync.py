@@ -31,10 +31,11 @@ def command(context: click.Context, folders: tuple[Path, ...], as_json: bool) ->
             raise TrackError(
                 f"{folder} is no run's folder: there is no spool file in it", f"they are in {whet_dir() / 'runs'}"
             )
-    store = session.store()
+    found = folders or sorted({path.parent for path in whet_dir().glob("runs/*/spool-*")})
+    store = session.store(look=not found)
     runs: list[tuple[str, Shipped]] = []
     troubles: list[dict[str, str]] = []
-    for folder in folders or sorted({path.parent for path in whet_dir().glob("runs/*/spool-*")}):
+    for folder in found:
         try:
             done = ship_all(folder, store)
         except NotFound as error:  # its sweep was removed: the others go on
@@ -51,8 +52,9 @@ def command(context: click.Context, folders: tuple[Path, ...], as_json: bool) ->
             output.say(f"{name}  {shown.counted(done.records, 'record')} sent{damaged}")
         for trouble in troubles:
             output.say(f"{trouble['run']}  left where it is: {trouble['trouble']}")
+        told = [f"{len(sent)} had something to send"] if sent else []
+        told += [f"{len(troubles)} could not be sent"] if troubles else []
         output.say(
-            f"{shown.counted(len(runs), 'run')} looked at, "
-            + (f"{len(sent)} had something to send" if sent else "all is in the store")
+            f"{shown.counted(len(found), 'run')} looked at, {', '.join(told) if told else 'all is in the store'}"
         )
     context.exit(1 if troubles else 0)
