@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -115,6 +116,24 @@ def test_a_lost_trial_counts_towards_the_cap_once_and_is_not_left_behind(url: st
     study.optimize(objective)
     assert sorted(attempts) == [(0, 1), (2, 0)]
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.COMPLETE]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_study_carried_over_a_fork_works_under_its_own_name(url: str) -> None:
+    study = whet.create_study(name="s", storage=url, seed=1)
+    study.ask()
+    child = os.fork()
+    if child == 0:
+        try:
+            study.ask()
+            beats = any(thread.name == "whet-heart" for thread in threading.enumerate())
+            os._exit(0 if beats else 2)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert study._engine.recover_lost() == 1
+    assert [(t.attempt, t.phase) for t in study.trials] == [(0, Phase.RUNNING), (1, Phase.PENDING)]
 
 
 def test_two_processes_learn_one_space(url: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -215,6 +218,80 @@ def test_a_keyboard_interrupt_queues_the_trial_again_however_often(store: Store)
     study.optimize(objective, n_trials=1)
     assert tries == [(0, attempt, tries[0][2]) for attempt in range(6)]
     assert study.trials[0].complete
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """What Ctrl-C does, whatever runs these tests made of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("verb", "is_first", "state"), [("add", False, "WAITING"), ("tell", True, "COMPLETE"), ("tell", False, "COMPLETE")]
+)
+def test_ctrl_c_between_two_steps_leaves_no_trial_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ctrl_c: Callable[[], None], verb: str, is_first: bool, state: str
+) -> None:
+    study, real = make(store), getattr(store.trials, verb)
+
+    def interrupted(*given: Any, **more: Any) -> Any:
+        monkeypatch.undo()
+        if is_first:
+            ctrl_c()
+        answer = real(*given, **more)
+        if not is_first:
+            ctrl_c()
+        return answer
+
+    monkeypatch.setattr(store.trials, verb, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(loss, n_trials=1)
+    assert [t.state.name for t in study.trials] == [state]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    study.optimize(loss, n_trials=1)
+    assert all(t.complete for t in study.trials)
+
+
+def test_an_objective_may_deal_with_ctrl_c_itself(store: Store, ctrl_c: Callable[[], None]) -> None:
+    study = make(store)
+
+    def objective(trial: LiveTrial) -> float:
+        with contextlib.suppress(KeyboardInterrupt):
+            ctrl_c()
+            return 1.0
+        return 2.0
+
+    study.optimize(objective, n_trials=2)
+    assert [t.value for t in study.trials] == [2.0, 2.0]
+
+
+def test_a_searcher_that_was_interrupted_is_made_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, study = (make(store, method="tpe") for _ in range(2))
+    whole.optimize(loss, n_trials=16)
+    study.optimize(loss, n_trials=14)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(study._engine._searcher), "tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            study.ask()
+    study.optimize(loss, n_trials=2)
+    assert params(study) == params(whole)
+
+
+def test_a_report_that_comes_too_late_ends_its_trial_alone(store: Store) -> None:
+    study = make(store)
+    told: list[int] = []
+
+    def objective(trial: LiveTrial) -> float:
+        if trial.attempt == 0:
+            store.trials.requeue(study.id, trial.number, 0, "its worker was lost")
+            trial.report(1.0, 0)
+        return float(trial.attempt)
+
+    study.optimize(objective, n_trials=2, callbacks=[lambda study, trial: told.append(trial.number)])
+    assert [(t.number, t.attempt, t.values) for t in study.trials] == [(0, 1, (1.0,))]
+    assert told == [0]  # once, by who ended it
 
 
 def test_a_result_that_comes_too_late_is_left(store: Store) -> None:

@@ -17,7 +17,6 @@ class Assignment:
     attempt: int
     params: Mapping[str, object]
     note: str = ""
-    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

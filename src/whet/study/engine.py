@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 from whet.config import SweepConfig, parse, to_mapping
-from whet.errors import Conflict, IllegalMove, NotFound
+from whet.errors import Conflict, IllegalMove
 from whet.plugins import build
-from whet.space import Space
+from whet.space import Parameter, Space
 from whet.store import owner as owners
+from whet.store import rules
 from whet.store.base import Lease, Store, Sweep, SweepState
 from whet.study.assignment import Assignment, Nothing
 from whet.study.fill import fill
@@ -31,7 +32,6 @@ from whet.trial import Phase, Problem, Report, Suggestion, Trial
 
 if TYPE_CHECKING:
     from whet.search.base import Searcher
-    from whet.space import Parameter
     from whet.stop.base import Decision, Stopper
 
 __all__ = ["LEASE_S", "Assignment", "Engine", "Nothing"]
@@ -59,7 +59,6 @@ class Engine:
         self.id = sweep.id
         self.name = sweep.name
         self.project = sweep.project
-        self.owner = owners.here()
         self.state = sweep.state
         self.cap = sweep.cap
         self._history = History(sweep.goals[0] if len(sweep.goals) == 1 else None)
@@ -67,8 +66,7 @@ class Engine:
         self._lock = threading.RLock()
         self._looked_for_lost = -math.inf
         self._searcher: Searcher | None = None
-        self._num_told = 0  # of the history's ended trials, to the searcher
-        self._num_learned = 0  # the same, from which the space was learned
+        self._num_told = self._num_learned = 0  # of the history's ended trials: to the searcher; taken into the space
         self._read_config(sweep)
 
     def _read_config(self, sweep: Sweep) -> None:
@@ -93,6 +91,11 @@ class Engine:
     def problem(self) -> Problem:
         """The space, as declared or as learned so far, and the metrics."""
         return self.config.problem
+
+    @property
+    def owner(self) -> str:
+        """This process, as leases name it; after a fork, the child."""
+        return owners.here()
 
     @property
     def seed(self) -> int:
@@ -129,8 +132,7 @@ class Engine:
             self.sync()
         if number in self.trials:
             return self.trials[number]
-        known = f"it has {len(self.trials)}, counted from 0" if self.trials else "it has none yet"
-        raise NotFound(f"sweep {self.name!r} has no trial {number}", known)
+        raise rules.no_trial(self.name, number, len(self.trials))
 
     def in_order(self) -> list[Trial]:
         """Return all trials by number."""
@@ -191,22 +193,20 @@ class Engine:
                 return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
             return Nothing(f"{self.config.method.name} has tried everything", final=True)
         run_id = self.store.trials.add(self.id, number, suggestion, owner=self.owner, seen=self._history.revision)
-        params, note, parent = suggestion.params, suggestion.note, suggestion.parent
-        return Assignment(run_id=run_id, number=number, attempt=0, params=params, note=note, parent=parent)
+        return Assignment(run_id=run_id, number=number, attempt=0, params=suggestion.params, note=suggestion.note)
 
     def _suggest(self) -> Suggestion | None:
-        if self._searcher is None:
+        searcher, self._searcher = self._searcher, None  # for good if this is interrupted: it may know but half
+        if searcher is None:
             method = self.config.method
-            self._searcher = build(
-                "searcher", method.name, self.problem, knobs_given=dict(method.knobs), seed=self.seed
-            )
+            searcher = build("searcher", method.name, self.problem, knobs_given=dict(method.knobs), seed=self.seed)
             self._num_told = 0
         fresh = [self._as_told(trial) for trial in self._history.ended_since(self._num_told)]
         self._num_told += len(fresh)
-        self._searcher.tell(fresh, [self._as_told(trial) for trial in self._history.pending()])
-        if not self.problem.space and self.config.define_by_run:
-            return Suggestion(params={})
-        suggestions = self._searcher.ask(1)
+        searcher.tell(fresh, [self._as_told(trial) for trial in self._history.pending()])
+        is_unknown = self.config.define_by_run and not self.problem.space
+        suggestions = [Suggestion(params={})] if is_unknown else searcher.ask(1)
+        self._searcher = searcher
         return suggestions[0] if suggestions else None
 
     def _as_told(self, trial: Trial) -> Trial:

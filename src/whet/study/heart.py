@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import weakref
 from typing import final
@@ -29,15 +30,17 @@ class Heart:
         self._store = store
         self._sweep = sweep
         self._interval_s = interval_s
-        self._beating = store.url == "memory"
+        self._pid = 0  # of the process in which it beats: threads stay behind in a fork
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start beating; again: nothing."""
+        if self._store.url == "memory":
+            return
         with self._lock:
-            if self._beating:
+            if self._pid == os.getpid():
                 return
-            self._beating = True
+            self._pid = os.getpid()
         over = threading.Event()
         weakref.finalize(self, over.set)
         args = (self._store, self._sweep, self._interval_s, over)

@@ -21,6 +21,7 @@ from whet.study.assignment import Assignment, Nothing
 from whet.study.engine import Engine
 from whet.study.frame import FRAME_ATTRS, trials_dataframe
 from whet.study.heart import Heart
+from whet.study.interrupt import Interrupts
 from whet.study.live import LiveTrial
 from whet.study.logs import LOGGER, log_trial
 from whet.study.progress import progress
@@ -269,32 +270,36 @@ class Study:
         caught = catch if isinstance(catch, type) else tuple(catch)
         after = tuple(callbacks or ())
 
-        def work(advance: Callable[[Trial | None], None] | None) -> None:
+        def work(advance: Callable[[Trial | None], None] | None, interrupts: Interrupts) -> None:
             while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline) and left.take():
-                answer = self._ask_patiently(deadline)
+                answer = self._ask_patiently(deadline, interrupts)
                 if answer is None:
                     return
-                told, error = self._run(func, answer)
+                told, error = self._run(func, answer, interrupts)
                 if told is Phase.FAILED or after or advance or LOGGER.isEnabledFor(logging.INFO):
                     self._engine.sync()
                     ended = self._engine.trial(answer.number)
                     log_trial(ended, self._engine.best)
-                    if error is None or isinstance(error, caught):
-                        for callback in after:
-                            callback(self, ended)
+                    if told is not None and (error is None or isinstance(error, caught)):
+                        with interrupts.allowed():
+                            for callback in after:
+                                callback(self, ended)
                     if advance:
                         advance(self._engine.best)
                 if error is not None and not isinstance(error, caught):
                     raise error
                 if gc_after_trial:
                     gc.collect()
+                interrupts.check()
 
         with progress(n_trials) if show_progress_bar else nullcontext() as advance:
             if workers == 1:
-                work(advance)
+                with Interrupts() as interrupts:
+                    work(advance, interrupts)
+                interrupts.check()  # lest one at the very end be lost
                 return
             with ThreadPoolExecutor(workers, thread_name_prefix="whet-trial") as pool:
-                futures = [pool.submit(work, advance) for _ in range(workers)]
+                futures = [pool.submit(work, advance, Interrupts()) for _ in range(workers)]
                 try:
                     wait(futures, return_when=FIRST_EXCEPTION)
                 except BaseException:
@@ -309,8 +314,9 @@ class Study:
         """Let `optimize` end after the trials that run now; for callbacks and objectives."""
         self._stop.set()
 
-    def _ask_patiently(self, deadline: float | None) -> Assignment | None:
+    def _ask_patiently(self, deadline: float | None, interrupts: Interrupts) -> Assignment | None:
         while True:
+            interrupts.check()
             answer = self._engine.ask()
             if isinstance(answer, Assignment):
                 return answer
@@ -320,7 +326,9 @@ class Study:
             if self._stop.wait(_PATIENCE_S) or (deadline is not None and time.monotonic() >= deadline):
                 return None
 
-    def _run(self, func: Objective, assignment: Assignment) -> tuple[Phase | None, Exception | None]:
+    def _run(
+        self, func: Objective, assignment: Assignment, interrupts: Interrupts
+    ) -> tuple[Phase | None, Exception | None]:
         """Run a trial, tell how it ended, and return its phase (None: it was not told) and what the objective raised."""
         trial = LiveTrial(self, self._engine, assignment)
         number, attempt = assignment.number, assignment.attempt
@@ -328,7 +336,9 @@ class Study:
         error: Exception | None = None
         phase, stopped, reason = Phase.FINISHED, False, ""
         try:
-            result = func(trial)
+            with interrupts.allowed():
+                result = func(trial)
+                interrupts.came = False  # it came within, and the objective has dealt with it
         except TrialPruned as pruned:
             stopped, reason = True, trial.stop_reason or str(pruned) or "the objective raised TrialPruned"
         except Exception as raised:
@@ -351,7 +361,7 @@ class Study:
             )
         except Conflict as late:
             LOGGER.warning("The result of trial %d came too late: %s", number, late)
-            return None, error
+            return None, None if isinstance(error, Conflict) else error  # its reports came too late as well
         return told, error
 
 
