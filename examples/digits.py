@@ -167,6 +167,8 @@ def main() -> int:
     )
     args = parser.parse_args()
     if args.data:
+        if not (Path(args.data) / "fashion-mnist" / "train-images-idx3-ubyte.gz").is_file():
+            parser.error(f"there is no fashion-mnist/train-images-idx3-ubyte.gz in {args.data}")
         os.environ["WHET_DATA"] = args.data
 
     store = open_store()
@@ -193,6 +195,9 @@ def main() -> int:
         return 130
     engine.sync()
     trials = engine.in_order()
+    if not any(trial.complete for trial in trials):
+        print_summary(engine.problem, trials, sweep=name)
+        return 1
     best = best_trial(engine.problem, trials)
     print(
         f"training the default and the best configuration anew, {args.seeds} times each, for the test set that the search never saw …"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -230,6 +231,24 @@ def test_best_gives_the_exact_command(whet: Call, store: Store, workspace: Path)
     store.trials.tell(id, 0, 0, phase=Phase.FINISHED, values=(0.5,))
     assert document(whet("best", "--json"))["command"] == ["python", "my train.py", "--opt=a b"]
     assert whet("best").stdout.splitlines()[-1] == "  python 'my train.py' '--opt=a b'"
+
+
+def test_best_calls_the_python_of_this_shell_by_its_short_name(
+    whet: Call, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from whet.config import parse
+    from whet.study.create import create_sweep
+    from whet.trial import Suggestion
+
+    config = {"program": "train.py", "command": [sys.executable, "${program}"], "name": "s", "method": "random",
+              "metric": {"name": "loss", "goal": "minimize"}, "parameters": {"x": {"values": [1]}}}  # fmt: skip
+    id = create_sweep(store, parse(config))
+    store.trials.add(id, 0, Suggestion(params={"x": 1}), owner=here(), seen=0)
+    store.trials.tell(id, 0, 0, phase=Phase.FINISHED, values=(0.5,))
+    monkeypatch.setattr("shutil.which", lambda name: str(Path(sys.executable).parent / name))
+    assert whet("best").stdout.splitlines()[-1] == "  python train.py"
+    monkeypatch.setattr("shutil.which", lambda name: f"/elsewhere/bin/{name}")
+    assert whet("best").stdout.splitlines()[-1] == f"  {sys.executable} train.py"
 
 
 def test_best_of_several_metrics_is_the_front(whet: Call, store: Store) -> None:

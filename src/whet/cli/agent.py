@@ -45,5 +45,5 @@ def command(
     store = session.store()
     found = store.sweeps.find(sweep, project)
     ending = work_on(store, found.id, jobs=jobs, count=count, function=function, as_json=as_json)
-    report(store, found.id, ending, as_json=as_json)
+    report(store, found.id, ending, as_json=as_json, function=function)
     context.exit(exit_code(ending))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -63,7 +66,7 @@ def _one(store: Store, sweep: Sweep, as_json: bool) -> None:
     output.say()
     output.say("run it again")
     if words is not None:
-        output.say(f"  {shlex.join(words)}")
+        output.say(f"  {shlex.join(_short(words))}")
     elif trouble:
         output.say(f"  its command can't be made: {trouble}")
     else:
@@ -106,6 +109,13 @@ def _reproduce(sweep: Sweep, run: Run) -> tuple[list[str] | None, str]:
         return expand(config, run.params, folder=whet_dir() / "runs" / run.id), ""
     except (ConfigError, LookupError) as error:
         return None, str(error)
+
+
+def _short(words: list[str]) -> list[str]:
+    """Return the command with ``python`` for this Python, where that is what the shell finds by this name."""
+    found = shutil.which("python")
+    same = found is not None and Path(found).parent == Path(sys.executable).parent
+    return ["python" if same and word == sys.executable else word for word in words]
 
 
 def _none_yet(sweep: Sweep) -> NotFound:

@@ -83,7 +83,9 @@ def work_on(
             return work(store, sweep, called, count=count, on_event=quiet.event)
 
 
-def report(store: Store, sweep: str, ending: Ending, *, as_json: bool, summary: bool = False) -> None:
+def report(
+    store: Store, sweep: str, ending: Ending, *, as_json: bool, summary: bool = False, function: str | None = None
+) -> None:
     """Say how it ended: a line, with `summary` the whole story; as JSON the last line, with event ``end``.
 
     JSON keys: `event`, `sweep`, `reason`, `final`, `interrupted`, `num_finished`, `num_stopped`, `num_failed` (of this call), `best_run`,
@@ -106,7 +108,8 @@ def report(store: Store, sweep: str, ending: Ending, *, as_json: bool, summary: 
         output.print_json(document, lines=True)
         return
     if ending.interrupted:
-        output.say(f"interrupted: what ran goes back into the queue; go on with: whet agent {sweep}")
+        again = f"whet agent {sweep}" + (f" --function {function}" if function else "")
+        output.say(f"interrupted: what ran goes back into the queue; go on with: {again}")
     else:
         output.say(f"ended: {ending.reason}")
     if summary:
