@@ -93,7 +93,12 @@ def test_json_keeps_what_it_can_and_says_what_it_cannot() -> None:
         "d": [1, 2],
         "e": [3],
     }
+    torch = pytest.importorskip("torch")
+    assert load(dump({"a": torch.tensor(0.5), "b": torch.tensor([3])})) == {"a": 0.5, "b": 3}
     assert math.isnan(load(dump({"x": math.nan}))["x"])
+    for several in (np.arange(3), torch.arange(3)):
+        with pytest.raises(StoreError, match=r"type \w+ can't be kept"):
+            dump({"x": several})
     with pytest.raises(StoreError, match=r"<object object at .*> of type object can't be kept"):
         dump({"x": object()})
     with pytest.raises(StoreError, match=r"can't be kept .* use text as keys, and plain values"):
@@ -126,6 +131,8 @@ def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert open_store().url == "memory"
     assert open_store("sqlite:///:memory:").url == "memory"
     store = open_store("here.db")
+    assert open_store(store) is store
+    assert store.url == f"sqlite:///{tmp_path}/here.db"  # other processes get it, wherever they are
     monkeypatch.chdir("/")
     assert store.sweeps.all() == []  # a program may go elsewhere
     store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import struct
@@ -22,8 +23,9 @@ _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 
 def _plain(value: object) -> object:
     """Return `value` as JSON knows it: NumPy's and torch's scalars are numbers, sets are lists."""
-    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
-        return value.item()
+    if hasattr(value, "item"):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # it has several, or is something else
+            return value.item()
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if isinstance(value, Mapping):

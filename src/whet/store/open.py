@@ -18,18 +18,20 @@ def whet_dir() -> Path:
     return Path(os.environ.get("WHET_DIR") or ".whet").expanduser()
 
 
-def open_store(url: str | None = None) -> Store:
+def open_store(url: str | Store | None = None) -> Store:
     """Open the store at `url`, and make it where there is none.
 
     Args:
         url: ``sqlite:///runs.db`` or just ``runs.db`` (SQLite), ``postgresql://user:password@host/name``, or ``memory``, which keeps
-            nothing. By default ``$WHET_STORE``, else ``whet.db`` in `whet_dir`.
+            nothing. A store is returned as it is. By default ``$WHET_STORE``, else ``whet.db`` in `whet_dir`.
 
     Raises:
         StoreError: nobody knows such a URL, or what is there is not Whet's.
         StoreUnavailable: it can't be opened.
         MissingDependency: PostgreSQL's driver is not installed.
     """
+    if isinstance(url, Store):
+        return url
     url = url or os.environ.get("WHET_STORE") or f"sqlite:///{whet_dir() / 'whet.db'}"
     if url in _MEMORY:
         from whet.store.memory import MemoryStore

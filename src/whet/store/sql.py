@@ -25,16 +25,18 @@ class SqlStore(Store):
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self.database: Database
         if url.startswith("sqlite:///"):
             from whet.store.sqlite import SqliteDatabase
 
-            self.database = SqliteDatabase(Path(url.removeprefix("sqlite:///")))
+            path = Path(url.removeprefix("sqlite:///"))
+            self.database = SqliteDatabase(path)
+            url = f"sqlite:///{path.absolute()}"  # processes that are told of it may be elsewhere
         else:
             from whet.store.postgres import PostgresDatabase
 
             self.database = PostgresDatabase(url)
+        self.url = url
         self.sweeps = SqlSweeps(self.database)
         self.trials = SqlTrials(self.database)
         self.runs = SqlRuns(self.database)

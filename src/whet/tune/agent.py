@@ -54,7 +54,7 @@ def agent(
         NotFound: there is no such sweep.
         StudyError: no `function` is given and the sweep has no program.
     """
-    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    store = open_store(storage)
     sweep = store.sweeps.find(sweep_id, project)
 
     def say(event: Event) -> None:
