@@ -495,6 +495,18 @@ def test_going_on_by_name_is_as_if_never_interrupted(store: Store, method: Any) 
         whet.load_study(study_name="parts", storage=store)
 
 
+def test_a_name_is_not_the_beginning_of_an_id(store: Store) -> None:
+    study = make(store)
+    short = study.id[:3]
+    with pytest.raises(NotFound, match=f"no sweep '{short}': did you mean|no sweep '{short}': known"):
+        whet.load_study(study_name=short, storage=store)
+    with pytest.raises(NotFound):
+        whet.delete_study(study_name=short, storage=store)
+    other = make(store, name=short, load_if_exists=True)
+    assert other.id != study.id
+    assert whet.load_study(study_name=study.id, storage=store).id == study.id
+
+
 def test_seeds(store: Store) -> None:
     def first(seed: int | None) -> Any:
         return make(store, seed=seed).ask().params

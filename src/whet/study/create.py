@@ -12,8 +12,9 @@ from whet.config import Plugin, SweepConfig, load, parameter_to_mapping, parse, 
 from whet.errors import Conflict, NotFound, SpaceError, StudyError
 from whet.plugins import build
 from whet.space import Parameter, Space
-from whet.store.base import Store
+from whet.store.base import Store, Sweep
 from whet.store.open import open_store
+from whet.store.rules import not_found
 from whet.study.engine import Engine
 from whet.study.samplers import Sampler, as_method, as_stopper, for_several
 from whet.study.study import Study
@@ -88,7 +89,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         seed=next((s for s in (seed, sampler_seed) if s is not None), None),
         define_by_run=space is None,
     )
-    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    store = open_store(storage)
     if load_if_exists and config.name is not None:
         try:
             return _load(store, config.name, project)
@@ -134,7 +135,7 @@ def sweep(sweep: Mapping[str, Any] | str | os.PathLike[str] | SweepConfig, entit
         config = parse(sweep)
     else:
         config = load(Path(sweep))
-    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    store = open_store(storage)
     return create_sweep(store, config, project=project)
 
 
@@ -148,22 +149,30 @@ def load_study(*, study_name: str | None = None, name: str | None = None, storag
     wanted = study_name or name
     if wanted is None:
         raise StudyError("load_study needs a name", "give study_name=… (whet ls shows them)")
-    return _load(open_store(storage) if storage is None or isinstance(storage, str) else storage, wanted, project)
+    return _load(open_store(storage), wanted, project)
 
 
 def _load(store: Store, name: str, project: str | None) -> Study:
-    return Study(store, Engine(store, store.sweeps.find(name, project)))
+    return Study(store, Engine(store, _find(store, name, project)))
+
+
+def _find(store: Store, name: str, project: str | None) -> Sweep:
+    """Return the sweep of that name or id; the beginning of an id is for people at a terminal, in code it would be a mistake."""
+    found = store.sweeps.find(name, project)
+    if name not in (found.name, found.id):
+        raise not_found("sweep", name, [sweep.name for sweep in store.sweeps.all(project)])
+    return found
 
 
 def delete_study(*, study_name: str, storage: str | Store | None = None, project: str | None = None) -> None:
     """Delete a study with its trials and runs."""
-    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
-    store.sweeps.delete(store.sweeps.find(study_name, project).id)
+    store = open_store(storage)
+    store.sweeps.delete(_find(store, study_name, project).id)
 
 
 def get_all_study_names(storage: str | Store | None = None) -> list[str]:
     """Return the names of all studies and sweeps, newest first."""
-    store = open_store(storage) if storage is None or isinstance(storage, str) else storage
+    store = open_store(storage)
     return [sweep.name for sweep in store.sweeps.all()]
 
 
