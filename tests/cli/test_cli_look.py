@@ -240,7 +240,7 @@ def test_best_calls_the_python_of_this_shell_by_its_short_name(
     from whet.study.create import create_sweep
     from whet.trial import Suggestion
 
-    config = {"program": "train.py", "command": [sys.executable, "${program}"], "name": "s", "method": "random",
+    config = {"program": "train.py", "command": ["/usr/bin/env", sys.executable, "${program}"], "name": "s", "method": "random",
               "metric": {"name": "loss", "goal": "minimize"}, "parameters": {"x": {"values": [1]}}}  # fmt: skip
     id = create_sweep(store, parse(config))
     store.trials.add(id, 0, Suggestion(params={"x": 1}), owner=here(), seen=0)
@@ -248,7 +248,7 @@ def test_best_calls_the_python_of_this_shell_by_its_short_name(
     monkeypatch.setattr("shutil.which", lambda name: str(Path(sys.executable).parent / name))
     assert whet("best").stdout.splitlines()[-1] == "  python train.py"
     monkeypatch.setattr("shutil.which", lambda name: f"/elsewhere/bin/{name}")
-    assert whet("best").stdout.splitlines()[-1] == f"  {sys.executable} train.py"
+    assert whet("best").stdout.splitlines()[-1] == f"  /usr/bin/env {sys.executable} train.py"
 
 
 def test_best_of_several_metrics_is_the_front(whet: Call, store: Store) -> None:

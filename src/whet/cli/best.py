@@ -114,8 +114,10 @@ def _reproduce(sweep: Sweep, run: Run) -> tuple[list[str] | None, str]:
 def _short(words: list[str]) -> list[str]:
     """Return the command with ``python`` for this Python, where that is what the shell finds by this name."""
     found = shutil.which("python")
-    same = found is not None and Path(found).parent == Path(sys.executable).parent
-    return ["python" if same and word == sys.executable else word for word in words]
+    if found is None or Path(found).parent != Path(sys.executable).parent:
+        return words
+    rest = words[1:] if words[:2] == ["/usr/bin/env", sys.executable] else words
+    return ["python" if word == sys.executable else word for word in rest]
 
 
 def _none_yet(sweep: Sweep) -> NotFound:

@@ -34,7 +34,7 @@ __all__ = [
     "wrong_call",
 ]
 
-_LEAST = 16  # columns that an elastic cell needs to say anything
+_LEAST = 12  # columns that an elastic cell needs to say anything
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")
 """``--json``, which the command gets as `as_json`."""
