@@ -41,6 +41,7 @@ from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 __all__ = [
     "MOVES",
+    "NOTHING",
     "Artifact",
     "Batch",
     "Changes",
@@ -59,7 +60,7 @@ __all__ = [
     "Trials",
 ]
 
-_NOTHING: Mapping[str, object] = MappingProxyType({})
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Sweeps(ABC):
@@ -166,7 +167,7 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = _NOTHING) -> int:
+    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = NOTHING) -> int:
         """Add a PENDING trial with the next number; it counts towards the cap.
 
         Params may be partial: who claims it completes them. Raises as `add` (but for NumberTaken).

@@ -158,9 +158,8 @@ class Database(ABC):
     def tables(self) -> set[str]:
         """Return the names of the tables that are there and could be in the way of Whet's."""
 
-    def back_up(self, version: str) -> str | None:
-        """Copy the database before it is changed from `version`, and return where the copy is, if there is one."""
-        return None
+    def back_up(self, version: str) -> None:  # noqa: B027 - a server's backups are its keeper's
+        """Copy the database before it is changed from `version`, where that is done."""
 
     def link(self) -> Link:
         """Return this thread's connection."""

@@ -132,13 +132,12 @@ class SqliteDatabase(Database):
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             return {name for (name,) in cursor.fetchall()}
 
-    def back_up(self, version: str) -> str | None:
+    def back_up(self, version: str) -> None:
         path = _beside(self.path, f".bak-{version}")
         with _translated(self.shown), contextlib.closing(sqlite3.connect(path)) as copy:
             link = self.link()
             assert isinstance(link, _SqliteLink)
             link.connection.backup(copy)
-        return str(path)
 
 
 def _beside(path: Path, ending: str) -> Path:

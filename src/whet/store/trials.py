@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from types import MappingProxyType
 from typing import Any, final
 
 from whet.store import rules
 from whet.store import trial_statements as say
-from whet.store.base import Changes, Lease, Trials
+from whet.store.base import NOTHING, Changes, Lease, Trials
 from whet.store.codec import dump, floats, load, text
 from whet.store.database import Database, Transaction
 from whet.store.ids import new_id
@@ -24,8 +23,6 @@ from whet.store.trial_statements import Head, Line
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 __all__ = ["SqlTrials"]
-
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @final
@@ -89,7 +86,7 @@ class SqlTrials(Trials):
             )
         return id
 
-    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = _NOTHING) -> int:
+    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = NOTHING) -> int:
         kept, kept_attrs = dump(params), dump(attrs)
         with self._db.write() as tx:
             head = _head(tx, sweep)

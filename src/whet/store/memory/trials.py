@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from typing import cast, final
 
 from whet.store import rules
-from whet.store.base import Changes, Lease, Trials
+from whet.store.base import NOTHING, Changes, Lease, Trials
 from whet.store.codec import floats, text
 from whet.store.ids import new_id
-from whet.store.memory.world import NO_STATS, NOTHING, KeptRun, KeptSweep, World
+from whet.store.memory.world import NO_STATS, KeptRun, KeptSweep, World
 from whet.trial import Phase, Report, Suggestion, Trial
 
 __all__ = ["MemoryTrials"]

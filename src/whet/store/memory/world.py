@@ -9,12 +9,11 @@ from types import MappingProxyType
 from typing import cast
 
 from whet.store import rules
-from whet.store.base import Artifact, Curve, Run, Stat, Sweep, SweepState
+from whet.store.base import NOTHING, Artifact, Curve, Run, Stat, Sweep, SweepState
 from whet.trial import Goal, Phase, Report, Trial
 
-__all__ = ["NOTHING", "NO_STATS", "KeptRun", "KeptSweep", "World"]
+__all__ = ["NO_STATS", "KeptRun", "KeptSweep", "World"]
 
-NOTHING: Mapping[str, object] = MappingProxyType({})
 NO_STATS: Mapping[str, Stat] = MappingProxyType({})
 
 
