@@ -169,6 +169,18 @@ def test_an_interrupted_function_goes_back_into_the_queue(place: Place) -> None:
     assert work(place.store, place.sweep, train).num_finished == 1
 
 
+def test_ctrl_c_ends_an_agent_whose_store_is_away(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: Any, **more: Any) -> None:
+        raise StoreUnavailable("the store is away", "wait")
+
+    def interrupt() -> None:
+        monkeypatch.setattr(place.store.trials, "requeue", away)
+        raise KeyboardInterrupt
+
+    place.create(program=None, run_cap=1)
+    assert work(place.store, place.sweep, interrupt).interrupted
+
+
 FUNCTION_AGENT = """
     from whet.tune.agent import agent
     from module import train

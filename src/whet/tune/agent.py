@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import traceback
@@ -175,7 +176,8 @@ def _run(
     except Conflict as error:
         return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error.problem}")
     except KeyboardInterrupt:
-        engine.give_back(number, attempt, "it was interrupted")
+        with contextlib.suppress(StoreUnavailable):  # others will see that this process is gone
+            engine.give_back(number, attempt, "it was interrupted")
         raise
     finally:
         watcher.watch(None)
