@@ -228,9 +228,7 @@ def test_an_agent_stays_for_the_last_trial_of_another(place: Place, monkeypatch:
     other = place.spawn(FUNCTION_AGENT)
     monkeypatch.delenv("T")
     place.wait(lambda: (place.folder / "ran").exists())
-    stays = (
-        "all 1 trials of the run cap are handed out; 1 of them runs elsewhere, and this one stays in case it is lost"
-    )
+    stays = "the run cap of 1 is used up; 1 of them runs elsewhere, and this one stays in case it is lost"
 
     def say(event: Any) -> None:
         place.events.append(event)

@@ -54,7 +54,7 @@ def test_a_script_that_logs(place: Place) -> None:
     trials = place.trials()
     assert [t.number for t in trials] == [0, 1, 2]
     assert [t.values for t in trials] == [((t.params["x"] - 0.3) ** 2,) for t in trials]  # type: ignore[operator]
-    assert (ending.num_finished, ending.final, ending.reason) == (3, True, "all 3 trials of the run cap are handed out")
+    assert (ending.num_finished, ending.final, ending.reason) == (3, True, "the run cap of 3 is used up")
     assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
     assert all(" finished: loss=" in text for text in place.texts(EventKind.FINISHED))
 

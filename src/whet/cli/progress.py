@@ -116,7 +116,8 @@ class Progress:
         if event.kind is EventKind.FINISHED:
             best = _best(self._metrics, self._trials())
             mark = _BEST if best is not None and best.number == trial.number else ""
-            return f"trial {trial.number} finished {_result(self._metrics, trial)} {shown.params(trial.params)}{mark}"
+            told = (f"trial {trial.number} finished", _result(self._metrics, trial), shown.params(trial.params))
+            return " ".join(part for part in told if part) + mark
         if event.kind is EventKind.STOPPED and trial.values is not None:
             return f"{shown.value(event.text)} ({_result(self._metrics, trial)})"
         return shown.value(event.text)

@@ -5,19 +5,41 @@ from __future__ import annotations
 import os
 import socket
 from functools import cache
+from pathlib import Path
 
 __all__ = ["alive", "here"]
 
 
-@cache
-def _here(pid: int) -> str:
+def _started(pid: int) -> str:
+    """Return when a process started, as text that is the same whenever it is asked for.
+
+    Linux says it in ticks since the machine started. The time of day would move with the clock, and a step of the clock would make
+    every living process look like another one.
+
+    Raises:
+        psutil.NoSuchProcess: there is no such process, or only what is left of it (a zombie).
+    """
     import psutil
 
-    return f"{socket.gethostname()}|{pid}|{psutil.Process(pid).create_time():.2f}"
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise psutil.NoSuchProcess(pid) from None
+        return f"{process.create_time():.0f}"
+    if fields[0] in "ZX":
+        raise psutil.NoSuchProcess(pid)
+    return fields[19]
+
+
+@cache
+def _here(pid: int) -> str:
+    return f"{socket.gethostname()}|{pid}|{_started(pid)}"
 
 
 def here() -> str:
-    """Return the text for this process: host, pid and the time when it started (a pid alone is used again)."""
+    """Return the text for this process: host, pid and when it started (a pid alone is used again)."""
     return _here(os.getpid())
 
 
@@ -30,8 +52,7 @@ def alive(owner: str) -> bool | None:
     if host != socket.gethostname() or not pid.isdigit():
         return None
     try:
-        process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(started)) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        return _started(int(pid)) == started
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

@@ -186,7 +186,7 @@ class Engine:
             return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
         number = len(self.trials)
         if self.cap is not None and number >= self.cap:
-            return Nothing(f"all {self.cap} trials of the run cap are handed out", final=True)
+            return Nothing(f"the run cap of {self.cap} is used up", final=True)
         suggestion = self._suggest()
         if suggestion is None:
             if waiting := len(self._history.open):
