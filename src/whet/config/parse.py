@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,7 +39,9 @@ def load(path: Path) -> SweepConfig:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         folder = Path(path).parent
-        there = [p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml", ".json")] if folder.is_dir() else []
+        there: list[str] = []
+        with contextlib.suppress(OSError):  # no such folder, or one that may not be listed
+            there = [p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml", ".json")]
         close = difflib.get_close_matches(Path(path).name, there, n=1)
         fix = f"did you mean {str(folder / close[0])!r}?" if close else "check the name and the current folder"
         raise place.error("there is no such file", fix) from None
@@ -49,7 +53,9 @@ def load(path: Path) -> SweepConfig:
             f"byte 0x{error.object[error.start]:02x} is not UTF-8", "save the file as UTF-8"
         ) from None
     except OSError as error:
-        if Path(path).is_dir():  # on Windows, opening a folder is a matter of permission
+        if os.path.isdir(
+            path
+        ):  # on Windows, opening a folder is a matter of permission; Path.is_dir may itself be refused
             raise place.error("this is a folder", "name the sweep file in it") from None
         raise place.error(f"it can't be read ({error.strerror})", "check its permissions") from None
     return parse(text, source=str(path))

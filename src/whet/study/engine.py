@@ -344,10 +344,6 @@ class Engine:
                 self._read_config(stored)
                 return
 
-    def edit_space(self, space: Space) -> None:
-        """Replace the sweep's space; trials that don't fit it any more are kept, but the search no longer sees them."""
-        self.edit(lambda config: _with_space(config, space))
-
     # -- learned spaces -----------------------------------------------------------------------------------------------
 
     def check_asked(self, name: str, parameter: Parameter) -> None:
