@@ -9,6 +9,7 @@ An error says what it got, what it wanted and what to do next, and carries the f
     ├── UnknownName              a plug-in, key or flag that nobody knows; names the nearest (LookupError)
     ├── MissingDependency        an optional package that is not installed (ImportError)
     ├── StudyError               a study asked for what it has not got (ValueError)
+    ├── HypergradError           a bilevel problem that can't be differentiated as it is given (ValueError)
     ├── TrackError               a metric, name or file that can't be logged (ValueError)
     ├── LaunchError              a command that can't be started, polled or canceled
     └── StoreError
@@ -35,6 +36,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "ExpressionError",
+    "HypergradError",
     "IllegalMove",
     "LaunchError",
     "MissingDependency",
@@ -123,6 +125,10 @@ class MissingDependency(WhetError, ImportError):
 
 class StudyError(WhetError, ValueError):
     """A study asked for what it has not got, such as the best of no trials."""
+
+
+class HypergradError(WhetError, ValueError):
+    """A bilevel problem, a hyperparameter or a method that can't give a hypergradient as it is given."""
 
 
 class TrackError(WhetError, ValueError):

@@ -1,0 +1,184 @@
+"""Linearised training: the Hessian of the training loss at a point, and one weight update, as things that vectors go through.
+
+Each keeps the graph of one gradient and sends as many vectors through it as asked, so a product costs no forward pass of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from whet.errors import HypergradError
+from whet.hypergrad.problem import Bilevel
+from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
+from whet.hypergrad.updates.base import State
+
+__all__ = ["Curvature", "HyperGrads", "Meter", "Step", "ValGrad", "add_into_"]
+
+HyperGrads = dict[tuple[str, ...], Tensor]
+"""Derivatives by the path of the hyperparameter (see `tensors.leaves`); one that is not reached is missing."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Meter:
+    """Counts what is spent: gradients of a loss, and vectors sent through a gradient's graph (Hessian-vector products)."""
+
+    grads: int = 0
+    hvps: int = 0
+
+
+@final
+class Curvature:
+    """∇f at (w, λ) on one batch, and the products qᵀ∂²f/∂w² and qᵀ∂²f/∂w∂λ.
+
+    Args:
+        problem: Its `train_loss` and `penalty` are f.
+        weights, hyper: The point; not changed, and must not be changed while this lives.
+        batch: A training batch.
+        buffers: The model's buffers; written to. None: copies of the model's.
+        meter: Counts.
+        track: Whether products will be asked for; without, only the gradient.
+    """
+
+    def __init__(self, problem: Bilevel, weights: Weights, hyper: Hyper, batch: Any, *,
+                 buffers: Mapping[str, Tensor] | None = None, meter: Meter | None = None, track: bool = True) -> None:  # fmt: skip
+        self.problem = problem
+        self.meter = meter or Meter()
+        self.weights = {n: t.detach().requires_grad_() for n, t in weights.items()}
+        self._hyper = {path: t.detach().requires_grad_(track) for path, t in leaves(hyper).items()}
+        self.hyper = unflatten(self._hyper)
+        with torch.enable_grad():
+            loss = problem.train(self.weights, self.hyper, batch, buffers)
+            if not loss.requires_grad:
+                raise HypergradError(
+                    "the training loss does not depend on the weights", "compute it from the model that is passed in"
+                )
+            self._grads = dict(zip(
+                self.weights, torch.autograd.grad(loss, list(self.weights.values()), create_graph=track, materialize_grads=True), strict=True
+            ))  # fmt: skip
+        self.meter.grads += 1
+        self.loss = loss.detach()
+        self.grads: dict[str, Tensor] = {n: g.detach() for n, g in self._grads.items()}
+        if problem.penalties or problem.reduce:
+            self.grads = {n: g.clone() for n, g in self.grads.items()}  # the graph may hold the gradients themselves
+            if problem.reduce:
+                problem.reduce(list(self.grads.values()))
+            for penalty in problem.penalties:
+                penalty.add_grad_(self.grads, weights, hyper)
+
+    def vjp(
+        self, q: Weights, *, weights: bool = True, hyper: bool = True, retain: bool = True
+    ) -> tuple[dict[str, Tensor], HyperGrads]:
+        """Return (qᵀ∂²f/∂w², qᵀ∂²f/∂w∂λ), the parts asked for; both come from one pass. `retain=False` frees the graph."""
+        outs = [(g, q[n]) for n, g in self._grads.items() if g.requires_grad]
+        inputs = [*(self.weights.values() if weights else ()), *(self._hyper.values() if hyper else ())]
+        found: tuple[Tensor | None, ...] = (None,) * len(inputs)
+        if outs and inputs:
+            found = torch.autograd.grad(
+                [g for g, _ in outs], inputs, [c for _, c in outs], retain_graph=retain, allow_unused=True
+            )
+            self.meter.hvps += weights
+        rest = iter(found)
+        products = {n: _own(next(rest), w) for n, w in self.weights.items()} if weights else {}
+        cross = {path: g for path in self._hyper if (g := next(rest)) is not None} if hyper else {}
+        if self.problem.reduce:
+            self.problem.reduce([*products.values(), *cross.values()])
+        plain_w, plain_h = (
+            {n: w.detach() for n, w in self.weights.items()},
+            unflatten({k: t.detach() for k, t in self._hyper.items()}),
+        )
+        for penalty in self.problem.penalties:
+            if weights:
+                penalty.add_hvp_(products, q, plain_h)
+            if hyper:
+                add_into_(cross, penalty.cross(plain_w, plain_h, q))
+        return products, cross
+
+    def hvp(self, q: Weights, *, retain: bool = True) -> dict[str, Tensor]:
+        """Return Hq; fresh tensors, which the caller may change."""
+        return self.vjp(q, hyper=False, retain=retain)[0]
+
+    def cross(self, q: Weights, *, retain: bool = False) -> HyperGrads:
+        """Return qᵀ∂²f/∂w∂λ."""
+        return self.vjp(q, weights=False, retain=retain)[1]
+
+
+@final
+class Step:
+    """One update Φ of weights and optimizer state, and the product of covectors with its Jacobians A = ∂Φ/∂(w, s), B = ∂Φ/∂λ.
+
+    Args:
+        problem: Its `update` is applied to ∇f.
+        weights, hyper, batch, meter, track: As for `Curvature`.
+        state: Before the step.
+    """
+
+    def __init__(self, problem: Bilevel, weights: Weights, hyper: Hyper, batch: Any, state: State, *,
+                 meter: Meter | None = None, track: bool = True) -> None:  # fmt: skip
+        self.problem = problem
+        self.before = state
+        buffers = {n: t.clone() for n, t in state.buffers.items()}
+        self.curvature = Curvature(problem, weights, hyper, batch, buffers=buffers or None, meter=meter, track=track)
+        self.weights, self.hyper = dict(weights), hyper
+        self._buffers = buffers
+
+    def after(self) -> tuple[dict[str, Tensor], State]:
+        """Return the weights and the state after the step, without a graph."""
+        with torch.no_grad():
+            new, state = self.problem.update(self.weights, self.curvature.grads, self.before, self.hyper)
+        return new, replace(state, buffers=self._buffers)
+
+    def vjp(self, cot_weights: Weights, cot_slots: Mapping[str, Weights] | None = None, *, weights: bool = True, hyper: bool = True,
+            retain: bool = True) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], HyperGrads]:  # fmt: skip
+        """Return (aᵀ∂Φ/∂w, aᵀ∂Φ/∂s, aᵀ∂Φ/∂λ) for the covector a = (cot_weights, cot_slots)."""
+        through = self.problem.update.vjp(
+            self.weights, self.curvature.grads, self.before, self.hyper, cot_weights, cot_slots
+        )
+        products, cross = self.curvature.vjp(through.grads, weights=weights, hyper=hyper, retain=retain)
+        for name, product in products.items():
+            product.add_(through.weights[name])
+        if hyper:
+            add_into_(cross, through.hyper)
+        return products, through.slots, cross
+
+
+@final
+class ValGrad:
+    """F and its derivatives at (w, λ) on one batch: `loss`, `weights` (∂F/∂w), `hyper` (∂F/∂λ, where F depends on λ itself)."""
+
+    def __init__(self, problem: Bilevel, weights: Weights, hyper: Hyper, batch: Any, *,
+                 buffers: Mapping[str, Tensor] | None = None, meter: Meter | None = None) -> None:  # fmt: skip
+        own = {n: t.detach().requires_grad_() for n, t in weights.items()}
+        flat = {path: t.detach().requires_grad_() for path, t in leaves(hyper).items()}
+        with torch.enable_grad():
+            loss = problem.val(own, unflatten(flat), batch, buffers)
+            if not loss.requires_grad:
+                raise HypergradError(
+                    "the validation loss does not depend on the weights", "compute it from the model that is passed in"
+                )
+            found = torch.autograd.grad(loss, [*own.values(), *flat.values()], allow_unused=True)
+        if meter:
+            meter.grads += 1
+        rest = iter(found)
+        self.loss = loss.detach()
+        self.weights: dict[str, Tensor] = {n: _own(next(rest), w) for n, w in own.items()}
+        self.hyper: HyperGrads = {path: g for path in flat if (g := next(rest)) is not None}
+        if problem.reduce:
+            problem.reduce([self.loss, *self.weights.values(), *self.hyper.values()])
+
+
+def add_into_(total: HyperGrads, more: Mapping[tuple[str, ...], Tensor], scale: float = 1.0) -> None:
+    """Add scale·more to `total`, in place where a path is there already."""
+    for path, tensor in more.items():
+        if path in total:
+            total[path] = torch.add(total[path], tensor, alpha=scale)
+        else:
+            total[path] = tensor * scale if scale != 1.0 else tensor
+
+
+def _own(grad: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like, requires_grad=False) if grad is None else grad

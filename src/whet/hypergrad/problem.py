@@ -1,0 +1,193 @@
+"""`Bilevel`: the problem that black-box search and hypergradients both understand."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from whet.errors import HypergradError
+from whet.hypergrad.penalties import Penalty
+from whet.hypergrad.tensors import Hyper, Weights, detached
+from whet.hypergrad.updates.base import State, Update
+from whet.hypergrad.updates.sgd import SGD
+
+__all__ = ["Batches", "Bilevel", "Loss", "plain"]
+
+Loss = Callable[[Any, Any, Any], Tensor]
+"""``loss(model, batch, hyper) -> scalar``; without a model its first argument is the mapping of the weights."""
+
+Reduce = Callable[[Sequence[Tensor]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batches:
+    """The data of one hypergradient.
+
+    Args:
+        train: Training batches: one for implicit methods (stochastic solvers take the others in turn), one a step for unrolled ones.
+        val: The validation batch.
+    """
+
+    train: Sequence[Any]
+    val: Any
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bilevel:
+    """min_λ F(w(λ), λ), where w(λ) is where the updates of the training loss f lead.
+
+    Args:
+        train_loss: f(model, batch, hyper), a scalar: the training loss of a batch, without `penalty`.
+        val_loss: F(model, batch, hyper), a scalar: the validation loss of a batch. No penalty belongs in it.
+        update: How weights move, given ∇f; it may name hyperparameters (``SGD(lr="lr")``).
+        penalty: Penalties on the weights that f has besides `train_loss`, with closed-form derivatives.
+        model: The module whose weights are meant. The losses are then called with it, its weights and buffers exchanged for those in
+            question; compiled and DDP-wrapped modules are unwrapped. None: the losses take the mapping of weights itself.
+        eval_mode: Whether the validation loss sees the model in eval mode (no dropout, BatchNorm's running statistics).
+        reduce: Averages tensors over processes, in place; for data-parallel training.
+
+    Example:
+        >>> ridge = Bilevel(
+        ...     train_loss=lambda w, batch, hyper: 0.5 * ((batch[0] @ w["w"] - batch[1]) ** 2).mean() + 0.5 * hyper["l2"] * (w["w"] ** 2).sum(),
+        ...     val_loss=lambda w, batch, hyper: 0.5 * ((batch[0] @ w["w"] - batch[1]) ** 2).mean(),
+        ... )
+    """
+
+    train_loss: Loss
+    val_loss: Loss
+    update: Update = field(default_factory=SGD)
+    penalty: Penalty | tuple[Penalty, ...] = ()
+    model: nn.Module | None = None
+    eval_mode: bool = True
+    reduce: Reduce | None = None
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            object.__setattr__(self, "model", plain(self.model))
+        if isinstance(self.penalty, Penalty):
+            object.__setattr__(self, "penalty", (self.penalty,))
+
+    # -- where a run begins ---------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the model's trainable weights by name: cut from any graph, in the model's own memory.
+
+        Raises:
+            HypergradError: there is no model, or all of its weights are frozen.
+        """
+        if self.model is None:
+            raise HypergradError("this problem has no model", "give the weights as a mapping of your own")
+        found = detached({n: p for n, p in self.model.named_parameters() if p.requires_grad})
+        if not found:
+            raise HypergradError("the model has no trainable weight", "set requires_grad on some of its parameters")
+        return found
+
+    def start(self, weights: Weights) -> State:
+        """Return the state before the first update, with copies of the model's buffers."""
+        state = self.update.init(weights)
+        buffers = {} if self.model is None else detached(dict(self.model.named_buffers()), copy=True)
+        return State(step=state.step, slots=state.slots, buffers=buffers)
+
+    # -- the two losses and the map -------------------------------------------------------------------------------------
+
+    def train(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return f without its `penalty`. `buffers` are written to, as a training step would; None: copies are."""
+        with _math_attention():
+            return _scalar(self._call(self.train_loss, weights, hyper, batch, buffers), "the training loss")
+
+    def val(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return F; `buffers` None: copies of the model's."""
+        with _evaluating(self.model if self.eval_mode else None):
+            return _scalar(self._call(self.val_loss, weights, hyper, batch, buffers), "the validation loss")
+
+    def inner(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return f with its penalties, as one differentiable scalar."""
+        loss = self.train(weights, hyper, batch, buffers)
+        for penalty in self.penalties:
+            loss = loss + penalty.loss(weights, hyper).to(loss.dtype)
+        return loss
+
+    def step(
+        self, weights: Weights, hyper: Hyper, batch: Any, state: State | None = None
+    ) -> tuple[dict[str, Tensor], State]:
+        """Return weights and state after one update: a map that `torch.func` and autograd differentiate, however often."""
+        state = self.start(weights) if state is None else state
+        buffers = {n: t.clone() for n, t in state.buffers.items()}
+        grads = torch.func.grad(lambda w: self.inner(w, hyper, batch, buffers))(dict(weights))
+        new, after = self.update(weights, grads, State(step=state.step, slots=state.slots, buffers=buffers), hyper)
+        return new, after
+
+    def outer(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return F, as a differentiable scalar."""
+        return self.val(weights, hyper, batch, buffers)
+
+    @property
+    def penalties(self) -> tuple[Penalty, ...]:
+        """The penalties, one or several."""
+        return self.penalty if isinstance(self.penalty, tuple) else (self.penalty,)
+
+    def _call(
+        self, loss: Loss, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None
+    ) -> Any:
+        if self.model is None:
+            return loss(weights, batch, hyper)
+        if buffers is None:
+            buffers = detached(dict(self.model.named_buffers()), copy=True)
+        swapped = {f"model.{n}": t for group in (weights, buffers) for n, t in group.items()}
+        return torch.func.functional_call(_Caller(self.model), swapped, (loss, batch, hyper))
+
+
+class _Caller(nn.Module):  # type: ignore[misc]
+    """Lets `functional_call` exchange a model's tensors around any function of the model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, loss: Loss, batch: Any, hyper: Any) -> Any:
+        return loss(self.model, batch, hyper)
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """Return the module inside `torch.compile` and `DistributedDataParallel`, which can't be differentiated twice."""
+    while True:
+        if hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            model = model.module
+        else:
+            return model
+
+
+@contextlib.contextmanager
+def _evaluating(model: nn.Module | None) -> Iterator[None]:
+    was = [] if model is None else [m for m in model.modules() if m.training]
+    for module in was:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in was:
+            module.training = True
+
+
+@contextlib.contextmanager
+def _math_attention() -> Iterator[None]:
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
+        yield
+
+
+def _scalar(value: Any, what: str) -> Tensor:
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
+        raise HypergradError(f"{what} is {got}", "return one number, a tensor: take the mean over the batch")
+    if not value.is_floating_point():
+        raise HypergradError(f"{what} is of {value.dtype}", "return a floating-point tensor")
+    return value.reshape(())
