@@ -5,7 +5,7 @@ Each keeps the graph of one gradient and sends as many vectors through it as ask
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -82,7 +82,7 @@ class Curvature:
                 [g for g, _ in outs], inputs, [c for _, c in outs], retain_graph=retain, allow_unused=True
             )
             self.meter.hvps += weights
-        rest = iter(found)
+        rest = iter(_apart(found, q.values()))
         products = {n: _own(next(rest), w) for n, w in self.weights.items()} if weights else {}
         cross = {path: g for path in self._hyper if (g := next(rest)) is not None} if hyper else {}
         if self.problem.reduce:
@@ -126,6 +126,11 @@ class Step:
         self.weights, self.hyper = dict(weights), hyper
         self._buffers = buffers
 
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """The model's buffers after the step."""
+        return self._buffers
+
     def after(self) -> tuple[dict[str, Tensor], State]:
         """Return the weights and the state after the step, without a graph."""
         with torch.no_grad():
@@ -163,7 +168,7 @@ class ValGrad:
             found = torch.autograd.grad(loss, [*own.values(), *flat.values()], allow_unused=True)
         if meter:
             meter.grads += 1
-        rest = iter(found)
+        rest = iter(_apart(found, ()))
         self.loss = loss.detach()
         self.weights: dict[str, Tensor] = {n: _own(next(rest), w) for n, w in own.items()}
         self.hyper: HyperGrads = {path: g for path in flat if (g := next(rest)) is not None}
@@ -178,6 +183,17 @@ def add_into_(total: HyperGrads, more: Mapping[tuple[str, ...], Tensor], scale: 
             total[path] = torch.add(total[path], tensor, alpha=scale)
         else:
             total[path] = tensor * scale if scale != 1.0 else tensor
+
+
+def _apart(found: Iterable[Tensor | None], given: Iterable[Tensor]) -> Iterator[Tensor | None]:
+    """Yield `found`, each in memory of its own: autograd may return one tensor for two inputs, an expanded one, or a covector itself."""
+    taken = {t.untyped_storage().data_ptr() for t in given}
+    for tensor in found:
+        if tensor is not None:
+            if tensor.untyped_storage().data_ptr() in taken or (0 in tensor.stride() and tensor.numel() > 1):
+                tensor = tensor.clone(memory_format=torch.contiguous_format)
+            taken.add(tensor.untyped_storage().data_ptr())
+        yield tensor
 
 
 def _own(grad: Tensor | None, like: Tensor) -> Tensor:
