@@ -252,6 +252,9 @@ class Trial:
     def report(self, value: float, step: int) -> None:
         """Do nothing: nobody listens any more."""
 
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Do nothing: nobody listens any more."""
+
     def should_prune(self) -> bool:
         """Return False."""
         return False

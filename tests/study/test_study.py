@@ -312,6 +312,11 @@ def test_bad_arguments_of_optimize(store: Store) -> None:
         study.optimize(loss, n_trials=-1)
     with pytest.raises(StudyError, match=r"^n_jobs=0: give 1 or more, or -1 for one a core$"):
         study.optimize(loss, n_jobs=0)
+    with pytest.raises(
+        StudyError, match=r"^'train.py' can't be called: give a function of the trial, or a whet.Training$"
+    ):
+        study.optimize("train.py")  # type: ignore[arg-type]
+    assert study.trials == []
 
 
 # -- stoppers -----------------------------------------------------------------------------------------------------------
@@ -364,6 +369,45 @@ def test_reports(store: Store) -> None:
     assert study.tell(trial, 0.0).intermediate_values == {0: 1.0, 5: 2.0}
     with pytest.raises(StoreError, match="can't be kept"):
         study.ask().set_user_attr("model", object())
+
+
+def test_what_a_trial_logs_are_curves_of_its_run(store: Store) -> None:
+    study = make(store, method={"name": "random"})
+    assert (study.method.name, study.seed) == ("random", 3)
+
+    def objective(trial: LiveTrial) -> float:
+        trial.log({"train_loss": 4.0, "hyper/lr": 0.1}, step=1)
+        assert store.runs.metrics(trial.run_id) == {}  # not a transaction a call
+        trial.report(3.0, 2)
+        assert store.runs.metrics(trial.run_id)["train_loss"].values == [4.0]
+        trial.log({"hyper/lr": math.nan}, step=3)
+        if trial.number == 1:
+            raise TrialPruned
+        return 2.0
+
+    study.optimize(objective, n_trials=2)
+    asked = study.ask()
+    asked.log({"train_loss": 1.0}, step=7)
+    study.tell(asked, 0.0)
+    runs = sorted(store.runs.select(), key=lambda run: run.number or 0)
+    for run in runs[:2]:
+        curves = store.runs.metrics(run.id)
+        assert curves["hyper/lr"].steps == [1, 3]
+        assert curves["hyper/lr"].values == [0.1, pytest.approx(math.nan, nan_ok=True)]
+        assert run.stats["train_loss"].last == 4.0
+    assert store.runs.metrics(runs[2].id)["train_loss"].steps == [7]
+
+
+def test_curves_that_come_too_late_are_left(store: Store) -> None:
+    study = make(store)
+    trial = study.ask()
+    trial.log({"train_loss": 1.0}, step=0)
+    store.trials.requeue(study.id, 0, 0, "its worker was lost")
+    with pytest.raises(Conflict):
+        trial.flush()
+    with pytest.raises(Conflict):
+        study.tell(trial, 1.0)
+    assert study.ask().number == 0
 
 
 # -- the queue, and trials from elsewhere -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from whet.errors import SpaceError, StudyError
 from whet.space import Choice, Float, Int, Parameter
+from whet.store.base import Batch, Row
 from whet.store.codec import dump
 from whet.study.assignment import Assignment
 from whet.study.engine import Engine
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from whet.study.study import Study
 
 __all__ = ["LiveTrial"]
+
+_SOURCE = "trial"  # of the curves, as the store counts what it was sent
 
 
 @final
@@ -38,6 +42,8 @@ class LiveTrial:
         queued = engine.trials.get(assignment.number)
         self._attrs: dict[str, object] = {} if queued is None else dict(queued.attrs)
         self._steps: set[int] = set()
+        self._rows: list[Row] = []  # logged, and not yet in the store
+        self._num_sent = 0
         self._stop_reason = ""
         if not engine.config.define_by_run:
             self._params.update(assignment.params)
@@ -150,6 +156,27 @@ class LiveTrial:
             return
         self._steps.add(whole)
         self._engine.report(self.number, self.attempt, Report(step=whole, values=(number,)))
+        self.flush()
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Keep numbers that are not the result, such as a training loss, as curves of the trial's run (``whet show``, exports).
+
+        They reach the store with the next report, or when the trial ends.
+        """
+        self._rows.append(Row(step=int(step), time=time.time(), values={str(k): float(v) for k, v in metrics.items()}))
+
+    def flush(self) -> None:
+        """Bring what was logged into the store now.
+
+        Raises:
+            Conflict: the trial was handed out again because its worker seemed lost.
+        """
+        if self._rows:
+            end = self._num_sent + len(self._rows)
+            self._engine.store.runs.ship(
+                self.run_id, self.attempt, _SOURCE, self._num_sent, end, Batch(rows=self._rows)
+            )
+            self._num_sent, self._rows = end, []
 
     def should_prune(self) -> bool:
         """Return whether the stopper ends the trial here; then `raise whet.TrialPruned()`."""

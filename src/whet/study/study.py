@@ -31,6 +31,7 @@ from whet.trial import Goal, Phase, Problem, Trial, TrialState
 if TYPE_CHECKING:
     import pandas as pd
 
+    from whet.config import Plugin
     from whet.store.base import Store
 
 __all__ = ["Study"]
@@ -73,6 +74,16 @@ class Study:
     def problem(self) -> Problem:
         """The space, as declared or as learned so far, and the metrics."""
         return self._engine.problem
+
+    @property
+    def method(self) -> Plugin:
+        """How it searches: a method's name and knobs."""
+        return self._engine.config.method
+
+    @property
+    def seed(self) -> int:
+        """The seed of its method."""
+        return self._engine.seed
 
     @property
     def directions(self) -> list[Goal]:
@@ -247,7 +258,7 @@ class Study:
         metric. Each trial is logged in a line (see `whet.logging`).
 
         Args:
-            func: Called with a `LiveTrial`; returns the value (or one a metric), or raises `TrialPruned`.
+            func: Called with a `LiveTrial`; returns the value (or one a metric), or raises `TrialPruned`. Or a `whet.Training`.
             n_trials: How many in this call; None: no limit of its own.
             timeout: No trial is started after so many seconds.
             n_jobs: Threads; -1: one a core. For processes, run the same script several times with one storage.
@@ -262,6 +273,8 @@ class Study:
             raise StudyError(f"n_trials={n_trials}", "give 0 or more, or None")
         if n_jobs == 0 or n_jobs < -1:
             raise StudyError(f"n_jobs={n_jobs}", "give 1 or more, or -1 for one a core")
+        if not callable(func):
+            raise StudyError(f"{func!r:.200} can't be called", "give a function of the trial, or a whet.Training")
         self._stop.clear()
         self._heart.start()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -366,7 +379,8 @@ class Study:
 
 
 def _gained(trial: LiveTrial) -> dict[str, Any]:
-    """Return what the store learns from a trial besides its result."""
+    """Bring a trial's curves to the store, and return what else it learns besides the result."""
+    trial.flush()
     asked = trial.asked()
     return {"asked": asked, "params": None if asked is None else trial.params, "attrs": trial.user_attrs or None}
 
