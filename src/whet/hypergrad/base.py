@@ -17,7 +17,7 @@ from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, is_finite, leaves, unflatten
 from whet.hypergrad.updates.base import State
 
-__all__ = ["HyperGrad", "Hypergradient", "Spent", "finished", "kept_rng"]
+__all__ = ["HyperGrad", "Hypergradient", "Spent", "check", "finished", "kept_rng"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class Hypergradient(ABC):
         Raises:
             HypergradError: something given can't be differentiated, or a hyperparameter reaches neither loss nor update.
         """
-        _check(problem, weights, hyper, batches)
+        check(problem, weights, hyper, batches)
         with kept_rng(weights), _counted(count_flops) as flops:
             result = self._compute(
                 problem, weights, hyper, batches, state=problem.start(weights) if state is None else state, warm=warm
@@ -144,7 +144,12 @@ def _advice(what: str) -> str:
     )
 
 
-def _check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) -> None:
+def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) -> None:
+    """Refuse what can't be differentiated.
+
+    Raises:
+        HypergradError: nothing is given, a tensor is of integers or in half precision, or a weight is not the model's.
+    """
     if not weights:
         raise HypergradError("there are no weights", "give at least one trainable tensor")
     if not hyper:

@@ -17,7 +17,7 @@ from whet.hypergrad.tensors import Hyper, Weights, detached
 from whet.hypergrad.updates.base import State, Update
 from whet.hypergrad.updates.sgd import SGD
 
-__all__ = ["Batches", "Bilevel", "Loss", "plain"]
+__all__ = ["Batches", "Bilevel", "Loss", "Reduce", "plain", "scalar"]
 
 Loss = Callable[[Any, Any, Any], Tensor]
 """``loss(model, batch, hyper) -> scalar``; without a model its first argument is the mapping of the weights."""
@@ -100,12 +100,12 @@ class Bilevel:
     def train(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return f without its `penalty`. `buffers` are written to, as a training step would; None: copies are."""
         with _math_attention():
-            return _scalar(self._call(self.train_loss, weights, hyper, batch, buffers), "the training loss")
+            return scalar(self._call(self.train_loss, weights, hyper, batch, buffers), "the training loss")
 
     def val(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return F; `buffers` None: copies of the model's."""
         with _evaluating(self.model if self.eval_mode else None):
-            return _scalar(self._call(self.val_loss, weights, hyper, batch, buffers), "the validation loss")
+            return scalar(self._call(self.val_loss, weights, hyper, batch, buffers), "the validation loss")
 
     def inner(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return f with its penalties, as one differentiable scalar."""
@@ -184,7 +184,16 @@ def _math_attention() -> Iterator[None]:
         yield
 
 
-def _scalar(value: Any, what: str) -> Tensor:
+def scalar(value: Any, what: str) -> Tensor:
+    """Return a loss as a tensor of no dimensions.
+
+    Args:
+        value: What a loss function returned.
+        what: Its name, for the error.
+
+    Raises:
+        HypergradError: it is not one floating-point number in a tensor.
+    """
     if not isinstance(value, Tensor) or value.numel() != 1:
         got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
         raise HypergradError(f"{what} is {got}", "return one number, a tensor: take the mean over the batch")
