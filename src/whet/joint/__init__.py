@@ -1,0 +1,1 @@
+"""Where hypergradients and studies meet: a training that a study optimizes, and hypergradient algorithms as methods of a sweep."""
