@@ -85,8 +85,8 @@ def ratios(results: Mapping[str, Sequence[Mapping[str, float]]], key: str, *, to
     }
 
 
-def arguments(description: str, *, repeats: int, quick_repeats: int = 1) -> argparse.Namespace:
-    """Return the command line: `quick`, `json`, `check`, and `repeats` (fewer with ``--quick``)."""
+def arguments(description: str, *, repeats: int, quick_repeats: int = 1, data: bool = False) -> argparse.Namespace:
+    """Return the command line: `quick`, `json`, `check`, `repeats` (fewer with ``--quick``), and `data` if it reads a data set."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer turns")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements there")
@@ -94,6 +94,10 @@ def arguments(description: str, *, repeats: int, quick_repeats: int = 1) -> argp
     parser.add_argument(
         "--repeats", type=int, metavar="N", help=f"turns (default {repeats}, with --quick {quick_repeats})"
     )
+    if data:
+        parser.add_argument(
+            "--data", type=Path, metavar="DIR", help="where the data set is (default $WHET_DATA, then its usual places)"
+        )
     given = parser.parse_args()
     given.repeats = given.repeats or (quick_repeats if given.quick else repeats)
     return given
