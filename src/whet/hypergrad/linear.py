@@ -11,6 +11,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
 from whet.errors import HypergradError
 from whet.hypergrad.problem import Bilevel
@@ -42,11 +43,14 @@ class Curvature:
         buffers: The model's buffers; written to. None: copies of the model's.
         meter: Counts.
         track: Whether products will be asked for; without, only the gradient.
+        again: Whether `regrad` will be asked for, too.
     """
 
-    def __init__(self, problem: Bilevel, weights: Weights, hyper: Hyper, batch: Any, *,
-                 buffers: Mapping[str, Tensor] | None = None, meter: Meter | None = None, track: bool = True) -> None:  # fmt: skip
+    def __init__(self, problem: Bilevel, weights: Weights, hyper: Hyper, batch: Any, *, buffers: Mapping[str, Tensor] | None = None,
+                 meter: Meter | None = None, track: bool = True, again: bool = False) -> None:  # fmt: skip
         self.problem = problem
+        self.values: Weights = {n: t.detach() for n, t in weights.items()}
+        """Where the closed forms of `penalty` read the weights; tensors with the same numbers may take their place."""
         self.meter = meter or Meter()
         self.weights = {n: t.detach().requires_grad_() for n, t in weights.items()}
         self._hyper = {path: t.detach().requires_grad_(track) for path, t in leaves(hyper).items()}
@@ -57,29 +61,24 @@ class Curvature:
                 raise HypergradError(
                     "the training loss does not depend on the weights", "compute it from the model that is passed in"
                 )
-            self._grads = dict(zip(
-                self.weights, torch.autograd.grad(loss, list(self.weights.values()), create_graph=track, materialize_grads=True), strict=True
-            ))  # fmt: skip
+            found = torch.autograd.grad(loss, list(self.weights.values()), create_graph=track, materialize_grads=True)
         self.meter.grads += 1
         self.loss = loss.detach()
-        self.grads: dict[str, Tensor] = {n: g.detach() for n, g in self._grads.items()}
-        if problem.penalties or problem.reduce:
-            self.grads = {n: g.clone() for n, g in self.grads.items()}  # the graph may hold the gradients themselves
-            if problem.reduce:
-                problem.reduce(list(self.grads.values()))
-            for penalty in problem.penalties:
-                penalty.add_grad_(self.grads, weights, hyper)
+        self._loss = loss if again else None
+        self._ends = {n: _end(g) for n, g in zip(self.weights, found, strict=True) if g.requires_grad}
+        self.grads: dict[str, Tensor] = self._whole(found)
+        """∇f with its penalties, without a graph; may be emptied once it is used, which frees its memory."""
 
     def vjp(
         self, q: Weights, *, weights: bool = True, hyper: bool = True, retain: bool = True
     ) -> tuple[dict[str, Tensor], HyperGrads]:
         """Return (qᵀ∂²f/∂w², qᵀ∂²f/∂w∂λ), the parts asked for; both come from one pass. `retain=False` frees the graph."""
-        outs = [(g, q[n]) for n, g in self._grads.items() if g.requires_grad]
+        outs = [(end, q[n]) for n, end in self._ends.items()]
         inputs = [*(self.weights.values() if weights else ()), *(self._hyper.values() if hyper else ())]
         found: tuple[Tensor | None, ...] = (None,) * len(inputs)
         if outs and inputs:
             found = torch.autograd.grad(
-                [g for g, _ in outs], inputs, [c for _, c in outs], retain_graph=retain, allow_unused=True
+                [end for end, _ in outs], inputs, [c for _, c in outs], retain_graph=retain, allow_unused=True
             )
             self.meter.hvps += weights
         rest = iter(_apart(found, q.values()))
@@ -87,15 +86,12 @@ class Curvature:
         cross = {path: g for path in self._hyper if (g := next(rest)) is not None} if hyper else {}
         if self.problem.reduce:
             self.problem.reduce([*products.values(), *cross.values()])
-        plain_w, plain_h = (
-            {n: w.detach() for n, w in self.weights.items()},
-            unflatten({k: t.detach() for k, t in self._hyper.items()}),
-        )
+        plain_h = unflatten({k: t.detach() for k, t in self._hyper.items()})
         for penalty in self.problem.penalties:
             if weights:
                 penalty.add_hvp_(products, q, plain_h)
             if hyper:
-                add_into_(cross, penalty.cross(plain_w, plain_h, q))
+                add_into_(cross, penalty.cross(self.values, plain_h, q))
         return products, cross
 
     def hvp(self, q: Weights, *, retain: bool = True) -> dict[str, Tensor]:
@@ -105,6 +101,25 @@ class Curvature:
     def cross(self, q: Weights, *, retain: bool = False) -> HyperGrads:
         """Return qᵀ∂²f/∂w∂λ."""
         return self.vjp(q, weights=False, retain=retain)[1]
+
+    def regrad(self) -> dict[str, Tensor]:
+        """Return ∇f anew, without a graph, by a backward pass through the loss that was kept (`again`)."""
+        assert self._loss is not None
+        self.meter.grads += 1
+        return self._whole(
+            torch.autograd.grad(self._loss, list(self.weights.values()), retain_graph=True, materialize_grads=True)
+        )
+
+    def _whole(self, found: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        grads = {n: g.detach() for n, g in zip(self.weights, found, strict=True)}
+        if self.problem.penalties or self.problem.reduce:
+            grads = {n: g.clone() for n, g in grads.items()}  # the graph may hold the gradients themselves
+            if self.problem.reduce:
+                self.problem.reduce(list(grads.values()))
+            hyper = unflatten({path: t.detach() for path, t in self._hyper.items()})
+            for penalty in self.problem.penalties:
+                penalty.add_grad_(grads, self.values, hyper)
+        return grads
 
 
 @final
@@ -194,6 +209,11 @@ def _apart(found: Iterable[Tensor | None], given: Iterable[Tensor]) -> Iterator[
                 tensor = tensor.clone(memory_format=torch.contiguous_format)
             taken.add(tensor.untyped_storage().data_ptr())
         yield tensor
+
+
+def _end(grad: Tensor) -> Any:
+    # An edge of the graph does not keep the tensor's memory alive. Older versions take tensors only.
+    return get_gradient_edge(grad) if torch.__version__ >= (2, 7) else grad
 
 
 def _own(grad: Tensor | None, like: Tensor) -> Tensor:
