@@ -1,0 +1,1 @@
+"""Hypergradients beside their peers: whether they are right (``truth``) and what they cost (``cost``)."""
