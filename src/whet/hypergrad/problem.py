@@ -119,10 +119,14 @@ class Bilevel:
     ) -> tuple[dict[str, Tensor], State]:
         """Return weights and state after one update: a map that `torch.func` and autograd differentiate, however often."""
         state = self.start(weights) if state is None else state
-        buffers = {n: t.clone() for n, t in state.buffers.items()}
-        grads = torch.func.grad(lambda w: self.inner(w, hyper, batch, buffers))(dict(weights))
-        new, after = self.update(weights, grads, State(step=state.step, slots=state.slots, buffers=buffers), hyper)
-        return new, after
+
+        def loss(w: Weights) -> tuple[Tensor, dict[str, Tensor]]:
+            buffers = {n: t.clone() for n, t in state.buffers.items()}  # in here, lest BatchNorm write to a captured tensor
+            return self.inner(w, hyper, batch, buffers), buffers
+
+        grads, buffers = torch.func.grad(loss, has_aux=True)(dict(weights))
+        buffers = {n: t.detach() for n, t in buffers.items()}
+        return self.update(weights, grads, State(step=state.step, slots=state.slots, buffers=buffers), hyper)
 
     def outer(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return F, as a differentiable scalar."""
