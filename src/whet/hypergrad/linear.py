@@ -44,10 +44,11 @@ class Curvature:
         meter: Counts.
         track: Whether products will be asked for; without, only the gradient.
         again: Whether `regrad` will be asked for, too.
+        whole: Whether `grads` has penalties and averages over processes in it; without, it is the bare loss's, and costs no copy.
     """
 
     def __init__(self, problem: Bilevel, weights: Weights, hyper: Hyper, batch: Any, *, buffers: Mapping[str, Tensor] | None = None,
-                 meter: Meter | None = None, track: bool = True, again: bool = False) -> None:  # fmt: skip
+                 meter: Meter | None = None, track: bool = True, again: bool = False, whole: bool = True) -> None:  # fmt: skip
         self.problem = problem
         self.values: Weights = {n: t.detach() for n, t in weights.items()}
         """Where the closed forms of `penalty` read the weights; tensors with the same numbers may take their place."""
@@ -66,13 +67,18 @@ class Curvature:
         self.loss = loss.detach()
         self._loss = loss if again else None
         self._ends = {n: _end(g) for n, g in zip(self.weights, found, strict=True) if g.requires_grad}
-        self.grads: dict[str, Tensor] = self._whole(found)
+        self.grads: dict[str, Tensor] = (
+            self._whole(found) if whole else {n: g.detach() for n, g in zip(self.weights, found, strict=True)}
+        )
         """∇f with its penalties, without a graph; may be emptied once it is used, which frees its memory."""
 
     def vjp(
-        self, q: Weights, *, weights: bool = True, hyper: bool = True, retain: bool = True
+        self, q: Weights, *, weights: bool = True, hyper: bool = True, retain: bool = True, penalties: bool = True
     ) -> tuple[dict[str, Tensor], HyperGrads]:
-        """Return (qᵀ∂²f/∂w², qᵀ∂²f/∂w∂λ), the parts asked for; both come from one pass. `retain=False` frees the graph."""
+        """Return (qᵀ∂²f/∂w², qᵀ∂²f/∂w∂λ), the parts asked for; both come from one pass. `retain=False` frees the graph.
+
+        `penalties=False` leaves the penalties out of both.
+        """
         outs = [(end, q[n]) for n, end in self._ends.items()]
         inputs = [*(self.weights.values() if weights else ()), *(self._hyper.values() if hyper else ())]
         found: tuple[Tensor | None, ...] = (None,) * len(inputs)
@@ -87,7 +93,7 @@ class Curvature:
         if self.problem.reduce:
             self.problem.reduce([*products.values(), *cross.values()])
         plain_h = unflatten({k: t.detach() for k, t in self._hyper.items()})
-        for penalty in self.problem.penalties:
+        for penalty in self.problem.penalties if penalties else ():
             if weights:
                 penalty.add_hvp_(products, q, plain_h)
             if hyper:
