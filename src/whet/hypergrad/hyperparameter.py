@@ -260,14 +260,24 @@ class Hyperparameter(TensorLike):
     def _raw_limits(self, dtype: torch.dtype) -> tuple[float, float]:
         """Return the raws between which the value, as `dtype` has it, lies in [low, high]."""
         if dtype not in self._limits:
-            first, last = low, high = self.transform.ends(dtype)
-            least, greatest = self.transform.domain
-            if self.low is not None and self.low > least:
-                low = max(low, _nudged(self.transform, self.low, dtype, upwards=True))
-            if self.high is not None and self.high < greatest:
-                high = min(high, _nudged(self.transform, self.high, dtype, upwards=False))
-            self._limits[dtype] = min(low, last), max(high, first)
+            self._limits[dtype] = self._raw_limit(dtype, self.low, 0), self._raw_limit(dtype, self.high, 1)
         return self._limits[dtype]
+
+    def _raw_limit(self, dtype: torch.dtype, limit: float | None, side: int) -> float:
+        end, last = self.transform.ends(dtype)[side], self.transform.domain[side]
+        pick, inwards = (min, -math.inf) if side else (max, math.inf)
+        limit = last if limit is None else pick(limit, last)
+        if limit != last:
+            end = pick(end, float(self.transform.inverse(torch.tensor(limit, dtype=torch.float64))))
+        raw, wanted, further = (torch.tensor(x, dtype=dtype) for x in (end, limit, inwards))
+        if not math.isfinite(limit):
+            return float(raw)
+        if pick(float(wanted), limit) != float(wanted):
+            wanted = torch.nextafter(wanted, further)  # float32's 0.1 is above 0.1
+        step = torch.nextafter(raw, further) - raw
+        while pick(value := float(self.transform.forward(raw)), float(wanted)) != value and torch.isfinite(raw):
+            raw, step = raw + step, 2 * step  # rounding has put the value beyond its limit
+        return float(raw)
 
     @property
     def _range(self) -> str:
@@ -321,16 +331,6 @@ def _number(value: Any) -> float:
 def _above(a: float | None, b: float | None) -> bool:
     """Return whether a > b by more than float32's rounding; a limit that is None is none."""
     return a is not None and b is not None and a > b + 1e-6 * min(abs(a), abs(b))
-
-
-def _nudged(transform: Transform, limit: float, dtype: torch.dtype, *, upwards: bool) -> float:
-    """Return the raw of a limit, moved inwards by what rounding takes, so that its value in `dtype` is not beyond the limit."""
-    raw = transform.inverse(torch.tensor(limit, dtype=torch.float64)).to(dtype)
-    wanted = torch.tensor(limit, dtype=dtype)
-    step = torch.nextafter(raw, torch.full_like(raw, math.inf if upwards else -math.inf)) - raw
-    while bool(transform.forward(raw) < wanted if upwards else transform.forward(raw) > wanted):
-        raw, step = raw + step, 2 * step
-    return float(raw)
 
 
 def _move(raw: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> None:

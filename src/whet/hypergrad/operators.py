@@ -41,6 +41,10 @@ class TensorLike(ABC):
     def __eq__(self, other: object) -> Any:
         return self.tensor() == other
 
+    def __ne__(self, other: object) -> Any:
+        same = self == other
+        return ~same if isinstance(same, Tensor) else not same
+
     __hash__ = object.__hash__
 
     def __neg__(self) -> Tensor:
