@@ -86,7 +86,7 @@ def test_tied_weights_have_one_value() -> None:
 
 def test_errors_of_bind_say_which() -> None:
     hyper = both().bind(model())
-    with pytest.raises(HypergradError, match="hyperparameter 'decay': there is no trainable weight '0.weight'"):
+    with pytest.raises(HypergradError, match=r"hyperparameter 'decay': there is no trainable weight '0.weight'"):
         hyper.bind(nn.Linear(2, 2))
 
 
@@ -266,7 +266,7 @@ def test_conditions_are_heeded() -> None:
     sgd = {**PARAMS, "optimizer": "sgd", "nesterov_share": 0.5}
     assert "nesterov_share" in Hyperparameters.from_space(SPACE, sgd)
     assert list(Hyperparameters.from_space(SPACE, sgd, ["nesterov_share", "lr"])) == ["nesterov_share", "lr"]
-    with pytest.raises(HypergradError, match="'nesterov_share' is inactive here: .*when=.*: leave it to a search"):
+    with pytest.raises(HypergradError, match=r"'nesterov_share' is inactive here: .*when=.*: leave it to a search"):
         Hyperparameters.from_space(SPACE, PARAMS, ["nesterov_share"])
 
 
