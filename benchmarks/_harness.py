@@ -85,8 +85,10 @@ def ratios(results: Mapping[str, Sequence[Mapping[str, float]]], key: str, *, to
     }
 
 
-def arguments(description: str, *, repeats: int, quick_repeats: int = 1, data: bool = False) -> argparse.Namespace:
-    """Return the command line: `quick`, `json`, `check`, `repeats` (fewer with ``--quick``), and `data` if it reads a data set."""
+def arguments(
+    description: str, *, repeats: int, quick_repeats: int = 1, data: bool = False, flags: Mapping[str, str] | None = None
+) -> argparse.Namespace:
+    """Return the command line: `quick`, `json`, `check`, `repeats` (fewer with ``--quick``), `data` if it reads a data set, own flags."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer turns")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements there")
@@ -98,6 +100,8 @@ def arguments(description: str, *, repeats: int, quick_repeats: int = 1, data: b
         parser.add_argument(
             "--data", type=Path, metavar="DIR", help="where the data set is (default $WHET_DATA, then its usual places)"
         )
+    for flag, meaning in (flags or {}).items():
+        parser.add_argument(f"--{flag}", action="store_true", help=meaning)
     given = parser.parse_args()
     given.repeats = given.repeats or (quick_repeats if given.quick else repeats)
     return given
