@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -99,7 +100,7 @@ class Bilevel:
 
     def train(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return f without its `penalty`. `buffers` are written to, as a training step would; None: copies are."""
-        with _math_attention():
+        with _twice_differentiable(self.model):
             return scalar(self._call(self.train_loss, weights, hyper, batch, buffers), "the training loss")
 
     def val(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -121,7 +122,9 @@ class Bilevel:
         state = self.start(weights) if state is None else state
 
         def loss(w: Weights) -> tuple[Tensor, dict[str, Tensor]]:
-            buffers = {n: t.clone() for n, t in state.buffers.items()}  # in here, lest BatchNorm write to a captured tensor
+            buffers = {
+                n: t.clone() for n, t in state.buffers.items()
+            }  # in here, lest BatchNorm write to a captured tensor
             return self.inner(w, hyper, batch, buffers), buffers
 
         grads, buffers = torch.func.grad(loss, has_aux=True)(dict(weights))
@@ -183,8 +186,19 @@ def _evaluating(model: nn.Module | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _math_attention() -> Iterator[None]:
-    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
+def _twice_differentiable(model: nn.Module | None) -> Iterator[None]:
+    """Leave out what has no second derivative: fused attention, cuDNN's recurrent layers, compiled parts of a model or a loss."""
+    cudnn = torch.backends.cudnn
+    was, recurrent = cudnn.enabled, model is not None and any(isinstance(m, nn.RNNBase) for m in model.modules())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if "torch._dynamo" in sys.modules and hasattr(
+            torch.compiler, "set_stance"
+        ):  # nothing is compiled before it is loaded
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if recurrent:
+            stack.callback(setattr, cudnn, "enabled", was)
+            cudnn.enabled = False
         yield
 
 
