@@ -122,9 +122,8 @@ class Bilevel:
         state = self.start(weights) if state is None else state
 
         def loss(w: Weights) -> tuple[Tensor, dict[str, Tensor]]:
-            buffers = {
-                n: t.clone() for n, t in state.buffers.items()
-            }  # in here, lest BatchNorm write to a captured tensor
+            # In here, lest BatchNorm write to a captured tensor.
+            buffers = {n: t.clone() for n, t in state.buffers.items()}
             return self.inner(w, hyper, batch, buffers), buffers
 
         grads, buffers = torch.func.grad(loss, has_aux=True)(dict(weights))
@@ -192,9 +191,8 @@ def _twice_differentiable(model: nn.Module | None) -> Iterator[None]:
     was, recurrent = cudnn.enabled, model is not None and any(isinstance(m, nn.RNNBase) for m in model.modules())
     with contextlib.ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        if "torch._dynamo" in sys.modules and hasattr(
-            torch.compiler, "set_stance"
-        ):  # nothing is compiled before it is loaded
+        # Nothing is compiled before it is loaded, and loading it takes seconds.
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if recurrent:
             stack.callback(setattr, cudnn, "enabled", was)
