@@ -8,14 +8,13 @@ import pytest
 
 import whet
 from whet import plugins
-from whet.config import Plugin, parse, to_mapping
-from whet.errors import ConfigError, SpaceError, StudyError, UnknownName
+from whet.errors import ConfigError, UnknownName
 from whet.joint.method import Gradient
 from whet.joint.methods import T1T2, OnePass
 from whet.search.tpe import TPE
 from whet.space import Choice, Float, Int, Space
 from whet.testing.searcher_laws import SearcherLaws
-from whet.trial import Goal, Metric, Phase, Problem, Trial
+from whet.trial import Phase, Problem, Trial
 
 NAMES = [
     "diff_through_opt", "drmad", "hoag", "hypergradient_descent", "neumann", "one_pass", "rtho", "t1t2", "unrolled",
@@ -55,7 +54,10 @@ def test_it_proposes_what_its_search_does() -> None:
         Trial(number=i, params=SPACE.sample(OnePass(PROBLEM, seed=0).rng(i)), phase=Phase.FINISHED, values=(float(i),))
         for i in range(12)
     ]
-    mine, alone = OnePass(PROBLEM, seed=5, search={"name": "tpe", "num_startup": 3}), TPE(PROBLEM, seed=5, num_startup=3)
+    mine, alone = (
+        OnePass(PROBLEM, seed=5, search={"name": "tpe", "num_startup": 3}),
+        TPE(PROBLEM, seed=5, num_startup=3),
+    )
     for searcher in (mine, alone):
         searcher.tell(told, [])
     assert [s.params for s in mine.ask(3)] == [s.params for s in alone.ask(3)]

@@ -7,6 +7,7 @@ import inspect
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any, ClassVar
 
 from whet.errors import ConfigError, MissingDependency, UnknownName
@@ -15,10 +16,19 @@ from whet.search.base import Searcher
 from whet.space import Float, Parameter, Space
 from whet.trial import Problem, Suggestion, Trial
 
-__all__ = ["Gradient", "Settings", "is_continuous"]
+__all__ = ["Gradient", "Reach", "Settings", "is_continuous"]
 
-_GIVEN = frozenset({"model", "optimizer", "train_loss", "val_loss", "hyper", "outer", "penalty", "tune", "self"})
+_GIVEN = frozenset({"train_loss", "val_loss", "hyper", "outer", "penalty", "tune", "eval_mode"})
 """Arguments of an algorithm that the training gives, so that they are no knobs."""
+
+
+class Reach(Enum):
+    """Where an algorithm's derivatives reach, and so what it can tune."""
+
+    LOSS = "the training loss"
+    UPDATE = "the training loss or the update"
+    KNOBS = "the update"
+    """By default learning rates alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,7 @@ class Gradient(Searcher, ABC):
         search: The method that proposes: a name, or a mapping of it and its knobs (``{"name": "tpe", "num_startup": 5}``).
         tune: The names of the parameters that the gradient moves: continuous ones, `Float`s without a step. Default: all that reach the training
             loss or the update in a way that the algorithm can differentiate.
-        outer_lr: The step size of Adam on the transformed values (for lr its decimal logarithm, say), > 0. Default: the algorithm's.
+        outer_lr: The step size of Adam on the transformed values (of lr its decimal logarithm, say), > 0. Default: the algorithm's own.
         **knobs: The algorithm's own.
 
     Raises:
@@ -68,6 +78,15 @@ class Gradient(Searcher, ABC):
 
     algorithm: ClassVar[str]
     """``module:class`` of the `HyperOptimizer`; imported when it is needed, since it needs torch."""
+
+    reach: ClassVar[Reach] = Reach.UPDATE
+    """What it can tune."""
+
+    has_outer: ClassVar[bool] = True
+    """Whether an outer optimizer moves the hyperparameters, and `outer_lr` means something."""
+
+    solves: ClassVar[bool] = False
+    """Whether each of its steps solves the inner problem, by many weight steps."""
 
     def __init__(self, problem: Problem, *, seed: int, search: str | Mapping[str, Any] = "random",
                  tune: str | Sequence[str] | None = None, outer_lr: float | None = None, **knobs: Any) -> None:  # fmt: skip
@@ -88,6 +107,10 @@ class Gradient(Searcher, ABC):
         own = {name: value for name, value in knobs.items() if name not in ("search", "tune", "outer_lr")}
         tune, outer_lr = knobs.get("tune"), knobs.get("outer_lr")
         if outer_lr is not None:
+            if not cls.has_outer:
+                raise ConfigError(
+                    f"{cls.name} has outer_lr={outer_lr!r}, and a step size of its own", "leave outer_lr out"
+                )
             outer_lr = knob_number(cls.name, "outer_lr", outer_lr, 1e-12)
         if tune is not None:
             tune = (tune,) if isinstance(tune, str) else tuple(tune)
@@ -134,13 +157,18 @@ class Gradient(Searcher, ABC):
         known: dict[str, None] = {}
         for cls in self.load().__mro__:  # a subclass may pass on what it does not name
             if "__init__" in vars(cls):
-                parameters = inspect.signature(cls.__init__).parameters.values()
+                parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
                 known |= dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _GIVEN)
                 if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                     break
         for knob in knobs:
             if knob not in known:
-                raise UnknownName.of(f"knob of {self.name}", knob, [*known, "search", "tune", "outer_lr"])
+                raise UnknownName.of(
+                    f"knob of {self.name}", knob, [*known, "search", "tune", *["outer_lr"] * self.has_outer]
+                )
+        from whet.joint.algorithm import rehearse  # torch is there by now
+
+        rehearse(type(self), knobs)
 
     def _inner(self, search: str | Mapping[str, Any]) -> Searcher:
         given = {"name": search} if isinstance(search, str) else dict(search) if isinstance(search, Mapping) else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from whet.joint.method import Gradient
+from whet.joint.method import Gradient, Reach
 
 __all__ = [
     "HOAG",
@@ -23,7 +23,7 @@ _HOME = "whet.hypergrad.optimizers"
 
 @final
 class T1T2(Gradient):
-    """One-step hypergradients: as cheap as it gets, for what is in the training loss (Luketina et al., 2016)."""
+    """One-step hypergradients: as cheap as it gets, for penalties and what else is in the training loss (Luketina et al., 2016)."""
 
     name = "t1t2"
     algorithm = f"{_HOME}.t1t2:T1T2"
@@ -35,14 +35,18 @@ class Neumann(Gradient):
 
     name = "neumann"
     algorithm = f"{_HOME}.neumann:Neumann"
+    reach = Reach.LOSS
 
 
 @final
 class HOAG(Gradient):
-    """Implicit hypergradients by conjugate gradients with an adaptive outer step (Pedregosa, 2016)."""
+    """Implicit hypergradients of a solved inner problem, with an outer step of its own, for full batches (Pedregosa, 2016)."""
 
     name = "hoag"
     algorithm = f"{_HOME}.hoag:HOAG"
+    reach = Reach.LOSS
+    has_outer = False
+    solves = True
 
 
 @final
@@ -75,6 +79,7 @@ class HypergradientDescent(Gradient):
 
     name = "hypergradient_descent"
     algorithm = f"{_HOME}.hypergradient_descent:HypergradientDescent"
+    reach = Reach.KNOBS
 
 
 @final
