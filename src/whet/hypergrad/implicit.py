@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, final
 
-from whet.hypergrad.base import HyperGrad, Hypergradient, finished
-from whet.hypergrad.linear import Curvature, Meter, Step, ValGrad, add_into_
-from whet.hypergrad.problem import Batches, Bilevel
-from whet.hypergrad.solve.base import Operator, Solution, Solver
-from whet.hypergrad.solve.neumann import Neumann
-from whet.hypergrad.tensors import Hyper, Weights
-from whet.hypergrad.updates.base import State
+import torch
+from torch import Tensor
 
-__all__ = ["Implicit", "System", "implicit_through"]
+from whet.hypergrad.base import HyperGrad, Hypergradient, finished
+from whet.hypergrad.linear import Curvature, HyperGrads, Meter, Step, ValGrad, add_into_
+from whet.hypergrad.problem import Batches, Bilevel
+from whet.hypergrad.solve.base import Operator, Solver, Vector, inner
+from whet.hypergrad.solve.neumann import Neumann
+from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
+from whet.hypergrad.updates.base import State, setting
+
+__all__ = ["Implicit", "System", "implicit_through", "natural_step"]
+
+_UNSOLVED = 0.1
+"""How much of F a run to the minimum may still change before a note says that the inner problem is not solved."""
 
 
 class System(Enum):
@@ -33,8 +40,11 @@ class Implicit(Hypergradient):
     r = u, the weight update (Clarke's one-pass method with ``Neumann(terms=i - 1, scale=1)``): also for learning rates, momentum and
     weight decay. The optimizer's momentum is taken as a constant.
 
+    Both hold where r = 0. For "loss" a note says when that is not so: by the same q, training on to the minimum would change F by about
+    −qᵀ∇f, and the note comes where that is more than a tenth of F. A one-pass run is never there, so "update" does not look.
+
     Args:
-        solve: The linear solver.
+        solve: The linear solver. One that takes fresh batches goes through ``batches.train``; the others take the first.
         system: "loss" or "update".
 
     Example:
@@ -59,63 +69,121 @@ class Implicit(Hypergradient):
         self, problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, *, state: State, warm: Weights | None
     ) -> HyperGrad:
         meter = Meter()
-        val = ValGrad(problem, weights, hyper, batches.val, meter=meter)
+        val = ValGrad(problem, weights, hyper, batches.val, buffers=_copies(state), meter=meter)
 
         def linearised(i: int) -> Curvature | Step:
             batch = batches.train[i % len(batches.train)]
-            if self.system is System.LOSS:
-                return Curvature(problem, weights, hyper, batch, meter=meter)
-            return Step(problem, weights, hyper, batch, state, meter=meter)
+            if self.system is System.UPDATE:
+                return Step(problem, weights, hyper, batch, state, meter=meter)
+            return Curvature(problem, weights, hyper, batch, buffers=_copies(state), meter=meter, whole=False)
 
         return implicit_through(linearised(0), val, self.solve, hyper, meter=meter, warm=warm,
                                 another=linearised if len(batches.train) > 1 else None)  # fmt: skip
 
 
 def implicit_through(at: Curvature | Step, val: ValGrad, solve: Solver, hyper: Hyper, *, meter: Meter, warm: Weights | None = None,
-                     another: Any = None) -> HyperGrad:  # fmt: skip
+                     another: Callable[[int], Curvature | Step] | None = None) -> HyperGrad:  # fmt: skip
     """Return the implicit hypergradient for a gradient or an update that was linearised already, which frees its graph.
 
     Args:
         at: Where: ∇f for the system "loss", one weight update for the system "update".
-        val: F and its derivatives, at the same weights or at those after the update.
+        val: F and its derivatives, at the same weights or at those after the update. Its `weights` are used up.
         solve: The linear solver.
         hyper: The hyperparameters' values.
         meter: Counts.
-        warm: An earlier solution.
+        warm: An earlier solution, for the same weights.
         another: Returns the i-th other `at`, on another batch, for stochastic solvers; None: there is none.
     """
+    hyper = unflatten({path: t.detach() for path, t in leaves(hyper).items()})
     names = list(val.weights)
-    if warm is not None and list(warm) != names:
-        warm = None
-    solution: Solution = solve(
-        _operator(at, names, another, 1),
-        list(val.weights.values()),
-        warm=None if warm is None else [warm[n] for n in names],
-    )
+    v = list(val.weights.values())
+    val.weights = {}
+    start = None
+    if warm is not None and list(warm) == names and all(warm[n].shape == t.shape for n, t in zip(names, v, strict=True)):  # fmt: skip
+        start = [warm[n].detach() for n in names]
+    solution = solve(_operator(at, names, hyper, another, 1), v, warm=start)
     q = dict(zip(names, solution.q, strict=True))
+    notes = solution.notes
     if isinstance(at, Step):
         found = at.vjp(q, weights=False, retain=False)[2]  # −qᵀ∂u/∂λ = qᵀ∂Φ/∂λ
         what = "the training loss or the update"
     else:
-        found = {path: -g for path, g in at.cross(q).items()}
+        found, pull = _through_loss(at, q, hyper)
+        change, loss = torch.stack([-pull, val.loss.to(pull)]).tolist()
+        if abs(change) > _UNSOLVED * abs(loss):
+            notes += (
+                f"the inner problem is not solved: training on to its minimum would change the validation loss of {loss:.3g} by "
+                f"about {change:.2g}, and the implicit hypergradient is that of the minimum",
+            )
         what = "the training loss"
     add_into_(found, val.hyper)
-    notes = solution.notes
     return finished(
         hyper, found, what=what, loss=val.loss, meter=meter, residual=solution.residual, notes=notes, solution=q
     )
 
 
-def _operator(at: Curvature | Step, names: list[str], another: Any, count: int) -> Operator:
-    def apply(x: list[Any]) -> list[Any]:
-        named = dict(zip(names, x, strict=True))
-        if isinstance(at, Curvature):
-            return list(at.hvp(named).values())
-        products = at.vjp(named, hyper=False)[0]  # xᵀ∂Φ/∂w = x − xᵀ∂u/∂w
-        return [x_i - p for x_i, p in zip(x, products.values(), strict=True)]
+def natural_step(problem: Bilevel, hyper: Hyper) -> float | None:
+    """Return the learning rate of the problem's update where it is one number > 0, a hyperparameter's value or fixed; else None."""
+    step = problem.update.constant_lr
+    lr: Any = getattr(problem.update, "lr", None)
+    found = hyper.get(getattr(lr, "name", lr))
+    if step is None and isinstance(found, Tensor) and found.numel() == 1:
+        step = float(setting(lr, "", hyper))
+    return step if step is not None and step > 0 else None
 
+
+def _operator(
+    at: Curvature | Step, names: list[str], hyper: Hyper, another: Callable[[int], Curvature | Step] | None, count: int
+) -> Operator:
     fresh = None
     if another is not None:
-        fresh = lambda: _operator(another(count), names, another, count + 1)  # noqa: E731
-    step = at.problem.update.constant_lr if isinstance(at, Curvature) else 1.0
-    return Operator(apply=apply, fresh=fresh, symmetric=isinstance(at, Curvature), step=step)
+        fresh = lambda: _operator(another(count), names, hyper, another, count + 1)  # noqa: E731
+    if isinstance(at, Step):
+
+        def rest(x: Vector) -> Vector:  # xᵀ∂Φ/∂w = x − xᵀ∂u/∂w
+            return list(at.vjp(dict(zip(names, x, strict=True)), hyper=False)[0].values())
+
+        def apply(x: Vector) -> Vector:
+            return [torch.sub(t, p, out=p) for t, p in zip(x, rest(x), strict=True)]
+
+        return Operator(apply=apply, rest=rest, fresh=fresh, symmetric=False, step=1.0)
+
+    def diagonal() -> Vector:
+        ones = {n: torch.ones_like(at.weights[n], requires_grad=False) for n in names}
+        found = {n: torch.zeros_like(t) for n, t in ones.items()}
+        for penalty in at.problem.penalties:
+            penalty.add_hvp_(found, ones, hyper)
+        return list(found.values())
+
+    return Operator(
+        apply=lambda x: list(at.hvp(dict(zip(names, x, strict=True))).values()),
+        fresh=fresh,
+        step=natural_step(at.problem, hyper),
+        diagonal=diagonal if at.problem.penalties else None,
+    )
+
+
+def _through_loss(at: Curvature, q: Weights, hyper: Hyper) -> tuple[HyperGrads, Tensor]:
+    """Return −qᵀ∂²f/∂w∂λ and qᵀ∇f; penalties have their part in the latter through the former, at no pass over the weights."""
+    found = at.vjp(q, weights=False, retain=False, penalties=False)[1]
+    names = [n for n in q if n in at.grads]  # none where the caller has used them up
+    pull = inner([q[n] for n in names], [at.grads[n] for n in names])
+    at.grads = {}
+    for penalty in at.problem.penalties:
+        cross = penalty.cross(at.values, hyper, q)
+        if at.whole or not names:
+            pass
+        elif isinstance(penalty.strength, str):
+            flat = leaves(hyper)
+            pull = pull + inner(list(cross.values()), [flat[path] for path in cross]).to(pull)
+        else:
+            kept = [n for n in names if penalty.only is None or penalty.only(n)]
+            pull = pull + penalty.strength * inner([penalty.slope(at.values[n]) for n in kept], [q[n] for n in kept])
+        add_into_(found, cross)
+    for tensor in found.values():
+        tensor.neg_()
+    return found, pull
+
+
+def _copies(state: State) -> dict[str, Tensor] | None:
+    return {n: t.clone() for n, t in state.buffers.items()} or None

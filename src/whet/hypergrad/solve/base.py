@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-__all__ = ["Operator", "Solution", "Solver"]
+__all__ = ["Operator", "Solution", "Solver", "Vector", "greatest", "inner"]
 
 Vector = list[Tensor]
+"""One tensor a weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +21,19 @@ class Operator:
 
     Args:
         apply: x ↦ Aᵀx; returns fresh tensors, which the caller may change, and leaves x as it is.
+        rest: x ↦ x − Aᵀx where that is what comes first, as for a weight update Φ with A = I − ∂Φ/∂w; else None.
         fresh: Returns the same map on another training batch, for stochastic solvers; None: there is no other.
         symmetric: Whether A = Aᵀ, as a Hessian is; then conjugate gradients and Nyström apply.
         step: The inner learning rate if there is one number, a natural scale for Neumann's sum; else None.
+        diagonal: Returns d where A is known to be diag(d) plus something else, as it is with an L2 penalty; None: nothing is known.
     """
 
     apply: Callable[[Vector], Vector]
+    rest: Callable[[Vector], Vector] | None = None
     fresh: Callable[[], Operator] | None = None
     symmetric: bool = True
     step: float | None = None
+    diagonal: Callable[[], Vector] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +42,7 @@ class Solution:
 
     Args:
         q: The solution.
-        residual: ‖Aᵀq − v‖/‖v‖, or None where knowing it would cost a product more than asked for.
+        residual: ‖Aᵀq − v‖/‖v‖, or what the solver's docstring says of it; None where even that would cost a product more.
         converged: Whether the solver reached its tolerance, or True where it has none.
         notes: What the user should know, in words.
     """
@@ -52,10 +58,37 @@ class Solver(ABC):
 
     @abstractmethod
     def __call__(self, operator: Operator, v: Vector, *, warm: Vector | None = None) -> Solution:
-        """Return q. `v` is left as it is.
+        """Return q.
 
         Args:
             operator: Aᵀ.
-            v: The right-hand side.
-            warm: Where to start; solvers that start from nowhere leave it out.
+            v: The right-hand side. The solver may write into its memory: give a copy of what is still needed.
+            warm: Where to start, left as it is; solvers that start from nowhere don't look at it.
         """
+
+
+def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Return the inner product over all tensors as a float64 tensor without dimensions: nothing waits for a GPU here."""
+    if not a:
+        return torch.zeros((), dtype=torch.float64)
+    parts = [torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(a, b, strict=True)]
+    device = parts[0].device  # weights may be spread over several
+    return torch.stack([p.to(device, torch.float64) for p in parts]).sum()
+
+
+def greatest(operator: Operator, start: Vector, steps: int) -> float:
+    """Return the eigenvalue of the greatest size by power iteration from `start`: from below, at one product a step.
+
+    Its sign is that of the Rayleigh quotient, its size the last growth, which is nearer.
+    """
+    size = inner(start, start).sqrt()
+    x = [t / size.to(t) for t in start]
+    value = torch.zeros(())
+    for _ in range(steps):
+        y = operator.apply(x)
+        size = inner(y, y).sqrt()
+        value = torch.copysign(size, inner(x, y))
+        for t in y:
+            t.div_(size.to(t))
+        x = y
+    return float(value)

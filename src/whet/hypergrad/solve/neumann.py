@@ -2,32 +2,134 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
-from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector
-from whet.hypergrad.tensors import norm
+import torch
+
+from whet.errors import HypergradError
+from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector, greatest, inner
 
 __all__ = ["Neumann"]
+
+_ROUNDS = 3
+"""How often the scale is corrected: power iteration finds the curvature from below, so once may not do."""
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neumann(Solver):
-    """q = α Σ_{k=0..K} (I − αA)ᵏ v.
+    """q = α Σ_{k=0..K} (I − αA)ᵏ v, at K products. For symmetric A the error falls as (1 − αμ)^(K+1), μ the least eigenvalue.
+
+    The sum converges for 0 < α < 2/L only, L being the greatest eigenvalue, and K gradient steps of that learning rate are what
+    it stands for. The terms tell without a further product whether it does: once they grow they go on growing. Then L is found by power
+    iteration from the last term, the sum is made again with 1/L, and a note says so. Terms that grow with a scale that is small enough
+    mean negative curvature, which a note says too. A sum too short for its terms to grow is not harmed by its scale either.
+
+    The residual is that of the sum without its last term, ‖(I − αA)ᴷv‖/‖v‖, which bounds that of the whole where it converges: the
+    exact one would cost a product more. None for K = 0 and for fresh batches.
 
     Args:
         terms: K >= 0, products with A; 0 is one step (T1–T2).
-        scale: α.
+        scale: α > 0. "auto" takes the inner learning rate if there is one number (1 for the system of the update), and else
+            1/L by `power_steps` products more.
+        stochastic: Take a fresh training batch for each factor, in turn, which makes the estimate one over all of them (stocBiO).
+        power_steps: Products of a power iteration, when one is needed.
+
+    Source: Lorraine et al., Optimizing Millions of Hyperparameters by Implicit Differentiation, AISTATS 2020; Ji et al., Bilevel
+    Optimization: Convergence Analysis and Enhanced Design, ICML 2021 (fresh batches).
     """
 
     terms: int = 5
-    scale: float = 1.0
+    scale: float | str = "auto"
+    stochastic: bool = False
+    power_steps: int = 8
+
+    def __post_init__(self) -> None:
+        if self.terms < 0:
+            raise HypergradError(f"Neumann(terms={self.terms})", "give 0 or more")
+        if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0 < self.scale < math.inf):
+            raise HypergradError(f"Neumann(scale={self.scale!r})", 'give a number above 0, or "auto"')
+        if self.power_steps < 1:
+            raise HypergradError(f"Neumann(power_steps={self.power_steps})", "give 1 or more")
 
     def __call__(self, operator: Operator, v: Vector, *, warm: Vector | None = None) -> Solution:
-        x, q = [t.clone() for t in v], [t.clone() for t in v]
-        for _ in range(self.terms):
-            for xi, qi, p in zip(x, q, operator.apply(x), strict=True):
-                xi.sub_(p, alpha=self.scale)
-                qi.add_(xi)
-        return Solution(q=[t.mul_(self.scale) for t in q], residual=norm(x) / norm(v))
+        scale = self.scale if self.scale != "auto" else operator.step
+        if scale is None:
+            top = abs(greatest(operator, v, self.power_steps))
+            scale = 1.0 / top if 0 < top < math.inf else 1.0
+        alpha = float(scale)
+        if self.terms == 0:
+            return Solution(q=[t.mul_(alpha) for t in v], residual=None)
+        notes: list[str] = []
+        if self.stochastic and operator.fresh is None:
+            notes.append("there is one training batch, so every factor of the stochastic Neumann sum has the same")
+        for left in reversed(range(_ROUNDS)):
+            q, last, (start, before, end) = self._summed(operator, v, alpha)
+            if (
+                end <= before or not math.isfinite(start) or start == 0
+            ):  # also: nothing can be said of data that are no numbers
+                break
+            top = greatest(operator, last if math.isfinite(end) else v, self.power_steps)
+            if not math.isfinite(top):
+                notes.append("products with the Hessian are not finite numbers")
+                break
+            if alpha * top <= 2 or not left:
+                notes.append(
+                    f"Neumann's sum does not converge: its terms grow with the scale {alpha:.3g} although the greatest curvature "
+                    f"found is {top:.3g}; the training loss has negative curvature at these weights (are they trained?)"
+                )
+                break
+            notes.append(
+                f"Neumann's scale {alpha:.3g} is beyond 2/L for the greatest curvature L = {top:.3g}, so the sum diverged; "
+                f"it was made again with 1/L = {1 / top:.3g}"
+            )
+            alpha = 1.0 / top
+        if alpha != 1.0:
+            for t in q:
+                t.mul_(alpha)
+        bound = math.sqrt(end / start) if start else 0.0
+        return Solution(q=q, residual=None if self.stochastic else bound, converged=end <= before, notes=tuple(notes))
+
+    def _summed(self, operator: Operator, v: Vector, alpha: float) -> tuple[Vector, Vector, list[float]]:
+        """Return Σ (I − αA)ᵏ v, its last term, and the squared norms of the first term and the last two.
+
+        By Horner's rule, q ← v + (I − αA) q: v − αAq is the next term, in the product's own memory, so v is kept and nothing copied.
+        """
+        q, last, squares = v, v, [inner(v, v)]
+        for k in range(self.terms):
+            if k and self.stochastic and operator.fresh is not None:
+                operator = operator.fresh()
+            watched = k >= self.terms - 2
+            if alpha == 1.0 and operator.rest is not None:
+                new = operator.rest(q)
+                _add_(new, v)
+                if watched:  # the term is not at hand then: it is what q grew by
+                    last = [torch.sub(n, o, out=o if q is not v else None) for n, o in zip(new, q, strict=True)]
+                q = new
+            else:
+                last = operator.apply(q)
+                _flip_(last, v, alpha)
+                if q is v:
+                    q = [torch.add(o, t) for o, t in zip(q, last, strict=True)]
+                else:
+                    _add_(q, last)
+            if watched:
+                squares.append(inner(last, last))
+        norms: list[float] = torch.stack(squares).tolist()  # the one time that a GPU is waited for
+        return q, last, [norms[0], norms[-2], norms[-1]]
+
+
+def _add_(a: Vector, b: Vector) -> None:
+    torch._foreach_add_(a, b)
+
+
+def _flip_(product: Vector, v: Vector, alpha: float) -> None:
+    """Write v − α·product over `product`."""
+    if product[0].is_cuda:
+        torch._foreach_mul_(product, -alpha)
+        torch._foreach_add_(product, v)
+        return
+    for p, t in zip(product, v, strict=True):  # one pass instead of two
+        torch.sub(t, p, alpha=alpha, out=p)
