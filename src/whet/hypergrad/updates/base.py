@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from enum import Flag, auto
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -13,10 +14,29 @@ from torch import Tensor
 from whet.errors import HypergradError
 from whet.hypergrad.tensors import Hyper, Weights, leaves
 
-__all__ = ["Cotangents", "Setting", "State", "Update", "setting"]
+__all__ = ["Cotangents", "Part", "Setting", "State", "Times", "Update", "diagonal", "setting", "slot"]
 
-Setting = float | str
+
+@final
+@dataclass(frozen=True, slots=True)
+class Times:
+    """A knob that is a hyperparameter times a constant: what a learning-rate schedule makes of a tuned learning rate."""
+
+    name: str
+    factor: float
+
+
+Setting = float | str | Times
 """A knob of an update: a number, or the name of the hyperparameter that it is."""
+
+
+class Part(Flag):
+    """What is asked of a `vjp`; the cotangents of the gradients always are."""
+
+    WEIGHTS = auto()
+    SLOTS = auto()
+    HYPER = auto()
+    ALL = WEIGHTS | SLOTS | HYPER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +71,18 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cotangents:
-    """What flows back through one update: to weights, gradients, slots and hyperparameters (those that it reaches)."""
+    """What flows back through one update: to weights, gradients, slots and hyperparameters (those that it reaches).
+
+    Args:
+        weights, grads, slots, hyper: The cotangents; a part that was not asked for is empty.
+        factors: By weight, what the tensor in `weights` is still to be multiplied by (missing: 1); empty unless asked for by `lean`.
+    """
 
     weights: dict[str, Tensor]
     grads: dict[str, Tensor]
     slots: dict[str, dict[str, Tensor]]
     hyper: dict[tuple[str, ...], Tensor]
+    factors: Mapping[str, float | Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +102,10 @@ class Update(ABC):
         """Return the weights and the state after one step; nothing is changed in place."""
 
     def step_(self, weights: Weights, grads: Weights, state: State, hyper: Hyper) -> State:
-        """Do the same without a graph, writing into `weights` (and into `state`'s tensors where that is cheaper); return the state."""
+        """Do the same without a graph, writing into `weights` and `state`'s tensors where that is cheaper; return the state.
+
+        `grads` are left as they are. The numbers are those of the pure form, up to rounding.
+        """
         with torch.no_grad():
             new, state = self(weights, grads, state, hyper)
             for name, tensor in new.items():
@@ -84,34 +113,61 @@ class Update(ABC):
         return state
 
     def vjp(self, weights: Weights, grads: Weights, state: State, hyper: Hyper, cot_weights: Weights,
-            cot_slots: Mapping[str, Weights] | None = None) -> Cotangents:  # fmt: skip
-        """Return the derivatives of ⟨cot_weights, w′⟩ + ⟨cot_slots, s′⟩. Here by autograd; a closed form is leaner."""
+            cot_slots: Mapping[str, Weights] | None = None, *, parts: Part = Part.ALL, lean: bool = False) -> Cotangents:  # fmt: skip
+        """Return the derivatives of ⟨cot_weights, w′⟩ + ⟨cot_slots, s′⟩. Here by autograd; a closed form is leaner.
+
+        Args:
+            weights, grads, state, hyper: Where.
+            cot_weights, cot_slots: The covector; a slot or a weight that `cot_slots` lacks counts as zeros.
+            parts: What to compute besides the cotangents of the gradients.
+            lean: The caller will change none of the tensors, so they may be those given, and will heed `Cotangents.factors`.
+        """
         own_w = {n: t.detach().requires_grad_() for n, t in weights.items()}
         own_g = {n: t.detach().requires_grad_() for n, t in grads.items()}
-        own_s = {s: {n: t.detach().requires_grad_() for n, t in g.items()} for s, g in state.slots.items()}
-        own_h = {
-            k: {n: t.detach().requires_grad_() for n, t in v.items()} if isinstance(v, Mapping) else v.detach().requires_grad_()
-            for k, v in hyper.items()
-        }  # fmt: skip
+        own_s = {s: {n: t.detach().requires_grad_(Part.SLOTS in parts) for n, t in g.items()} for s, g in state.slots.items()}  # fmt: skip
+        flat_h = {path: t.detach().requires_grad_(Part.HYPER in parts) for path, t in leaves(hyper).items()}
+        own_h = {k: {n: flat_h[(k, n)] for n in v} if isinstance(v, Mapping) else flat_h[(k,)] for k, v in hyper.items()}  # fmt: skip
         with torch.enable_grad():
             new, after = self(own_w, own_g, replace(state, slots=own_s), own_h)
-        outs, cots = list(new.values()), [cot_weights[n] for n in new]
-        for slot, group in (cot_slots or {}).items():
-            outs += [after.slots[slot][n] for n in group]
-            cots += list(group.values())
-        kept = [(o, c) for o, c in zip(outs, cots, strict=True) if o.requires_grad]
-        flat_h = leaves(own_h)
-        slots = [(s, n) for s, g in own_s.items() for n in g]
-        inputs = [*own_w.values(), *own_g.values(), *(own_s[s][n] for s, n in slots), *flat_h.values()]
-        found = torch.autograd.grad([o for o, _ in kept], inputs, [c for _, c in kept], allow_unused=True)
-        rest = iter(found)
-        to_w = {n: _or_zeros(next(rest), t) for n, t in own_w.items()}
-        to_g = {n: _or_zeros(next(rest), t) for n, t in own_g.items()}
-        to_s: dict[str, dict[str, Tensor]] = {s: {} for s in own_s}
-        for s, n in slots:
-            to_s[s][n] = _or_zeros(next(rest), own_s[s][n])
-        to_h = {path: g for path in flat_h if (g := next(rest)) is not None}
-        return Cotangents(weights=to_w, grads=to_g, slots=to_s, hyper=to_h)
+        pairs = [(new[n], cot_weights[n]) for n in new]
+        pairs += [(after.slots[s][n], c) for s, group in (cot_slots or {}).items() for n, c in group.items()]
+        pairs = [(out, cot) for out, cot in pairs if out.requires_grad]
+        inputs: dict[tuple[str, ...], Tensor] = {("grads", n): t for n, t in own_g.items()}
+        if Part.WEIGHTS in parts:
+            inputs |= {("weights", n): t for n, t in own_w.items()}
+        if Part.SLOTS in parts:
+            inputs |= {("slots", s, n): t for s, group in own_s.items() for n, t in group.items()}
+        if Part.HYPER in parts:
+            inputs |= {("hyper", *path): t for path, t in flat_h.items()}
+        found = torch.autograd.grad(
+            [out for out, _ in pairs], list(inputs.values()), [cot for _, cot in pairs], allow_unused=True
+        )
+        taken = set() if lean else {cot.data_ptr() for _, cot in pairs}
+        got = {
+            path: g if path[0] == "hyper" else _own(g, inputs[path], None if lean else taken)
+            for path, g in zip(inputs, found, strict=True)
+        }
+        return Cotangents(
+            weights={n: got["weights", n] for n in own_w} if Part.WEIGHTS in parts else {},
+            grads={n: got["grads", n] for n in own_g},
+            slots={s: {n: got["slots", s, n] for n in group} for s, group in own_s.items()} if Part.SLOTS in parts else {},
+            hyper={path[1:]: g for path, g in got.items() if path[0] == "hyper" and g is not None},
+        )  # fmt: skip
+
+    def scaled(self, factor: float) -> Update:
+        """Return the same update with its learning rate multiplied by `factor`."""
+        lr: Setting = self.lr  # type: ignore[attr-defined]  # every final update that wraps no other has one
+        return replace(self, lr=_times(lr, factor))  # type: ignore[call-arg]
+
+    @property
+    def light(self) -> bool:
+        """Whether `vjp` costs so few passes over the weights that keeping a `diagonal` for the next vector gains nothing."""
+        return False
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element of a weight moves by its own gradient and slots alone, so that it has a `diagonal`."""
+        return True
 
     @property
     def constant_lr(self) -> float | None:
@@ -125,12 +181,14 @@ class Update(ABC):
         return frozenset(v for f in fields(self) for v in _strings(getattr(self, f.name)))
 
 
-def setting(value: Setting, name: str, hyper: Hyper) -> Tensor | float:
-    """Return a knob's value for weight `name`: the number itself, or the hyperparameter's tensor.
+def setting(value: Setting, name: str, hyper: Hyper, like: Tensor | None = None) -> Tensor | float:
+    """Return a knob's value for weight `name`: the number itself, or the hyperparameter's tensor (of the type and device of `like`).
 
     Raises:
         HypergradError: there is no such hyperparameter, or none for this weight.
     """
+    if isinstance(value, Times):
+        return setting(value.name, name, hyper, like) * value.factor
     if not isinstance(value, str):
         return value
     found = hyper.get(value)
@@ -142,14 +200,51 @@ def setting(value: Setting, name: str, hyper: Hyper) -> Tensor | float:
             f"the update names the hyperparameter {value!r} for weight {name!r}, and there is none",
             f"give it a value; there are: {known}",
         )
-    return found
+    if found.dim() and found.numel() == 1:
+        found = found.reshape(())  # lest a weight of no dimension grow one
+    return found if like is None else found.to(like)
 
 
-def _or_zeros(grad: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if grad is None else grad
+def diagonal(update: Update, weights: Weights, grads: Weights, state: State, hyper: Hyper) -> Cotangents:
+    """Return ∂w′/∂w and ∂w′/∂g of an elementwise update, as tensors (and `factors`) to multiply covectors by."""
+    ones = {n: w.new_ones(()).expand_as(w) for n, w in weights.items()}
+    return update.vjp(weights, grads, state, hyper, ones, parts=Part.WEIGHTS, lean=True)
+
+
+def slot(state: State, kind: str, name: str) -> Tensor:
+    """Return the tensor that an update keeps for weight `name`.
+
+    Raises:
+        HypergradError: there is none.
+    """
+    try:
+        return state.slots[kind][name]
+    except KeyError:
+        raise HypergradError(
+            f"the optimizer's state has no {kind!r} for weight {name!r}",
+            "begin with update.init(weights), or with read_state(optimizer, model, update)",
+        ) from None
+
+
+def _own(grad: Tensor | None, like: Tensor, taken: set[int] | None) -> Tensor:
+    if grad is None:
+        return torch.zeros_like(like)
+    if taken is not None:  # autograd hands a covector on as it is where the derivative is 1
+        if grad.data_ptr() in taken:
+            grad = grad.clone()
+        taken.add(grad.data_ptr())
+    return grad
+
+
+def _times(value: Setting, factor: float) -> Setting:
+    if isinstance(value, Times):
+        return Times(value.name, value.factor * factor)
+    return Times(value, factor) if isinstance(value, str) else value * factor
 
 
 def _strings(value: Any) -> list[str]:
+    if isinstance(value, Times):
+        return [value.name]
     if isinstance(value, str):
         return [value]
     return [v for v in value if isinstance(v, str)] if isinstance(value, tuple) else []
