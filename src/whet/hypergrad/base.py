@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.linear import HyperGrads, Meter
+from whet.hypergrad.operators import TensorLike
 from whet.hypergrad.problem import Batches, Bilevel
-from whet.hypergrad.tensors import Hyper, Weights, is_finite, leaves, unflatten
+from whet.hypergrad.tensors import Hyper, Weights, broadcasts, is_finite, leaves, unflatten
 from whet.hypergrad.updates.base import State
 
 __all__ = ["HyperGrad", "Hypergradient", "Spent", "check", "finished", "kept_rng"]
@@ -162,7 +163,8 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
     ):
         for name, tensor in tensors.items():
             if not isinstance(tensor, Tensor):
-                raise HypergradError(f"{kind} {name!r} is {tensor!r}, not a tensor", "wrap it: torch.tensor(value)")
+                fix = "give hyper.tensors()" if isinstance(tensor, TensorLike) else "wrap it: torch.tensor(value)"
+                raise HypergradError(f"{kind} {name!r} is {tensor!r}, not a tensor", fix)
             if not tensor.is_floating_point():
                 raise HypergradError(
                     f"{kind} {name!r} is of {tensor.dtype}, through which no gradient flows",
@@ -173,6 +175,25 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
                     f"{kind} {name!r} is of {tensor.dtype}: products with the Hessian lose all digits in half precision",
                     "keep it in float32 and run the loss under torch.autocast",
                 )
+    for penalty in problem.penalties:
+        penalty.check(weights, hyper)
+    for name in sorted(problem.update.hyper_names & hyper.keys()):
+        given = hyper[name]
+        for weight, tensor in given.items() if isinstance(given, Mapping) else ():
+            if weight in weights and tensor.numel() != 1 and not broadcasts(tensor.shape, weights[weight].shape):
+                shapes = f"{tuple(tensor.shape)} for the weight {weight!r} of {tuple(weights[weight].shape)}"
+                raise HypergradError(
+                    f"the hyperparameter {name!r} has shape {shapes}", "give it a shape that broadcasts"
+                )
+        if (
+            isinstance(given, Tensor)
+            and given.numel() != 1
+            and not any(broadcasts(given.shape, w.shape) for w in weights.values())
+        ):
+            raise HypergradError(
+                f"the hyperparameter {name!r} has shape {tuple(given.shape)}, which goes with no weight",
+                "give a scalar, or a mapping with one tensor a weight",
+            )
     if problem.model is not None:
         own = {n: p for n, p in problem.model.named_parameters() if p.requires_grad}
         if wrong := [n for n in weights if n not in own]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError, UnknownName
 from whet.hypergrad.operators import TensorLike
+from whet.hypergrad.tensors import broadcasts
 from whet.hypergrad.transforms import Transform, transform_named
 
 __all__ = ["Hyperparameter", "Per", "bound"]
@@ -197,7 +198,7 @@ class Hyperparameter(TensorLike):
             if name not in weights:
                 raise HypergradError(f"there is no trainable weight {name!r}", f"there are {_listed(weights)}")
             weight = weights[name]
-            if raw.shape not in ((), weight.shape) and not _broadcasts(raw.shape, weight.shape):
+            if not broadcasts(raw.shape, weight.shape):
                 raise HypergradError(
                     f"for {name!r} the shape is {tuple(raw.shape)} and the weight's {tuple(weight.shape)}",
                     "make a new one for this model",
@@ -338,10 +339,6 @@ def _move(raw: Tensor, device: torch.device | str | None, dtype: torch.dtype | N
     raw.data = raw.data.to(device, dtype)
     if raw.grad is not None:
         raw.grad = raw.grad.to(device, dtype)
-
-
-def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
-    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
 
 
 def _full(dtype: torch.dtype) -> torch.dtype:

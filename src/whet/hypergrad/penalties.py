@@ -13,7 +13,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from whet.hypergrad.tensors import Hyper, Weights
+from whet.errors import HypergradError
+from whet.hypergrad.tensors import Hyper, Weights, broadcasts
 
 __all__ = ["L1", "L2", "Penalty"]
 
@@ -42,6 +43,35 @@ class Penalty(ABC):
     @abstractmethod
     def bend(self) -> float:
         """The function's second derivative, a constant."""
+
+    def check(self, weights: Weights, hyper: Hyper) -> None:
+        """Refuse a strength that does not go with the weights.
+
+        Raises:
+            HypergradError: there is no such hyperparameter, none for a weight, or its shape does not broadcast to the weight's.
+        """
+        if not isinstance(self.strength, str):
+            return
+        if self.strength not in hyper:
+            raise HypergradError(
+                f"a penalty names the hyperparameter {self.strength!r}, and there is none",
+                f"there are: {', '.join(hyper)}",
+            )
+        given = hyper[self.strength]
+        for name, weight in weights.items():
+            if not self._has(name):
+                continue
+            strength = given.get(name) if isinstance(given, Mapping) else given
+            if strength is None:
+                raise HypergradError(
+                    f"the hyperparameter {self.strength!r} has no value for the weight {name!r}",
+                    "give it one, or say with only= which weights the penalty is for",
+                )
+            if not broadcasts(strength.shape, weight.shape):
+                shapes = f"{tuple(strength.shape)} and the weight {name!r} {tuple(weight.shape)}"
+                raise HypergradError(
+                    f"the hyperparameter {self.strength!r} has shape {shapes}", "give a scalar, or one value a weight"
+                )
 
     def loss(self, weights: Weights, hyper: Hyper) -> Tensor:
         """Return the penalty, a scalar."""

@@ -8,7 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Hyper", "Weights", "add", "detached", "dot", "is_finite", "leaves", "norm", "unflatten", "zeros_like"]
+__all__ = [
+    "Hyper",
+    "Weights",
+    "add",
+    "broadcasts",
+    "detached",
+    "dot",
+    "is_finite",
+    "leaves",
+    "norm",
+    "unflatten",
+    "zeros_like",
+]
 
 Weights = Mapping[str, Tensor]
 """The trainable weights by name, as `torch.nn.Module.named_parameters` names them (a tied weight once)."""
@@ -44,6 +56,11 @@ def unflatten(flat: Mapping[tuple[str, ...], Tensor]) -> dict[str, Tensor | dict
 def detached(weights: Weights, *, copy: bool = False) -> dict[str, Tensor]:
     """Return `weights` cut from any graph; with `copy`, in memory of their own."""
     return {n: t.detach().clone() if copy else t.detach() for n, t in weights.items()}
+
+
+def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
+    """Return whether a tensor of `shape` goes with one of shape `to` without making it larger."""
+    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
 
 
 def zeros_like(tensors: Iterable[Tensor]) -> list[Tensor]:
