@@ -58,11 +58,8 @@ class Curvature:
         self.hyper = unflatten(self._hyper)
         with torch.enable_grad():
             loss = problem.train(self.weights, self.hyper, batch, buffers)
-            if not loss.requires_grad:
-                raise HypergradError(
-                    "the training loss does not depend on the weights", "compute it from the model that is passed in"
-                )
-            found = torch.autograd.grad(loss, list(self.weights.values()), create_graph=track, materialize_grads=True)
+            some = _gradients(loss, list(self.weights.values()), "the training loss", create_graph=track)
+            found = tuple(_own(g, w) for g, w in zip(some, self.weights.values(), strict=True))
         self.meter.grads += 1
         self.loss = loss.detach()
         self._loss = loss if again else None
@@ -183,11 +180,7 @@ class ValGrad:
         flat = {path: t.detach().requires_grad_() for path, t in leaves(hyper).items()}
         with torch.enable_grad():
             loss = problem.val(own, unflatten(flat), batch, buffers)
-            if not loss.requires_grad:
-                raise HypergradError(
-                    "the validation loss does not depend on the weights", "compute it from the model that is passed in"
-                )
-            found = torch.autograd.grad(loss, [*own.values(), *flat.values()], allow_unused=True)
+            found = _gradients(loss, [*own.values(), *flat.values()], "the validation loss", among=len(own))
         if meter:
             meter.grads += 1
         rest = iter(_apart(found, ()))
@@ -205,6 +198,19 @@ def add_into_(total: HyperGrads, more: Mapping[tuple[str, ...], Tensor], scale: 
             total[path] = torch.add(total[path], tensor, alpha=scale)
         else:
             total[path] = tensor * scale if scale != 1.0 else tensor
+
+
+def _gradients(
+    loss: Tensor, inputs: list[Tensor], what: str, *, among: int | None = None, create_graph: bool = False
+) -> tuple[Tensor | None, ...]:
+    """Return the derivatives of a loss, of which the first `among` (all by default) must not all be missing."""
+    if loss.requires_grad:
+        found: tuple[Tensor | None, ...] = torch.autograd.grad(
+            loss, inputs, create_graph=create_graph, allow_unused=True
+        )
+        if any(g is not None for g in found[:among]):
+            return found
+    raise HypergradError(f"{what} does not depend on the weights", "compute it from the model that is passed in")
 
 
 def _apart(found: Iterable[Tensor | None], given: Iterable[Tensor]) -> Iterator[Tensor | None]:
