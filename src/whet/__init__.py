@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from whet import errors, study, trial
     from whet.config import SweepConfig
     from whet.errors import TrialPruned, WhetError
+    from whet.joint.training import Training
     from whet.launch.base import Executor
     from whet.search.base import Searcher
     from whet.space import Beta, Choice, Float, Int, Normal, Space
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "whet.config": ("SweepConfig",),
     "whet.errors": ("TrialPruned", "WhetError"),
+    "whet.joint.training": ("Training",),
     "whet.launch.base": ("Executor",),
     "whet.search.base": ("Searcher",),
     "whet.space": ("Beta", "Choice", "Float", "Int", "Normal", "Space"),
@@ -88,6 +90,7 @@ __all__ = [
     "Study",
     "Suggestion",
     "SweepConfig",
+    "Training",
     "Trial",
     "TrialPruned",
     "TrialState",

@@ -55,6 +55,8 @@ class Trained:
 class _Steps(Protocol):
     def step(self, train_batch: Any, val_batch: Any = None) -> StepResult: ...
 
+    def finish(self) -> None: ...
+
 
 @final
 class Plain:
@@ -90,6 +92,9 @@ class Plain:
         self._inner.step(self._hyper)
         self._num_steps += 1
         return StepResult(step=self._num_steps, train_loss=loss.detach())
+
+    def finish(self) -> None:
+        """No step is ever put off."""
 
 
 def train(training: Training, given: Assigned) -> Trained:
@@ -165,7 +170,7 @@ class _Run:
         between = max(1, total // _CURVE)
         done = shown = since = 0
         losses: Tensor | float = 0.0
-        value = math.nan
+        value, due = math.nan, False
         self.show(0)
         while done < total:
             batch = self.first.pop() if self.first else self.train.next()
@@ -179,7 +184,11 @@ class _Run:
             if found.train_loss is not None:
                 losses, since = losses + found.train_loss, since + 1
             done = min(done + self.cost(found), total)
-            due = done // every > before // every or done == total
+            due = due or done // every > before // every or done == total
+            if done == total:
+                self.finish()
+            elif found.train_loss is None:
+                continue  # the weight step is put off: there is nothing new to be seen yet
             if found.hypergrad is not None:
                 self.notes |= dict.fromkeys(found.notes)
             if due or (found.hypergrad is not None and done - shown >= between):
@@ -192,8 +201,13 @@ class _Run:
                 self.desk.report(value, done, last=done == total)
                 if math.isnan(value):
                     break  # the weights are, and stay so
-                losses, since = 0.0, 0
+                losses, since, due = 0.0, 0, False
         return done, value
+
+    def finish(self) -> None:
+        """Make the weight steps that were put off; but a short last run in the place of a whole one would spoil the model."""
+        if not (getattr(self.steps, "restart", False) and getattr(self.steps, "num_hyper_steps", 0)):
+            self.steps.finish()
 
     def cost(self, found: StepResult) -> int:
         """Return how many weight steps a step was."""
