@@ -65,11 +65,11 @@ class Neumann(Solver):
         notes: list[str] = []
         if self.stochastic and operator.fresh is None:
             notes.append("there is one training batch, so every factor of the stochastic Neumann sum has the same")
+        rounding = (64 + self.terms) * max(torch.finfo(t.dtype).eps for t in v)
         for left in reversed(range(_ROUNDS)):
             q, last, (start, before, end) = self._summed(operator, v, alpha)
-            if (
-                end <= before or not math.isfinite(start) or start == 0
-            ):  # also: nothing can be said of data that are no numbers
+            converged = end <= max(before, rounding**2 * start)  # terms that are nothing but rounding come and go
+            if converged or not math.isfinite(start):
                 break
             top = greatest(operator, last if math.isfinite(end) else v, self.power_steps)
             if not math.isfinite(top):
@@ -90,7 +90,7 @@ class Neumann(Solver):
             for t in q:
                 t.mul_(alpha)
         bound = math.sqrt(end / start) if start else 0.0
-        return Solution(q=q, residual=None if self.stochastic else bound, converged=end <= before, notes=tuple(notes))
+        return Solution(q=q, residual=None if self.stochastic else bound, converged=converged, notes=tuple(notes))
 
     def _summed(self, operator: Operator, v: Vector, alpha: float) -> tuple[Vector, Vector, list[float]]:
         """Return Σ (I − αA)ᵏ v, its last term, and the squared norms of the first term and the last two.
