@@ -157,6 +157,9 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
         raise HypergradError("there are no hyperparameters", "give at least one")
     if len(batches.train) == 0:
         raise HypergradError("there is no training batch", "give at least one; is the loader empty?")
+    for what, batch in [*(("a training", batch) for batch in batches.train), ("the validation", batches.val)]:
+        if _is_empty(batch):
+            raise HypergradError(f"{what} batch has no examples, so its mean loss is no number", "leave it out")
     for kind, tensors in (
         ("weight", dict(weights)),
         ("hyperparameter", {"/".join(p): t for p, t in leaves(hyper).items()}),
@@ -206,6 +209,13 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
                     f"weight {name!r} has shape {tuple(tensor.shape)} and the model's has {tuple(own[name].shape)}",
                     "give it that shape",
                 )
+
+
+def _is_empty(batch: Any) -> bool:
+    """Return whether there are tensors in a batch, and all of them have length 0."""
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else [batch]
+    sized = [part for part in parts if isinstance(part, Tensor) and part.dim()]
+    return bool(sized) and all(len(part) == 0 for part in sized)
 
 
 @contextlib.contextmanager
