@@ -157,7 +157,8 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
         raise HypergradError("there are no hyperparameters", "give at least one")
     if len(batches.train) == 0:
         raise HypergradError("there is no training batch", "give at least one; is the loader empty?")
-    for what, batch in [*(("a training", batch) for batch in batches.train), ("the validation", batches.val)]:
+    at_hand = batches.train if isinstance(batches.train, list | tuple) else ()  # others may load what one looks at
+    for what, batch in [*(("a training", batch) for batch in at_hand), ("the validation", batches.val)]:
         if _is_empty(batch):
             raise HypergradError(f"{what} batch has no examples, so its mean loss is no number", "leave it out")
     for kind, tensors in (
