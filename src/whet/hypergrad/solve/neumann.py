@@ -61,7 +61,7 @@ class Neumann(Solver):
             scale = 1.0 / top if 0 < top < math.inf else 1.0
         alpha = float(scale)
         if self.terms == 0:
-            return Solution(q=[t.mul_(alpha) for t in v], residual=None)
+            return Solution(q=v if alpha == 1.0 else [t.mul_(alpha) for t in v], residual=None)
         notes: list[str] = []
         if self.stochastic and operator.fresh is None:
             notes.append("there is one training batch, so every factor of the stochastic Neumann sum has the same")
