@@ -105,7 +105,7 @@ def implicit_through(at: Curvature | Step, val: ValGrad, solve: Solver, hyper: H
     q = dict(zip(names, solution.q, strict=True))
     notes = solution.notes
     if isinstance(at, Step):
-        found = at.vjp(q, weights=False, retain=False)[2]  # −qᵀ∂u/∂λ = qᵀ∂Φ/∂λ
+        found = at.vjp(q, weights=False, slots=False, retain=False)[2]  # −qᵀ∂u/∂λ = qᵀ∂Φ/∂λ
         what = "the training loss or the update"
     else:
         found, pull = _through_loss(at, q, hyper)
@@ -141,7 +141,7 @@ def _operator(
     if isinstance(at, Step):
 
         def rest(x: Vector) -> Vector:  # xᵀ∂Φ/∂w = x − xᵀ∂u/∂w
-            return list(at.vjp(dict(zip(names, x, strict=True)), hyper=False)[0].values())
+            return list(at.vjp(dict(zip(names, x, strict=True)), slots=False, hyper=False)[0].values())
 
         def apply(x: Vector) -> Vector:
             return [torch.sub(t, p, out=p) for t, p in zip(x, rest(x), strict=True)]

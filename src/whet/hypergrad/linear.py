@@ -5,6 +5,8 @@ Each keeps the graph of one gradient and sends as many vectors through it as ask
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -16,7 +18,7 @@ from torch.autograd.graph import get_gradient_edge
 from whet.errors import HypergradError
 from whet.hypergrad.problem import Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
-from whet.hypergrad.updates.base import State
+from whet.hypergrad.updates.base import Cotangents, Part, State, diagonal
 
 __all__ = ["Curvature", "HyperGrads", "Meter", "Step", "ValGrad", "add_into_"]
 
@@ -144,6 +146,7 @@ class Step:
         self.curvature = Curvature(problem, weights, hyper, batch, buffers=buffers or None, meter=meter, track=track)
         self.weights, self.hyper = dict(weights), hyper
         self._buffers = buffers
+        self._diagonal: Cotangents | None = None
 
     @property
     def buffers(self) -> dict[str, Tensor]:
@@ -156,18 +159,37 @@ class Step:
             new, state = self.problem.update(self.weights, self.curvature.grads, self.before, self.hyper)
         return new, replace(state, buffers=self._buffers)
 
-    def vjp(self, cot_weights: Weights, cot_slots: Mapping[str, Weights] | None = None, *, weights: bool = True, hyper: bool = True,
-            retain: bool = True) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], HyperGrads]:  # fmt: skip
-        """Return (aᵀ∂Φ/∂w, aᵀ∂Φ/∂s, aᵀ∂Φ/∂λ) for the covector a = (cot_weights, cot_slots)."""
-        through = self.problem.update.vjp(
-            self.weights, self.curvature.grads, self.before, self.hyper, cot_weights, cot_slots
-        )
+    def vjp(self, cot_weights: Weights, cot_slots: Mapping[str, Weights] | None = None, *, weights: bool = True, slots: bool = True,
+            hyper: bool = True, retain: bool = True) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], HyperGrads]:  # fmt: skip
+        """Return (aᵀ∂Φ/∂w, aᵀ∂Φ/∂s, aᵀ∂Φ/∂λ) for the covector a = (cot_weights, cot_slots), the parts asked for."""
+        through = self._through(cot_weights, cot_slots, weights, slots, hyper, retain)
         products, cross = self.curvature.vjp(through.grads, weights=weights, hyper=hyper, retain=retain)
         for name, product in products.items():
-            product.add_(through.weights[name])
+            factor = through.factors.get(name, 1.0)
+            if isinstance(factor, Tensor):
+                product.addcmul_(through.weights[name], factor)
+            else:
+                product.add_(through.weights[name], alpha=factor)
         if hyper:
             add_into_(cross, through.hyper)
         return products, through.slots, cross
+
+    def _through(self, a: Weights, slots_a: Mapping[str, Weights] | None, weights: bool, slots: bool, hyper: bool, retain: bool) -> Cotangents:  # fmt: skip
+        """Return the cotangents through the update alone; many covectors for the weights share one diagonal Jacobian."""
+        update, at = self.problem.update, (self.weights, self.curvature.grads, self.before, self.hyper)
+        if slots or hyper or slots_a or not retain or update.light or not update.elementwise:
+            self._diagonal = self._diagonal if retain else None
+            wanted = {Part.WEIGHTS: weights, Part.SLOTS: slots, Part.HYPER: hyper}
+            parts = functools.reduce(operator.or_, (part for part, yes in wanted.items() if yes), Part(0))
+            return update.vjp(*at, a, slots_a, parts=parts, lean=True)
+        if self._diagonal is None:
+            self._diagonal = diagonal(update, *at)
+        kept = self._diagonal
+        return replace(
+            kept,
+            grads={n: a[n] * t for n, t in kept.grads.items()},
+            weights={n: a[n] * kept.weights[n] if n in kept.weights else a[n] for n in kept.grads},
+        )
 
 
 @final
