@@ -149,29 +149,43 @@ def test_equal_to_the_last_bit(name: str, dtype: torch.dtype, data: st.DataObjec
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_knobs_that_are_tensors_give_the_same_numbers(name: str, dtype: torch.dtype, data: st.DataObject) -> None:
-    """Each knob is a hyperparameter: a scalar, one a weight tensor, or one an element. Tolerance: 20 steps' rounding."""
+    """Each knob is a hyperparameter: a scalar, one a weight tensor, or one an element. A step differs by rounding only."""
     same, knobs = NAMESAKES[name], data.draw(drawn(name))
-    named, hyper = {}, {}
+    if "beta2" in knobs:
+        knobs["beta2"] = max(knobs["beta2"], 0.3)  # m/|g|, without a memory, makes much of the rounding of a small g
+    if "momentum" in knobs:
+        knobs["momentum"] = max(knobs["momentum"], 0.01)  # the number 0 keeps no buffer, a hyperparameter does
+    named, exact, hyper = {}, {}, {}
     for k, value in knobs.items():
         if isinstance(value, bool):
             continue
         named[k] = f"my_{k}"
-        value = torch.tensor(value, dtype=dtype)
+        tensor = torch.tensor(value, dtype=dtype)
+        exact[k] = float(tensor)
         form = data.draw(st.sampled_from(["scalar", "one", "layer", "weight", "row"]))
         hyper[f"my_{k}"] = {
-            "scalar": value, "one": value.reshape(1), "layer": {n: value.clone() for n in SHAPES},
-            "weight": {n: value.expand(shape).clone() for n, shape in SHAPES.items()},
-            "row": {n: value.expand(shape[-1:]).clone() for n, shape in SHAPES.items()},
-        }[form]  # fmt: skip
-    update, exact = same.ours(**(knobs | named)), same.ours(**{k: v if isinstance(v, bool) else float(torch.tensor(v, dtype=dtype)) for k, v in knobs.items()})  # fmt: skip
-    tolerance = {torch.float32: 2e-4, torch.float64: 1e-11}[dtype]
-    runs = (pure_run(exact, {}, dtype, 20), pure_run(update, hyper, dtype, 20), inplace_run(update, hyper, dtype, 20))
-    for (w1, _), (w2, _), (w3, _) in zip(*runs, strict=True):
-        for n in w1:
-            assert w2[n].dtype == w3[n].dtype == dtype
-            assert w2[n].shape == w3[n].shape == w1[n].shape
-            torch.testing.assert_close(w2[n], w1[n], rtol=tolerance, atol=tolerance)
-            torch.testing.assert_close(w3[n], w1[n], rtol=tolerance, atol=tolerance)
+            "scalar": tensor,
+            "one": tensor.reshape(1),
+            "layer": {n: tensor.clone() for n in SHAPES},
+            "weight": {n: tensor.expand(shape).clone() for n, shape in SHAPES.items()},
+            "row": {n: tensor.expand(shape[-1:]).clone() for n, shape in SHAPES.items()},
+        }[form]
+    update, plain = same.ours(**(knobs | named)), same.ours(**(knobs | exact))
+    tolerance = {torch.float32: 2e-5, torch.float64: 1e-13}[dtype]
+    weights, grads = start(dtype)
+    state = update.init(weights)
+    for t in range(20):
+        pure, pure_state = update(weights, grads(t), state, hyper)
+        moved, moved_state = {n: w.clone() for n, w in weights.items()}, state.detached(copy=True)
+        moved_state = update.step_(moved, grads(t), moved_state, hyper)
+        weights, state = plain(weights, grads(t), state, {})
+        for ours, ours_state in ((pure, pure_state), (moved, moved_state)):
+            assert ours_state.step == t + 1
+            slots = [(ours_state.slots[kind][n], own) for kind, g in state.slots.items() for n, own in g.items()]
+            for tensor, expected in [*((ours[n], w) for n, w in weights.items()), *slots]:
+                assert tensor.dtype == dtype
+                assert tensor.shape == expected.shape
+                torch.testing.assert_close(tensor, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", NAMESAKES)
@@ -395,7 +409,7 @@ def test_the_diagonal_is_the_jacobian_of_elementwise_updates(case: str) -> None:
     kept = diagonal(point.update, point.weights, point.grads, point.state, point.hyper)
     found = point.vjp(parts=Part.WEIGHTS)
     for n, a in point.cot_weights.items():
-        torch.testing.assert_close(kept.weights[n] * kept.factors.get(n, 1.0) * a, found["weights", n])
+        torch.testing.assert_close(kept.weights.get(n, 1.0) * kept.factors.get(n, 1.0) * a, found["weights", n])
         torch.testing.assert_close(kept.grads[n] * a, found["grads", n])
 
 

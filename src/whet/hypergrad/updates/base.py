@@ -170,6 +170,11 @@ class Update(ABC):
         return True
 
     @property
+    def reads_grads(self) -> bool:
+        """Whether `vjp` looks at the gradients; where it does not, any tensors of their shapes may be given."""
+        return True
+
+    @property
     def constant_lr(self) -> float | None:
         """The learning rate where it is one number, the natural scale of a Neumann sum; else None."""
         lr = getattr(self, "lr", None)
@@ -206,9 +211,10 @@ def setting(value: Setting, name: str, hyper: Hyper, like: Tensor | None = None)
 
 
 def diagonal(update: Update, weights: Weights, grads: Weights, state: State, hyper: Hyper) -> Cotangents:
-    """Return ∂w′/∂w and ∂w′/∂g of an elementwise update, as tensors (and `factors`) to multiply covectors by."""
+    """Return ∂w′/∂w (missing where it is 1 before its factor) and ∂w′/∂g of an elementwise update, to multiply covectors by."""
     ones = {n: w.new_ones(()).expand_as(w) for n, w in weights.items()}
-    return update.vjp(weights, grads, state, hyper, ones, parts=Part.WEIGHTS, lean=True)
+    found = update.vjp(weights, grads, state, hyper, ones, parts=Part.WEIGHTS, lean=True)
+    return replace(found, weights={n: t for n, t in found.weights.items() if t is not ones[n]})
 
 
 def slot(state: State, kind: str, name: str) -> Tensor:

@@ -100,6 +100,10 @@ class Groups(Update):
         return all(update.light for _, update in self.groups)
 
     @property
+    def reads_grads(self) -> bool:
+        return any(update.reads_grads for _, update in self.groups)
+
+    @property
     def elementwise(self) -> bool:
         return all(update.elementwise for _, update in self.groups)
 

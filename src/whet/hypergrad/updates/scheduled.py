@@ -59,6 +59,10 @@ class Scheduled(Update):
         return self.update.light
 
     @property
+    def reads_grads(self) -> bool:
+        return self.update.reads_grads
+
+    @property
     def elementwise(self) -> bool:
         return self.update.elementwise
 
@@ -111,6 +115,10 @@ class Late(Update):
     @property
     def light(self) -> bool:
         return self.update.light
+
+    @property
+    def reads_grads(self) -> bool:
+        return self.update.reads_grads
 
     @property
     def elementwise(self) -> bool:

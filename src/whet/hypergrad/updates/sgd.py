@@ -125,6 +125,10 @@ class SGD(Update):
         return True
 
     @property
+    def reads_grads(self) -> bool:
+        return named(self.lr) or named(self.momentum)
+
+    @property
     def _settings(self) -> tuple[Setting, Setting, Setting]:
         return self.lr, self.momentum, self.weight_decay
 
