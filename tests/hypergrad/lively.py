@@ -14,7 +14,6 @@ from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import State
 from whet.hypergrad.updates.sgd import SGD
-from whet.testing import bilevel_problems as problems
 
 __all__ = ["lively", "reverse"]
 
@@ -53,14 +52,13 @@ def lively(update: Any = None, *, odd: Any = None, steps: int = 6) -> tuple[Bile
     )
     hyper = {
         "examples": 0.5 + torch.rand(5, generator=rng, dtype=torch.float64),
-        "lr": {n: torch.tensor(0.05 + 0.01 * i) for i, n in enumerate(problem.weights())},
-        "momentum": torch.tensor(0.6),
-        "wd": torch.tensor(0.02),
+        "lr": {n: torch.tensor(0.05 + 0.01 * i, dtype=torch.float64) for i, n in enumerate(problem.weights())},
+        "momentum": torch.tensor(0.6, dtype=torch.float64),
+        "wd": torch.tensor(0.02, dtype=torch.float64),
         "decay": torch.tensor(0.1, dtype=torch.float64),
         "sparsity": torch.tensor(0.03, dtype=torch.float64),
         "tilt": torch.tensor(2.0, dtype=torch.float64),
     }
-    hyper = problems.cast(hyper, torch.float64)
     return problem, hyper, Batches(train=[(normal(5, 3), normal(5, 2)) for _ in range(steps)], val=(normal(7, 3), normal(7, 2)))  # fmt: skip
 
 
