@@ -122,7 +122,8 @@ def finished(
     for name in hyper:
         if name not in reached:
             raise HypergradError(f"the hyperparameter {name!r} does not reach {what}", _advice(what), name=name)
-    grads = {path: found[path].detach() if path in found else torch.zeros_like(t) for path, t in flat.items()}
+    # Where the closed form of a penalty is multiplied out, its derivative comes in the weights' precision.
+    grads = {path: found[path].detach().to(t) if path in found else torch.zeros_like(t) for path, t in flat.items()}
     return HyperGrad(
         loss=loss, grads=unflatten(grads), spent=Spent(grads=meter.grads, hvps=meter.hvps, steps=steps), **rest
     )
