@@ -10,6 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
 from whet.hypergrad.linear import Curvature, HyperGrads, Meter, Step, ValGrad, add_into_
 from whet.hypergrad.problem import Batches, Bilevel
@@ -63,6 +64,8 @@ class Implicit(Hypergradient):
     system: System | str = System.LOSS
 
     def __post_init__(self) -> None:
+        if self.system not in {*System, *(s.value for s in System)}:
+            raise HypergradError(f"Implicit(system={self.system!r})", 'take "loss" or "update"')
         object.__setattr__(self, "system", System(self.system))
 
     def _compute(

@@ -175,3 +175,17 @@ def test_the_right_hand_side_is_not_copied_nor_changed() -> None:
     Neumann(terms=4, scale=0.3)(Counted(A).operator, v)
     assert torch.equal(v[0], V)
     assert replace(Neumann(), terms=3).terms == 3
+
+
+@pytest.mark.parametrize("rest", [False, True])
+@pytest.mark.parametrize("terms", [2, 3, 5, 6])
+def test_negative_curvature_is_told_from_overshooting_at_no_product(rest: bool, terms: int) -> None:
+    counted = Counted(spd(-0.9, 0.5, 0.8, 1.0), rest=rest)
+    v = torch.linalg.eigh(counted.matrix)[1][:, 0] + 0.1 * V
+    found = Neumann(terms=terms, scale=1.0)(counted.operator, [v.clone()])
+    assert counted.products == terms
+    assert "negative curvature" in found.notes[0]
+    counted = Counted(spd(0.1, 0.5, 0.8, 2.9), rest=rest)
+    v = torch.linalg.eigh(counted.matrix)[1][:, 3] + 0.1 * V
+    found = Neumann(terms=terms, scale=1.0)(counted.operator, [v.clone()])
+    assert "beyond 2/L" in found.notes[0]

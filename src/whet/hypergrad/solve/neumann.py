@@ -23,9 +23,9 @@ class Neumann(Solver):
     """q = α Σ_{k=0..K} (I − αA)ᵏ v, at K products. For symmetric A the error falls as (1 − αμ)^(K+1), μ the least eigenvalue.
 
     The sum converges for 0 < α < 2/L only, L being the greatest eigenvalue, and K gradient steps of that learning rate are what
-    it stands for. The terms tell without a further product whether it does: once they grow they go on growing. Then L is found by power
-    iteration from the last term, the sum is made again with 1/L, and a note says so. Terms that grow with a scale that is small enough
-    mean negative curvature, which a note says too. A sum too short for its terms to grow is not harmed by its scale either.
+    it stands for. The terms tell without a further product whether it does: once they grow they go on growing. If they overshoot,
+    L is found by power iteration from the last term, the sum is made again with 1/L, and a note says so. If they do not, the curvature
+    is negative somewhere, which a note says too. A sum too short for its terms to grow is not harmed by its scale either.
 
     The residual is that of the sum without its last term, ‖(I − αA)ᴷv‖/‖v‖, which bounds that of the whole where it converges: the
     exact one would cost a product more. None for K = 0 and for fresh batches.
@@ -67,19 +67,24 @@ class Neumann(Solver):
             notes.append("there is one training batch, so every factor of the stochastic Neumann sum has the same")
         rounding = (64 + self.terms) * max(torch.finfo(t.dtype).eps for t in v)
         for left in reversed(range(_ROUNDS)):
-            q, last, (start, before, end) = self._summed(operator, v, alpha)
-            converged = end <= max(before, rounding**2 * start)  # terms that are nothing but rounding come and go
+            q, last, (start, before, end, overlap) = self._summed(operator, v, alpha)
+            if self.stochastic:
+                before = start  # other batches, other terms: only a sum that has run away is told from noise
+            converged = end <= max(before, rounding**2 * start) and math.isfinite(end)  # rounding comes and goes
             if converged or not math.isfinite(start):
                 break
-            top = greatest(operator, last if math.isfinite(end) else v, self.power_steps)
+            if overlap >= 0:
+                notes.append(
+                    f"Neumann's sum does not converge: its terms grow, though not for the scale of {alpha:.3g}; the training loss "
+                    "has negative curvature at these weights (are they trained?)"
+                )
+                break
+            top = abs(greatest(operator, last if math.isfinite(end) else v, self.power_steps))
             if not math.isfinite(top):
                 notes.append("products with the Hessian are not finite numbers")
                 break
-            if alpha * top <= 2 or not left:
-                notes.append(
-                    f"Neumann's sum does not converge: its terms grow with the scale {alpha:.3g} although the greatest curvature "
-                    f"found is {top:.3g}; the training loss has negative curvature at these weights (are they trained?)"
-                )
+            if not left or alpha * top <= 1:
+                notes.append(f"Neumann's sum does not converge with the scale {alpha:.3g}")
                 break
             notes.append(
                 f"Neumann's scale {alpha:.3g} is beyond 2/L for the greatest curvature L = {top:.3g}, so the sum diverged; "
@@ -93,32 +98,40 @@ class Neumann(Solver):
         return Solution(q=q, residual=None if self.stochastic else bound, converged=converged, notes=tuple(notes))
 
     def _summed(self, operator: Operator, v: Vector, alpha: float) -> tuple[Vector, Vector, list[float]]:
-        """Return Σ (I − αA)ᵏ v, its last term, and the squared norms of the first term and the last two.
+        """Return q = Σ (I − αA)ᵏ v, its last term, the squared norms of the first term and the last two, and ⟨q without it, last term⟩.
 
         By Horner's rule, q ← v + (I − αA) q: v − αAq is the next term, in the product's own memory, so v is kept and nothing copied.
+        The inner product tells overshooting from negative curvature: an eigenvector for which the factor 1 − αλ is m has the part
+        mᴷ(1 − mᴷ)/(1 − m) in it, which is negative for m < −1 and positive for m > 1.
         """
-        q, last, squares = v, v, [inner(v, v)]
+        q, last, numbers = v, v, [inner(v, v)]
         for k in range(self.terms):
             if k and self.stochastic and operator.fresh is not None:
                 operator = operator.fresh()
-            watched = k >= self.terms - 2
+            ends = k == self.terms - 1
             if alpha == 1.0 and operator.rest is not None:
+                last = []  # frees it
                 new = operator.rest(q)
                 _add_(new, v)
-                if watched:  # the term is not at hand then: it is what q grew by
+                if k >= self.terms - 2:  # the term is not at hand, it is what q grew by
+                    overlap = inner(q, new) - inner(q, q)
                     last = [torch.sub(n, o, out=o if q is not v else None) for n, o in zip(new, q, strict=True)]
+                    numbers.append(inner(last, last))
                 q = new
             else:
+                last = []
                 last = operator.apply(q)
                 _flip_(last, v, alpha)
+                if k >= self.terms - 2:
+                    numbers.append(inner(last, last))
+                if ends:
+                    overlap = inner(q, last)
                 if q is v:
                     q = [torch.add(o, t) for o, t in zip(q, last, strict=True)]
                 else:
                     _add_(q, last)
-            if watched:
-                squares.append(inner(last, last))
-        norms: list[float] = torch.stack(squares).tolist()  # the one time that a GPU is waited for
-        return q, last, [norms[0], norms[-2], norms[-1]]
+        found: list[float] = torch.stack([*numbers, overlap]).tolist()  # the one time that a GPU is waited for
+        return q, last, [found[0], *found[-3:]]
 
 
 def _add_(a: Vector, b: Vector) -> None:
