@@ -32,4 +32,6 @@ def load(name: str) -> ModuleType | None:
 
 def missing() -> list[str]:
     """Return a sentence for each peer that is not installed."""
-    return [f"{name} is not installed, so its columns are empty: {how}" for name, how in PEERS.items() if load(name) is None]
+    return [
+        f"{name} is not installed, so its columns are empty: {how}" for name, how in PEERS.items() if load(name) is None
+    ]

@@ -52,5 +52,3 @@ def cg(task: Task, steps: int) -> list[Tensor]:
 def one_step(task: Task) -> list[Tensor]:
     """T1–T2 by a finite difference (its type "darts", the default); it knows no learning rate, so one is multiplied in."""
     return [task.rate * g for g in _run(task, Config(type="darts"))]
-
-

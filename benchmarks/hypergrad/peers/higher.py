@@ -8,7 +8,12 @@ from torch import Tensor
 
 from benchmarks.hypergrad.problems import Task, inner, outer
 
-__all__ = ["unrolled"]
+__all__ = ["one_step", "unrolled"]
+
+
+def one_step(task: Task) -> list[Tensor]:
+    """T1–T2 as what it is: unrolling one step."""
+    return unrolled(task, 1)
 
 
 def unrolled(task: Task, steps: int, momentum: float = 0.0) -> list[Tensor]:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.hypergrad.problems import Batch, Task
+from benchmarks.hypergrad.problems import Batch, Task, inner
 
 __all__ = ["one_pass", "one_pass_loop", "sgd_step", "sgd_steps"]
 
 
 def sgd_step(task: Task) -> None:
-    """One step of `torch.optim.SGD` with weight decay, gradients freed."""
-    optimizer = torch.optim.SGD(task.model.parameters(), lr=0.0, weight_decay=1e-4)
-    functional.cross_entropy(task.model(task.train[0][0]), task.train[0][1]).backward()
+    """One step of `torch.optim.SGD` on the loss with its decays; the gradient is freed at the end. lr 0 keeps the weights for later."""
+    optimizer = torch.optim.SGD(task.model.parameters(), lr=0.0)
+    inner(task.model, task.model.parameters(), task.decay, task.train[0]).backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
@@ -40,9 +40,7 @@ def _tracked(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return the update u of one SGD step and the new momentum, both with their graph."""
     weights = list(model.parameters())
-    grads = torch.autograd.grad(
-        functional.cross_entropy(model(batch[0]), batch[1]), weights, create_graph=True
-    )
+    grads = torch.autograd.grad(functional.cross_entropy(model(batch[0]), batch[1]), weights, create_graph=True)
     new = [momentum * m + (g + d * w) for m, g, d, w in zip(slots, grads, decay, weights, strict=True)]
     return [lr * m for m in new], new
 
@@ -88,7 +86,11 @@ def one_pass_loop(task: Task, steps: int, terms: int, lr: float, momentum: float
     device = weights[0].device
     raw = [
         torch.tensor(v, device=device).requires_grad_()
-        for v in (float(torch.log10(torch.tensor(lr))), float(torch.logit(torch.tensor(momentum))), float(torch.log10(torch.tensor(decay))))
+        for v in (
+            float(torch.log10(torch.tensor(lr))),
+            float(torch.logit(torch.tensor(momentum))),
+            float(torch.log10(torch.tensor(decay))),
+        )
     ]
     outer = torch.optim.Adam(raw, lr=0.05)
     slots = [torch.zeros_like(w) for w in weights]

@@ -51,11 +51,11 @@ def _implicit(task: Task, solve: Callable[..., Any]) -> list[Tensor]:
     return list(torch.autograd.grad(outer(call(weights), task.val), own))
 
 
-def unrolled(task: Task, steps: int) -> list[Tensor]:
+def unrolled(task: Task, steps: int, momentum: float = 0.0) -> list[Tensor]:
     """Backpropagation through so many differentiable SGD steps; the model is put back, as its tutorials do."""
     model = task.model
     begin = torchopt.extract_state_dict(model, by="reference")
-    optimizer = torchopt.MetaSGD(model, lr=task.rate)
+    optimizer = torchopt.MetaSGD(model, lr=task.rate, momentum=momentum)
     own = [d.detach().requires_grad_() for d in task.decay]
     for i in range(steps):
         optimizer.step(inner(model, model.parameters(), own, task.train[i % len(task.train)]))
