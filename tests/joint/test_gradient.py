@@ -229,7 +229,7 @@ def test_a_trial_that_diverges_fails_alone() -> None:
         (
             {"name": "hoag", "outer_lr": 0.1},
             ConfigError,
-            "hoag has outer_lr=0.1, and a step size of its own: leave outer_lr out",
+            "hoag has outer_lr=0.1, and a step size of its own: leave it out",
         ),
         ({"name": "hoag", "every": 3}, UnknownName, "unknown knob of hoag 'every'"),
         ({"name": "hoag", "schedule": "fast"}, ConfigError, "hoag refuses its knobs {'schedule': 'fast'}"),

@@ -103,7 +103,7 @@ def test_an_agent_is_stopped_by_its_sweeps_stopper(store: Store, tmp_path: Path)
 
     def train() -> None:
         whet.init(settings=QUIET)
-        training(steps=2000, evaluate_every=10).run()
+        training(steps=200, evaluate_every=10).run()
 
     def quick() -> None:
         whet.init(settings=QUIET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Plain", "Trained", "train"]
 
 _CURVE = 200  # points of a hyperparameter's curve, about
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?")
 
 
 @final
@@ -124,7 +126,7 @@ class _Run:
         self.val = Cycle(self.val_data, name="the validation data", device=self.device, seed=given.seed + 1)
         self.first: list[Any] = []  # batches that were looked at already
         self.tuned: Hyperparameters | None = None
-        self.notes: dict[str, None] = {}
+        self.notes: dict[str, str] = {}  # the first of each kind, whatever the numbers in it
         self.steps: _Steps
         self.solves = False
         own = dict(training.hyper(given.params)) if training.hyper is not None else {}
@@ -161,7 +163,7 @@ class _Run:
             raise
         self.keep()
         return Trained(
-            model=self.model, value=value, params=dict(self.params), tuned=self.final(), steps=done, notes=tuple(self.notes)
+            model=self.model, value=value, params=dict(self.params), tuned=self.final(), steps=done, notes=tuple(self.notes.values())
         )  # fmt: skip
 
     def go(self) -> tuple[int, float]:
@@ -190,7 +192,7 @@ class _Run:
             elif found.train_loss is None:
                 continue  # the weight step is put off: there is nothing new to be seen yet
             if found.hypergrad is not None:
-                self.notes |= dict.fromkeys(found.notes)
+                self.notes = {**{_NUMBER.sub("#", note): note for note in found.notes}, **self.notes}
             if due or (found.hypergrad is not None and done - shown >= between):
                 self.show(done)
                 shown = done
@@ -232,5 +234,5 @@ class _Run:
     def keep(self) -> None:
         """Keep the answer with the trial."""
         if self.tuned is not None:
-            notes = {"notes": list(self.notes)} if self.notes else {}
+            notes = {"notes": list(self.notes.values())} if self.notes else {}
             self.desk.keep({"tuned": self.final(), **notes})

@@ -82,8 +82,8 @@ class Gradient(Searcher, ABC):
     reach: ClassVar[Reach] = Reach.UPDATE
     """What it can tune."""
 
-    has_outer: ClassVar[bool] = True
-    """Whether an outer optimizer moves the hyperparameters, and `outer_lr` means something."""
+    without: ClassVar[frozenset[str]] = frozenset()
+    """Knobs that all have and this one has not: it sets them itself."""
 
     solves: ClassVar[bool] = False
     """Whether each of its steps solves the inner problem, by many weight steps."""
@@ -107,10 +107,8 @@ class Gradient(Searcher, ABC):
         own = {name: value for name, value in knobs.items() if name not in ("search", "tune", "outer_lr")}
         tune, outer_lr = knobs.get("tune"), knobs.get("outer_lr")
         if outer_lr is not None:
-            if not cls.has_outer:
-                raise ConfigError(
-                    f"{cls.name} has outer_lr={outer_lr!r}, and a step size of its own", "leave outer_lr out"
-                )
+            if "outer_lr" in cls.without:
+                raise ConfigError(f"{cls.name} has outer_lr={outer_lr!r}, and a step size of its own", "leave it out")
             outer_lr = knob_number(cls.name, "outer_lr", outer_lr, 1e-12)
         if tune is not None:
             tune = (tune,) if isinstance(tune, str) else tuple(tune)
@@ -161,11 +159,10 @@ class Gradient(Searcher, ABC):
                 known |= dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _GIVEN)
                 if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                     break
+        names = [name for name in (*known, "search", "tune", "outer_lr") if name not in self.without]
         for knob in knobs:
-            if knob not in known:
-                raise UnknownName.of(
-                    f"knob of {self.name}", knob, [*known, "search", "tune", *["outer_lr"] * self.has_outer]
-                )
+            if knob not in names:
+                raise UnknownName.of(f"knob of {self.name}", knob, names)
         from whet.joint.algorithm import rehearse  # torch is there by now
 
         rehearse(type(self), knobs)

@@ -45,7 +45,7 @@ class HOAG(Gradient):
     name = "hoag"
     algorithm = f"{_HOME}.hoag:HOAG"
     reach = Reach.LOSS
-    has_outer = False
+    without = frozenset({"every", "outer_lr"})
     solves = True
 
 
