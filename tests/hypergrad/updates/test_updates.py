@@ -125,7 +125,7 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", NAMESAKES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_equal_to_the_last_bit(name: str, dtype: torch.dtype, data: st.DataObject) -> None:
     same, knobs = NAMESAKES[name], data.draw(drawn(name))
@@ -146,7 +146,7 @@ def test_equal_to_the_last_bit(name: str, dtype: torch.dtype, data: st.DataObjec
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", NAMESAKES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_knobs_that_are_tensors_give_the_same_numbers(name: str, dtype: torch.dtype, data: st.DataObject) -> None:
     """Each knob is a hyperparameter: a scalar, one a weight tensor, or one an element. A step differs by rounding only."""
@@ -174,7 +174,7 @@ def test_knobs_that_are_tensors_give_the_same_numbers(name: str, dtype: torch.dt
     tolerance = {torch.float32: 2e-5, torch.float64: 1e-13}[dtype]
     weights, grads = start(dtype)
     state = update.init(weights)
-    for t in range(20):
+    for t in range(6):
         pure, pure_state = update(weights, grads(t), state, hyper)
         moved, moved_state = {n: w.clone() for n, w in weights.items()}, state.detached(copy=True)
         moved_state = update.step_(moved, grads(t), moved_state, hyper)
@@ -185,7 +185,7 @@ def test_knobs_that_are_tensors_give_the_same_numbers(name: str, dtype: torch.dt
             for tensor, expected in [*((ours[n], w) for n, w in weights.items()), *slots]:
                 assert tensor.dtype == dtype
                 assert tensor.shape == expected.shape
-                torch.testing.assert_close(tensor, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+                assert torch.allclose(tensor, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", NAMESAKES)
@@ -205,7 +205,7 @@ def test_each_weight_its_own_knobs_is_a_loop_of_optimizers(name: str) -> None:
             knobs = {k: float(h[n].reshape(-1)[i]) for k, h in hyper.items()}
             param = torch.nn.Parameter(value.clone())
             alone[n, i] = (param, same.theirs([param], **same.torch_knobs(knobs), **flag))
-    for t in range(20):
+    for t in range(5):
         given_grads = grads(t)
         weights, state = update(weights, given_grads, state, hyper)
         moved_state = update.step_(moved, given_grads, moved_state, hyper)
@@ -248,6 +248,8 @@ def cases() -> dict[str, tuple[Update, dict[str, Any]]]:
     for nesterov in (False, True):
         for maximize in (False, True):
             for kind, make in {"scalars": tensor, "layers": layers, "weights": every}.items():
+                if kind != "scalars" and nesterov != maximize:
+                    continue
                 found[f"sgd {kind} {nesterov=} {maximize=}"] = (
                     SGD(lr="lr", momentum="m", weight_decay="wd", dampening=0.0 if nesterov else 0.2, nesterov=nesterov, maximize=maximize),
                     {"lr": make(0.1), "m": make(0.6), "wd": make(0.05)},
@@ -338,8 +340,7 @@ class Point:
         return flat | {("hyper", *p): t for p, t in found.hyper.items()}
 
 
-@pytest.mark.parametrize("step", [0, 3])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "step"), [(case, 3) for case in CASES] + [(case, 0) for case in list(CASES)[::4]])
 def test_vjp_is_what_central_differences_say(case: str, step: int) -> None:
     point = Point.of(case, step)
     if step == 0 and point.state.slots:  # zeros in a root: see the tests of v = 0 below
@@ -349,7 +350,7 @@ def test_vjp_is_what_central_differences_say(case: str, step: int) -> None:
     assert found.keys() == inputs.keys()
     for path, tensor in inputs.items():
         flat = tensor.reshape(-1)
-        for i in range(0, flat.numel(), max(1, flat.numel() // 3)):
+        for i in range(0, flat.numel(), max(1, flat.numel() // 2)):
 
             def moved(by: float, path: tuple[str, ...] = path, i: int = i) -> float:
                 other = inputs[path].clone()
@@ -362,8 +363,8 @@ def test_vjp_is_what_central_differences_say(case: str, step: int) -> None:
             assert float(found[path].reshape(-1)[i]) == pytest.approx(slope, rel=1e-6, abs=1e-8), (path, i)
 
 
-@pytest.mark.parametrize("step", [0, 1, 30])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("step", [0, 30])
+@pytest.mark.parametrize("case", [case for case, (update, _) in CASES.items() if type(update).vjp is not Update.vjp])
 def test_closed_forms_are_what_autograd_says(case: str, step: int) -> None:
     for slots in (True, False):
         point = Point.of(case, step)
@@ -378,8 +379,8 @@ def test_closed_forms_are_what_autograd_says(case: str, step: int) -> None:
             expected = torch.zeros_like(tensor) if expected is None else expected
             assert tensor.shape == expected.shape
             assert tensor.dtype == expected.dtype
-            torch.testing.assert_close(tensor, expected, rtol=1e-12, atol=1e-12)
-            torch.testing.assert_close(lean[path], expected, rtol=1e-12, atol=1e-12)
+            assert torch.allclose(tensor, expected, rtol=1e-12, atol=1e-12), path
+            assert torch.allclose(lean[path], expected, rtol=1e-12, atol=1e-12), path
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -398,7 +399,7 @@ def test_vjp_gives_the_parts_asked_for_in_tensors_of_their_own(case: str) -> Non
         kinds = {"grads", *(p.name.lower() for p in Part if p in parts)}
         assert some.keys() == {path for path in everything if path[0] in kinds}
         for path, tensor in some.items():
-            torch.testing.assert_close(tensor, everything[path], rtol=1e-12, atol=1e-12)
+            assert torch.allclose(tensor, everything[path], rtol=1e-12, atol=1e-12), path
     assert all(torch.equal(a, b) for a, b in zip(given_to, kept, strict=True))
 
 
@@ -440,7 +441,9 @@ def test_a_weight_that_never_got_a_gradient_has_finite_derivatives(case: str, ho
 # -- what the rest of the library does with them ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if "numbers" not in c and "number for each" not in c])
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if "layers" in c or "centered" in c or c == "adagrad" or "clipped" in c]
+)
 def test_forward_mode_and_vmap_agree_with_vjp(case: str) -> None:
     point = Point.of(case, 3)
     point = Point(**(vars(point) | {"cot_slots": {}}))
@@ -490,3 +493,60 @@ def test_names_of_hyperparameters_and_the_constant_learning_rate() -> None:
     assert Groups(groups=((("a",), SGD(lr=0.5)), (("b",), SGD(lr=0.5)))).constant_lr == 0.5
     assert Groups(groups=((("a",), SGD(lr=0.5)), (("b",), SGD(lr=0.1)))).constant_lr is None
     assert SGD(lr="lr").scaled(0.5).hyper_names == {"lr"}
+
+
+# -- on a CUDA device ---------------------------------------------------------------------------------------------------
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.gpu
+@cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", NAMESAKES)
+def test_equal_on_a_device(name: str, dtype: torch.dtype) -> None:
+    """In place, to the last bit of the optimizer's default form; tuned knobs and the pure form up to rounding."""
+    same = NAMESAKES[name]
+    knobs = {k: (low + high) / 2 for k, (low, high) in same.knobs.items()}
+    plain, update = same.ours(**knobs), same.ours(**{k: k for k in knobs})
+    scalars = {k: torch.tensor(v, dtype=dtype, device="cuda") for k, v in knobs.items()}
+    hypers = [scalars, {k: v.cpu() for k, v in scalars.items()}, {k: {n: v.expand(s).clone() for n, s in SHAPES.items()} for k, v in scalars.items()}]  # fmt: skip
+    weights, grads = start(dtype)
+    weights = {n: w.cuda() for n, w in weights.items()}
+    params = {n: torch.nn.Parameter(w.clone()) for n, w in weights.items()}
+    optimizer = same.theirs(params.values(), **same.torch_knobs(knobs))
+    runs = [(plain, {}, weights, plain.init(weights))]
+    runs += [(update, h, {n: w.clone() for n, w in weights.items()}, update.init(weights)) for h in hypers]
+    tolerance = {torch.float32: 1e-4, torch.float64: 1e-12}[dtype]
+    for t in range(10):
+        given_grads = {n: g.cuda() for n, g in grads(t).items()}
+        pure = plain(runs[0][2], given_grads, runs[0][3], {})[0]
+        for n, p in params.items():
+            p.grad = given_grads[n]
+        optimizer.step()
+        runs = [(u, h, w, u.step_(w, given_grads, s, h)) for u, h, w, s in runs]
+        for n, p in params.items():
+            assert torch.equal(p.detach(), runs[0][2][n])
+            for found in (pure[n], *(w[n] for _, _, w, _ in runs[1:])):
+                torch.testing.assert_close(found, p.detach(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.gpu
+@cuda
+@pytest.mark.parametrize("case", CASES)
+def test_vjp_on_a_device_is_that_on_the_cpu(case: str) -> None:
+    point = Point.of(case, 3)
+    there = Point(*(_moved(getattr(point, f)) for f in ("update", "weights", "grads", "state", "hyper", "cot_weights", "cot_slots")))  # fmt: skip
+    here = point.vjp()
+    for how in (None, Update.vjp):
+        for path, tensor in there.vjp(how).items():
+            assert tensor.device.type == "cuda"
+            torch.testing.assert_close(tensor.cpu(), here[path], rtol=1e-11, atol=1e-11)
+
+
+def _moved(thing: Any) -> Any:
+    if isinstance(thing, Tensor):
+        return thing.cuda()
+    if isinstance(thing, State):
+        return State(step=thing.step, slots=_moved(thing.slots))
+    return {k: _moved(v) for k, v in thing.items()} if isinstance(thing, dict) else thing

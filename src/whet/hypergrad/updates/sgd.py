@@ -167,12 +167,14 @@ class _Here:
     def to_knobs(self, update: SGD, a: Tensor, b: Tensor | None, cot_d: Tensor) -> Iterator[tuple[Setting, Tensor, Tensor | None]]:  # fmt: skip
         """Yield the cotangents of the named knobs, each as one tensor or as two whose product it is."""
         nesterov = update.nesterov and self.buffer is not None
-        if named(update.weight_decay):
-            yield update.weight_decay, cot_d, self.weight
-        if not named(update.lr) and not named(update.momentum):
-            return
-        if self.flat:  # three inner products are all that is needed
-            a_d = self.sign * dot(a, self.grad) + (self.decay * dot(a, self.weight) if not is_zero(self.decay) else 0.0)
+        rest = named(update.lr) or named(update.momentum)
+        if self.flat:  # a few inner products are all that is needed
+            a_w = dot(a, self.weight) if named(update.weight_decay) or (rest and not is_zero(self.decay)) else 0.0
+            if named(update.weight_decay):
+                yield update.weight_decay, -self.lr * self.ahead * a_w if b is None else dot(cot_d, self.weight), None
+            if not rest:
+                return
+            a_d = self.sign * dot(a, self.grad) + self.decay * a_w
             a_m = 0.0 if self.buffer is None else dot(a, self.buffer)
             yield update.lr, -(self.ahead * a_d + self.past * self.momentum * a_m), None
             if self.buffer is not None:
@@ -181,12 +183,15 @@ class _Here:
                     to_momentum = to_momentum - self.lr * (self.momentum * a_m + self.fresh * a_d)
                 yield update.momentum, to_momentum, None
             return
+        yield update.weight_decay, cot_d, self.weight
+        if not rest:
+            return
         d = self.grad if self.sign == 1 else -self.grad
         d = d if is_zero(self.decay) else combine(d, self.weight, self.decay)
         if self.buffer is None:
             yield update.lr, -a, d
             return
-        after = combine(d * self.fresh, self.buffer, self.momentum)
+        after = combine(d if self.fresh == 1 else d * self.fresh, self.buffer, self.momentum)
         yield update.lr, -a, combine(d, after, self.momentum) if nesterov else after
         if named(update.momentum):
             yield update.momentum, combine(b, a, -1.0, self.lr, self.past), self.buffer
