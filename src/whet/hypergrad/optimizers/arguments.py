@@ -41,10 +41,11 @@ def three_arguments(loss: Any, what: str) -> Loss:
     wanted = f"give {what} as a function of (model, batch, hyper), or of (model, batch) if no hyperparameter is in it"
     if not callable(loss):
         raise HypergradError(f"{what} is {loss!r}, which can't be called", wanted)
+    given: Loss = loss
     try:
         found = inspect.signature(loss).parameters.values()
     except (TypeError, ValueError):  # a builtin may have none: let it be called
-        return loss
+        return given
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     places = [p for p in found if p.kind in kinds]
     needed = sum(p.default is p.empty for p in places)
@@ -52,7 +53,7 @@ def three_arguments(loss: Any, what: str) -> Loss:
     if [p.name for p in found if p.kind is p.KEYWORD_ONLY and p.default is p.empty] or needed > 3 or most < 2:
         raise HypergradError(f"{what} takes the arguments ({', '.join(p.name for p in found)})", wanted)
     if most >= 3:
-        return loss
+        return given
     return lambda model, batch, hyper: loss(model, batch)
 
 
@@ -81,6 +82,9 @@ def knobs(
         found = {name: name for name in names if name in have and name not in taken}
     else:
         found = dict(tune) if isinstance(tune, Mapping) else {name: name for name in tune}
+        if isinstance(pair := found.get("betas"), tuple | list) and len(pair) == 2:
+            del found["betas"]
+            found["beta1"], found["beta2"] = pair
     for knob, name in found.items():
         if knob not in have:
             raise HypergradError(
