@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from whet.errors import HypergradError
 from whet.hypergrad.penalties import Penalty
@@ -146,19 +147,8 @@ class Bilevel:
             return loss(weights, batch, hyper)
         if buffers is None:
             buffers = detached(dict(self.model.named_buffers()), copy=True)
-        swapped = {f"model.{n}": t for group in (weights, buffers) for n, t in group.items()}
-        return torch.func.functional_call(_Caller(self.model), swapped, (loss, batch, hyper))
-
-
-class _Caller(nn.Module):  # type: ignore[misc]
-    """Lets `functional_call` exchange a model's tensors around any function of the model."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, loss: Loss, batch: Any, hyper: Any) -> Any:
-        return loss(self.model, batch, hyper)
+        with _exchanged(self.model, weights, buffers):
+            return loss(self.model, batch, hyper)
 
 
 def plain(model: nn.Module) -> nn.Module:
@@ -170,6 +160,35 @@ def plain(model: nn.Module) -> nn.Module:
             model = model.module
         else:
             return model
+
+
+@contextlib.contextmanager
+def _exchanged(model: nn.Module, weights: Weights, buffers: Mapping[str, Tensor]) -> Iterator[None]:
+    """Put tensors in the place of a model's own, wherever it has them (a tied one has several places), and take them out again.
+
+    `torch.func.functional_call` leaves its tensors behind in modules that are registered twice.
+    """
+    given = {**weights, **buffers}
+    own = {id(t): n for n, t in (*model.named_parameters(), *model.named_buffers()) if n in given}
+    if len(own) < len(given):
+        names = sorted(given.keys() - own.values())
+        raise HypergradError(f"the model has no weight {names[0]!r}", "name them as model.named_parameters() does")
+    places = [
+        (slots, key, tensor, own[id(tensor)])
+        for module in model.modules()
+        for slots in (module._parameters, module._buffers)
+        for key, tensor in slots.items()
+        if id(tensor) in own
+    ]
+    try:
+        for slots, key, _, name in places:
+            slots[key] = given[name]
+        yield
+    finally:
+        for slots, key, tensor, name in places:
+            if slots[key] is not given[name] and isinstance(buffers, dict) and name in buffers:
+                buffers[name] = slots[key].detach()  # the module assigned a new one, rather than writing into the old
+            slots[key] = tensor
 
 
 @contextlib.contextmanager
@@ -186,18 +205,33 @@ def _evaluating(model: nn.Module | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _twice_differentiable(model: nn.Module | None) -> Iterator[None]:
-    """Leave out what has no second derivative: fused attention, cuDNN's recurrent layers, compiled parts of a model or a loss."""
+    """Leave out what has no second derivative, or a wrong one: fused attention, cuDNN's recurrent layers, compiled parts, weight norm."""
     cudnn = torch.backends.cudnn
-    was, recurrent = cudnn.enabled, model is not None and any(isinstance(m, nn.RNNBase) for m in model.modules())
+    modules = [] if model is None else list(model.modules())
     with contextlib.ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         # Nothing is compiled before it is loaded, and loading it takes seconds.
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        if recurrent:
-            stack.callback(setattr, cudnn, "enabled", was)
+        if any(isinstance(m, nn.RNNBase) for m in modules):
+            stack.callback(setattr, cudnn, "enabled", cudnn.enabled)
             cudnn.enabled = False
+        if any("WeightNorm" in type(part).__name__ for m in modules for part in (m, *m._forward_pre_hooks.values())):
+            stack.enter_context(_PlainWeightNorm())
         yield
+
+
+class _PlainWeightNorm(TorchFunctionMode):  # type: ignore[misc]
+    """Weight normalisation by its definition: the fused kernel's second derivative takes the norms for constants, and is wrong."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch._weight_norm:
+            return _weight_norm(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 def scalar(value: Any, what: str) -> Tensor:
