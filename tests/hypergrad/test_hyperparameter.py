@@ -8,13 +8,15 @@ import threading
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whet.errors import HypergradError, UnknownName
 from whet.hypergrad.hyperparameter import Hyperparameter, bound
 from whet.hypergrad.transforms import Box, Identity, Log10, UnitInterval
 from whet.space import Float
+
+calm = settings(deadline=None, max_examples=50)
 
 WEIGHTS = {"a": torch.zeros(3, 2), "b": torch.zeros(2)}
 
@@ -62,6 +64,7 @@ def test_shapes(make: object, shape: tuple[int, ...]) -> None:
     assert h.raw[""].requires_grad
 
 
+@calm
 @given(value=st.floats(1e-8, 1.0))
 def test_a_number_goes_in_and_comes_out(value: float) -> None:
     for transform in ("identity", "log10", "exp", "softplus"):
@@ -148,6 +151,7 @@ def test_set_refuses_what_does_not_fit_and_changes_nothing() -> None:
 TRANSFORMED = st.sampled_from([Identity(), Log10(), UnitInterval(), Box(-1.0, 1.0)])
 
 
+@calm
 @given(
     transform=TRANSFORMED,
     ends=st.tuples(st.floats(1e-6, 0.9999), st.floats(1e-6, 0.9999)).filter(lambda p: p[0] < p[1]),

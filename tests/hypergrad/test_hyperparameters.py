@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -18,6 +18,8 @@ from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.solve.dense import Dense
 from whet.hypergrad.transforms import Box, Exp, Identity, Log10, Softplus, UnitInterval
 from whet.space import Choice, Float, Int, Normal, Space
+
+calm = settings(deadline=None, max_examples=50)
 
 
 def model(dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -93,6 +95,7 @@ def test_errors_of_bind_say_which() -> None:
 # -- the chain rule ---------------------------------------------------------------------------------------------------------------
 
 
+@calm
 @given(
     transform=st.sampled_from([Identity(), Log10(), Exp(), Softplus(), UnitInterval(), Box(-1.0, 2.0)]),
     value=st.floats(0.05, 0.9),

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from whet.hypergrad.penalties import L1, L2, Penalty
 from whet.hypergrad.tensors import leaves, unflatten
+
+calm = settings(deadline=None, max_examples=50)
 
 KINDS = pytest.mark.parametrize("kind", [L1, L2])
 STRENGTHS = ("number", "scalar", "one element", "rows", "layer", "weight", "some rows")
@@ -96,6 +98,7 @@ def test_only_penalises_what_it_names() -> None:
     assert nothing.loss(weights, {}).item() == 0
 
 
+@calm
 @given(d=st.floats(0, 10), w=st.floats(-5, 5))
 def test_definitions(d: float, w: float) -> None:
     weights = {"w": torch.tensor([w], dtype=torch.float64)}

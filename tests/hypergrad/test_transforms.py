@@ -5,11 +5,13 @@ import pickle
 
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whet.errors import HypergradError, UnknownName
 from whet.hypergrad.transforms import Box, Exp, Identity, Log10, Softplus, Transform, UnitInterval, transform_named
+
+calm = settings(deadline=None, max_examples=50)
 
 TRANSFORMS = [Identity(), Log10(), Exp(), Softplus(), UnitInterval(), UnitInterval(margin=1e-6), Box(-3.0, 5.0), Box(0.9, 0.999)]  # fmt: skip
 ids = [repr(t) for t in TRANSFORMS]
@@ -25,6 +27,7 @@ def inside(transform: Transform, share: float, dtype: torch.dtype) -> torch.Tens
 
 @each
 @dtypes
+@calm
 @given(share=st.floats(0, 1))
 @example(share=0.0)
 @example(share=1.0)
@@ -42,6 +45,7 @@ def test_inverse_of_forward_is_the_raw(transform: Transform, dtype: torch.dtype,
 
 
 @each
+@calm
 @given(share=st.floats(0.001, 0.999))
 def test_pullback_is_the_derivative(transform: Transform, share: float) -> None:
     raw = inside(transform, share, torch.float64)
@@ -57,6 +61,7 @@ def test_pullback_is_the_derivative(transform: Transform, share: float) -> None:
 
 @each
 @dtypes
+@calm
 @given(shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_forward_increases(transform: Transform, dtype: torch.dtype, shares: tuple[float, float]) -> None:
     low, high = (inside(transform, share, dtype) for share in sorted(shares))
