@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -493,6 +494,20 @@ def test_names_of_hyperparameters_and_the_constant_learning_rate() -> None:
     assert Groups(groups=((("a",), SGD(lr=0.5)), (("b",), SGD(lr=0.5)))).constant_lr == 0.5
     assert Groups(groups=((("a",), SGD(lr=0.5)), (("b",), SGD(lr=0.1)))).constant_lr is None
     assert SGD(lr="lr").scaled(0.5).hyper_names == {"lr"}
+
+
+@pytest.mark.parametrize("name", NAMESAKES)
+def test_all_weights_at_once_as_on_a_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = NAMESAKES[name]
+    module = sys.modules[next(c for c in same.ours.__mro__ if "step_" in vars(c)).__module__]
+    knobs = {k: (low + high) / 2 for k, (low, high) in same.knobs.items()}
+    hyper = {k: {n: torch.tensor(v, dtype=torch.float64).expand(s).clone() for n, s in SHAPES.items()} for k, v in knobs.items()}  # fmt: skip
+    for update, values in ((same.ours(**knobs), {}), (same.ours(**{k: k for k in knobs}), hyper)):
+        alone = [w for w, _ in inplace_run(update, values, torch.float64, 5)][-1]
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "chunks", lambda weights: [list(weights)])
+            together = [w for w, _ in inplace_run(update, values, torch.float64, 5)][-1]
+        assert all(torch.equal(alone[n], together[n]) for n in alone)
 
 
 # -- on a CUDA device ---------------------------------------------------------------------------------------------------
