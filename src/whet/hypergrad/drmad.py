@@ -12,7 +12,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
-from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_
+from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_direct_, add_into_
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.replay import Replay
 from whet.hypergrad.tensors import Hyper, Weights, detached
@@ -131,14 +131,17 @@ def _back(problem: Bilevel, curvature: Curvature, at: Weights, hyper: Hyper, mea
     """
     to_grads: dict[str, Tensor] = {}
     for step in reversed(steps):
-        through = problem.update.vjp(at, curvature.grads, State(step=step, slots=mean), hyper, adjoint, slots)
+        before = State(step=step, slots=mean)
+        through = problem.update.vjp(at, curvature.grads, before, hyper, adjoint, slots, lean=step == steps.start)
         adjoint, slots = through.weights, through.slots
         add_into_(found, through.hyper)
         to_grads = through.grads if not to_grads else {n: g + to_grads[n] for n, g in through.grads.items()}
+    curvature.grads = {}
     products, cross = curvature.vjp(to_grads, retain=False)
     add_into_(found, cross)
+    add_direct_(products, through)
     assert slots is not None
-    return {n: product.add_(adjoint[n]) for n, product in products.items()}, slots
+    return products, slots
 
 
 def _copies(buffers: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

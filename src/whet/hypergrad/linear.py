@@ -20,7 +20,7 @@ from whet.hypergrad.problem import Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import Cotangents, Part, State, diagonal
 
-__all__ = ["Curvature", "HyperGrads", "Meter", "Step", "ValGrad", "add_into_"]
+__all__ = ["Curvature", "HyperGrads", "Meter", "Step", "ValGrad", "add_direct_", "add_into_"]
 
 HyperGrads = dict[tuple[str, ...], Tensor]
 """Derivatives by the path of the hyperparameter (see `tensors.leaves`); one that is not reached is missing."""
@@ -109,23 +109,28 @@ class Curvature:
         return self.vjp(q, weights=False, retain=retain)[1]
 
     def regrad(self) -> dict[str, Tensor]:
-        """Return ∇f anew, without a graph, by a backward pass through the loss that was kept (`again`)."""
+        """Return `grads` anew, by a backward pass through the loss that was kept (`again`)."""
         assert self._loss is not None
         self.meter.grads += 1
-        return self._whole(
-            torch.autograd.grad(self._loss, list(self.weights.values()), retain_graph=True, materialize_grads=True)
+        found = torch.autograd.grad(
+            self._loss, list(self.weights.values()), retain_graph=True, materialize_grads=True
         )
+        return self._whole(found) if self.whole else dict(zip(self.weights, found, strict=True))
 
     def _whole(self, found: tuple[Tensor, ...]) -> dict[str, Tensor]:
         grads = {n: g.detach() for n, g in zip(self.weights, found, strict=True)}
         if self.problem.penalties or self.problem.reduce:
             grads = {n: g.clone() for n, g in grads.items()}  # the graph may hold the gradients themselves
-            if self.problem.reduce:
-                self.problem.reduce(list(grads.values()))
-            hyper = unflatten({path: t.detach() for path, t in self._hyper.items()})
-            for penalty in self.problem.penalties:
-                penalty.add_grad_(grads, self.values, hyper)
+            self.complete_(grads)
         return grads
+
+    def complete_(self, grads: Mapping[str, Tensor]) -> None:
+        """Make ∇f of the bare loss's gradient, in place: average it over processes, and add the penalties."""
+        if self.problem.reduce:
+            self.problem.reduce(list(grads.values()))
+        hyper = unflatten({path: t.detach() for path, t in self._hyper.items()})
+        for penalty in self.problem.penalties:
+            penalty.add_grad_(grads, self.values, hyper)
 
 
 @final
@@ -164,12 +169,7 @@ class Step:
         """Return (aᵀ∂Φ/∂w, aᵀ∂Φ/∂s, aᵀ∂Φ/∂λ) for the covector a = (cot_weights, cot_slots), the parts asked for."""
         through = self._through(cot_weights, cot_slots, weights, slots, hyper, retain)
         products, cross = self.curvature.vjp(through.grads, weights=weights, hyper=hyper, retain=retain)
-        for name, product in products.items():
-            factor = through.factors.get(name, 1.0)
-            if isinstance(factor, Tensor):
-                product.addcmul_(through.weights[name], factor)
-            else:
-                product.add_(through.weights[name], alpha=factor)
+        add_direct_(products, through)
         if hyper:
             add_into_(cross, through.hyper)
         return products, through.slots, cross
@@ -211,6 +211,16 @@ class ValGrad:
         self.hyper: HyperGrads = {path: g for path in flat if (g := next(rest)) is not None}
         if problem.reduce:
             problem.reduce([self.loss, *self.weights.values(), *self.hyper.values()])
+
+
+def add_direct_(products: Mapping[str, Tensor], through: Cotangents) -> None:
+    """Add to products with the Hessian, in place, what reaches the weights directly, not through the gradient (`lean` or not)."""
+    for name, product in products.items():
+        factor = through.factors.get(name, 1.0)
+        if isinstance(factor, Tensor):
+            product.addcmul_(through.weights[name], factor)
+        else:
+            product.add_(through.weights[name], alpha=factor)
 
 
 def add_into_(total: HyperGrads, more: Mapping[tuple[str, ...], Tensor], scale: float = 1.0) -> None:

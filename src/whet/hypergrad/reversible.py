@@ -13,7 +13,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
-from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_
+from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_direct_, add_into_
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.replay import Replay
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
@@ -96,11 +96,13 @@ class Reversible(Hypergradient):
             run.unturn(at.weights, at.grads)
             before = State(step=run.steps, slots={_BUFFER: run.momenta()})
             weights = {n: w.detach() for n, w in at.weights.items()}
-            through = problem.update.vjp(weights, at.grads, before, hyper, adjoint, slots)
-            products, cross = at.vjp(through.grads, retain=False)
+            through = problem.update.vjp(weights, at.grads, before, hyper, adjoint, slots, lean=True)
+            at.grads = {}
+            adjoint, cross = at.vjp(through.grads, retain=False)
+            add_direct_(adjoint, through)
+            slots = through.slots
             add_into_(found, cross)
             add_into_(found, through.hyper)
-            adjoint, slots = {n: p.add_(through.weights[n]) for n, p in products.items()}, through.slots
         run.check()
         return found
 
@@ -284,9 +286,10 @@ def _rational(update: Any, weights: Weights, hyper: Hyper) -> tuple[SGD, Hyper, 
             f"{kind} can't be run backward: Reversible needs SGD with momentum, whose buffer says where a step came from",
             "give SGD(lr=..., momentum=...), or take Unrolled() or Forward()",
         )
+    flat = {path: t.detach() for path, t in leaves(hyper).items()}
     ratios = {}
     for name in weights:
-        value = setting(update.momentum, name, hyper)
+        value = setting(update.momentum, name, unflatten(flat))
         if isinstance(value, Tensor) and value.numel() != 1:
             raise HypergradError(
                 f"the momentum of weight {name!r} has shape {tuple(value.shape)}: Reversible needs one number a weight tensor",
@@ -298,7 +301,6 @@ def _rational(update: Any, weights: Weights, hyper: Hyper) -> tuple[SGD, Hyper, 
                 f"the momentum of weight {name!r} is {float(value):.6g}: Reversible needs one within (0, 1), by 1/{_DENOMINATOR} at least",
                 "clip it, or take Unrolled()",
             )
-    flat = {path: t.detach() for path, t in leaves(hyper).items()}
     for path, t in flat.items():
         if path[0] == update.momentum and (len(path) == 1 or path[1] in ratios):
             ratio = ratios[path[1]] if len(path) > 1 else next(iter(ratios.values()))
