@@ -116,6 +116,9 @@ def test_knobs_come_from_the_groups_and_tuned_ones_get_names() -> None:
     assert first == (("0.weight", "0.bias"), SGD(lr="rate", momentum=0.9, dampening=0.5, weight_decay=0.01))
     assert second == (("2.weight", "2.bias"), SGD(lr="rate", momentum=0.9, dampening=0.5, weight_decay=0.1))
     assert grouped.hyper_names == {"rate"}
+    mixed = torch.optim.SGD([{"params": model[0].parameters(), "momentum": 0.9}, {"params": model[2].parameters()}], lr=0.1)  # fmt: skip
+    torch_step(model, mixed, 0)
+    assert [u for _, u in adapt(mixed, model).groups] == [SGD(lr=0.1, momentum=0.9), SGD(lr=0.1)]
 
 
 def test_a_schedulers_learning_rate_is_read_anew() -> None:

@@ -65,7 +65,10 @@ def adapt(optimizer: torch.optim.Optimizer, model: nn.Module, *, tune: Mapping[s
     made: list[tuple[tuple[str, ...], Update]] = []
     for (index, behind), names in groups.items():
         update = known(**(_knobs(optimizer.param_groups[index], fields) | named))
-        made.append((tuple(names), Late(update=update, start=behind) if behind else update))
+        counts = (
+            behind and update.init({"": torch.empty(0)}).slots
+        )  # an update that keeps nothing is the same at any step
+        made.append((tuple(names), Late(update=update, start=behind) if counts else update))
     all_of_them = {n for n, p in plain(model).named_parameters() if p.requires_grad}
     return made[0][1] if len(made) == 1 and set(made[0][0]) == all_of_them else Groups(groups=tuple(made))
 
@@ -79,7 +82,8 @@ def read_state(optimizer: torch.optim.Optimizer, model: nn.Module, update: Updat
     """
     weights = {w.name: w for w in _weights(optimizer, model)}
     params = {name: w.param.detach() for name, w in weights.items()}
-    shapes = update.init({name: p.to("meta") for name, p in params.items()})
+    nothing = torch.empty(0)  # which slots there are, at no cost
+    shapes = update.init(dict.fromkeys(params, nothing))
     slots: dict[str, dict[str, Tensor | None]] = {
         kind: {name: weights[name].state.get(kind) for name in group} for kind, group in shapes.slots.items()
     }
@@ -120,11 +124,14 @@ def write_state(optimizer: torch.optim.Optimizer, model: nn.Module, state: State
         own.update(kept)
         if not isinstance(optimizer, torch.optim.SGD):
             group = optimizer.param_groups[weight.group]
+            if isinstance(own.get("step"), Tensor):
+                own["step"].fill_(step)
+                continue
+            wide = torch.get_default_dtype() == torch.float64 and not group.get("fused")
             on_device = group.get("capturable") or group.get("fused")
-            dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
             own["step"] = torch.tensor(
                 float(step),
-                dtype=torch.float32 if group.get("fused") else dtype,
+                dtype=torch.float64 if wide else torch.float32,
                 device=weight.param.device if on_device else "cpu",
             )
 
@@ -171,10 +178,9 @@ def _steps(optimizer: torch.optim.Optimizer, states: list[Mapping[str, Any]]) ->
         yield from (0 if state.get(_BUFFER) is None else 1 for state in states)
         return
     steps = [state.get("step", 0) for state in states]
-    tensors = [step for step in steps if isinstance(step, Tensor)]
-    # One wait for the device, where the counts are on one.
-    values = iter(torch.stack([t.reshape(()).to(tensors[0]) for t in tensors]).tolist() if tensors else ())
-    yield from (int(next(values) if isinstance(step, Tensor) else step) for step in steps)
+    away = [step for step in steps if isinstance(step, Tensor) and step.device.type != "cpu"]
+    values = iter(torch.stack(away).tolist() if away else ())  # one wait for the device, not one a weight
+    yield from (int(next(values) if isinstance(s, Tensor) and s.device.type != "cpu" else s) for s in steps)
 
 
 def _update_of(optimizer: torch.optim.Optimizer) -> type[Update]:
