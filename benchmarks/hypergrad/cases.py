@@ -88,18 +88,14 @@ def cases(model: str) -> Iterator[Case]:
     yield _whet("Reversible T=20, momentum .9", "reversible", steps=20, momentum=0.9)
     yield _whet("Forward T=5, one decay for all", "forward", scalar=True, steps=5)
     yield _whet("DrMAD T=20", "drmad", steps=20)
-    yield _whet("DrMAD T=100", "drmad", heavy=True, steps=100)
-    if not MODELS[model].long_runs:
+    long = MODELS[model].long
+    yield _whet(f"DrMAD T={long}", "drmad", heavy=True, steps=long)
+    if not MODELS[model].unroll_long:
         return
     for budget in BUDGETS_MB:
-        yield _whet(
-            f"unrolled T=100, {budget} MB",
-            "unrolled",
-            heavy=True,
-            steps=100,
-            checkpoints=Checkpointer(budget_mb=budget),
-        )
-    yield from _all("unrolled T=100", "unrolled", heavy=True, steps=100)
+        within = Checkpointer(budget_mb=budget)
+        yield _whet(f"unrolled T={long}, {budget} MB", "unrolled", heavy=True, steps=long, checkpoints=within)
+    yield from _all(f"unrolled T={long}", "unrolled", heavy=True, steps=long)
 
 
 def find(model: str, key: str) -> Case:

@@ -20,6 +20,7 @@ import gc
 import multiprocessing
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -32,7 +33,7 @@ import torch
 from benchmarks._harness import Report, Spread, arguments, number, paired, ratios, spread
 from benchmarks.hypergrad import child, peers, truth
 from benchmarks.hypergrad.bounds import promise
-from benchmarks.hypergrad.cases import PLAIN, Case, Setting, cases, find
+from benchmarks.hypergrad.cases import Case, Setting, cases, find
 from benchmarks.hypergrad.measure import MEMORY_KNOWN, gflop, peak_mb, seconds
 from benchmarks.hypergrad.problems import MODELS, batches_of
 
@@ -87,47 +88,50 @@ def _measured(
     flops: dict[str, float] = {}
     turns: dict[str, list[Mapping[str, float]]] = {}
     for heavy, repeats in ((False, given.repeats), (True, max(1, (given.repeats + 1) // 3))):
-        group = [case for case in listed if case.heavy is heavy or case.key in (PLAIN + "/plain",)]
-        calls = {case.key: case.build(setting) for case in group}
-        bases = {case.base: find(setting.model, f"{case.base}/plain").build(setting) for case in group}
-        for case in group:
-            flops[case.key] = gflop(calls[case.key])  # the warm-up, too
-            gc.collect()
-        timed = {case.key: _turn(calls[case.key], bases[case.base], setting.device) for case in group}
-        for key, rounds in paired(timed, repeats).items():
-            if key not in turns or heavy is False:
-                turns[key] = rounds
-        if heavy:
-            turns |= {key: rounds for key, rounds in turns.items() if key in timed}
-        del calls, bases, timed
+        _time(setting, [case for case in listed if case.heavy is heavy], repeats, flops, turns)
         gc.collect()
     if setting.device != "cpu":
         memory = {case.key: [peak_mb(case.build(setting), setting.device)] for case in listed}
-    found = {}
-    for case in listed:
-        rounds = turns[case.key]
-        found[case.key] = Measured(
+    found = {
+        case.key: Measured(
             gflop=flops[case.key],
             mb=spread(memory[case.key]) if memory.get(case.key) else None,
-            ms=spread(r["ms"] for r in rounds),
-            times=spread(r["times"] for r in rounds),
+            ms=spread(r["ms"] for r in turns[case.key]),
+            times=spread(r["times"] for r in turns[case.key]),
         )
+        for case in listed
+    }
     return found, turns
 
 
-def _turn(call: Callable[[], Any], base: Callable[[], Any], device: str) -> Callable[[], Mapping[str, float]]:
-    """Return what measures one case in one turn, between two measurements of its base."""
-    once, base_once = seconds(call, 1, device)[0], min(seconds(base, 1, device)[0] for _ in range(2))
-    count, base_count = (max(1, min(50, round(_LEAST_S / max(s, 1e-6)))) for s in (once, base_once))
+def _time(setting: Setting, group: list[Case], repeats: int, flops: dict[str, float],
+          turns: dict[str, list[Mapping[str, float]]]) -> None:  # fmt: skip
+    """Count and time some cases, turn by turn."""
+    bases = {case.base: find(setting.model, f"{case.base}/plain").build(setting) for case in group}
+    often = {name: _often(base, setting.device) for name, base in bases.items()}
+    timed = {}
+    for case in group:
+        call = case.build(setting)
+        began = time.perf_counter()
+        flops[case.key] = gflop(call)  # the warm-up, too
+        count = 1 if time.perf_counter() - began > 1 else _often(call, setting.device)
+        timed[case.key] = partial(_turn, call, count, bases[case.base], often[case.base], setting.device)
+        gc.collect()
+    turns |= paired(timed, repeats)
 
-    def measure() -> Mapping[str, float]:
-        before, _ = seconds(base, base_count, device)
-        wall, cpu = seconds(call, count, device)
-        after, _ = seconds(base, base_count, device)
-        plain = (before + after) / 2
-        return {"ms": 1e3 * wall, "cpu_ms": 1e3 * cpu, "plain_ms": 1e3 * plain, "times": wall / plain}
 
-    return measure
+def _often(call: Callable[[], Any], device: str) -> int:
+    """Return how many calls in a row make up a measurement."""
+    return max(1, min(50, round(_LEAST_S / min(seconds(call, 1, device)[0] for _ in range(2)))))
+
+
+def _turn(call: Callable[[], Any], count: int, base: Callable[[], Any], often: int, device: str) -> Mapping[str, float]:
+    """Measure one case, between two measurements of its base."""
+    before, _ = seconds(base, often, device)
+    wall, cpu = seconds(call, count, device)
+    after, _ = seconds(base, often, device)
+    plain = (before + after) / 2
+    return {"ms": 1e3 * wall, "cpu_ms": 1e3 * cpu, "plain_ms": 1e3 * plain, "times": wall / plain}
 
 
 def _memory(setting: Setting, listed: list[Case], repeats: int) -> dict[str, list[float]]:

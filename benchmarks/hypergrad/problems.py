@@ -140,22 +140,24 @@ class Model:
         batch: Examples a batch.
         make: Makes it.
         loops_only: Whether only training loops are of interest: it is so small that the time is Python's.
-        long_runs: Whether runs of 100 steps are unrolled.
+        long: Steps of a long run.
+        unroll_long: Whether long runs are unrolled.
     """
 
     words: str
     batch: int
     make: Callable[[], nn.Module]
     loops_only: bool = False
-    long_runs: bool = False
+    long: int = 100
+    unroll_long: bool = False
 
 
 MODELS = {
-    "mlp": Model(words="MLP 784-1024-1024-10", batch=64, make=lambda: _mlp(784, 1024, 1024, 10), long_runs=True),
+    "mlp": Model(words="MLP 784-1024-1024-10", batch=64, make=lambda: _mlp(784, 1024, 1024, 10), unroll_long=True),
     "cnn": Model(words="CNN: conv 3×3 of 32 and 64 channels, pooled, then 128 and 10", batch=64, make=lambda: _cnn(32, 64, hidden=128)),
     "small": Model(words="MLP 784-50-10", batch=50, make=lambda: _mlp(784, 50, 10), loops_only=True),
-    "mlp-quick": Model(words="MLP 784-128-128-10", batch=64, make=lambda: _mlp(784, 128, 128, 10), long_runs=True),
-    "cnn-quick": Model(words="CNN: conv 3×3 of 8 and 16 channels, pooled, then 32 and 10", batch=64, make=lambda: _cnn(8, 16, hidden=32)),
+    "mlp-quick": Model(words="MLP 784-128-128-10", batch=64, make=lambda: _mlp(784, 128, 128, 10), long=30, unroll_long=True),
+    "cnn-quick": Model(words="CNN: conv 3×3 of 8 and 16 channels, pooled, then 32 and 10", batch=64, make=lambda: _cnn(8, 16, hidden=32), long=30),
 }  # fmt: skip
 """The networks by name. The CNN is LeNet's plan with 0.42 million weights, since the published table names none."""
 
