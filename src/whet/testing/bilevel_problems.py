@@ -10,6 +10,7 @@ Example::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -31,7 +32,7 @@ DTYPE = torch.float64
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """A problem with weights, hyperparameters and data, all in float64, and its truth in two senses.
 
@@ -67,25 +68,35 @@ class Case:
             return {n: part.reshape(s) for (n, s), part in zip(shapes.items(), flat.split(sizes), strict=True)}
 
         def rest(flat: Tensor, at: Hyper) -> Tensor:
-            weights = split(flat)
-            grads = torch.func.grad(lambda w: self.problem.inner(w, at, self.batches.train[0]))(weights)
-            knob = getattr(self.problem.update, "weight_decay", 0.0)
-            return torch.cat([(grads[n] + setting(knob, n, at) * w).reshape(-1) for n, w in weights.items()])
+            with torch.enable_grad():
+                weights = split(flat)
+                loss = self.problem.inner(weights, at, self.batches.train[0])
+                grads = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+                knob = getattr(self.problem.update, "weight_decay", 0.0)
+                pairs = zip(weights.items(), grads, strict=True)
+                return torch.cat([(g + setting(knob, n, at) * w).reshape(-1) for (n, w), g in pairs])
 
-        jacobian = self.hessian or torch.func.jacrev(rest, chunk_size=64)
+        def linearised(flat: Tensor) -> tuple[Tensor, Tensor]:
+            flat = flat.requires_grad_()
+            here = rest(flat, fixed)
+            if self.hessian is not None:
+                return here.detach(), self.hessian(flat.detach(), fixed)
+            rows = [torch.autograd.grad(h, flat, retain_graph=True)[0] for h in here]
+            return here.detach(), torch.stack(rows)
+
         flat = torch.cat([t.detach().reshape(-1) for t in self.start.values()])
-        here = rest(flat, fixed)
+        size = math.inf
         for _ in range(60):
-            matrix = jacobian(flat, fixed)
+            here, matrix = linearised(flat.detach())
+            before, size = size, float(here.norm())
+            if size < 1e-13 or (size < 1e-10 and size > 0.1 * before):  # rounding is all that is left
+                break
             step = torch.linalg.solve(matrix, here)
             length = 1.0
-            while length > 1e-3 and rest(flat - length * step, fixed).norm() > here.norm():
+            while length > 1e-3 and size > 1e-10 and rest((flat - length * step).requires_grad_(), fixed).norm() > size:
                 length /= 2
-            flat = flat - length * step
-            before, here = here.norm(), rest(flat, fixed)
-            if here.norm() < 1e-10 and here.norm() > 0.1 * before:  # rounding is all that is left
-                break
-        return split(flat - torch.linalg.solve(jacobian(flat, fixed), rest(flat, hyper)))
+            flat = (flat - length * step).detach()
+        return split(flat.detach() - torch.linalg.solve(matrix.detach(), rest(flat.detach().requires_grad_(), hyper)))
 
     def ran(self, hyper: Hyper | None = None) -> dict[str, Tensor]:
         """Return the weights after one update a training batch from `start`, differentiable in λ, by plain autograd."""

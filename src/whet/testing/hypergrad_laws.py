@@ -17,6 +17,7 @@ training loss, in penalties, in the validation loss and (where the method sees t
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,7 @@ def distance(found: HyperGrad | Mapping[tuple[str, ...], Tensor], truth: Mapping
 def _law(test: Any) -> Any:
     """Draw a seed for `test`."""
     kinds = [HealthCheck.differing_executors, HealthCheck.too_slow]
-    quiet = settings(max_examples=4, deadline=None, suppress_health_check=kinds, derandomize=True, database=None)
+    quiet = settings(max_examples=3, deadline=None, suppress_health_check=kinds, derandomize=True, database=None)
     return quiet(given(seed=_SEEDS)(test))
 
 
@@ -100,11 +101,13 @@ class HypergradientLaws(ABC):
     def drawn(self, seed: int) -> list[Case]:
         """Return the cases for a seed, with hyperparameters in the update where the method sees those."""
         made = [make(seed) for make in self.cases]
-        if self.tunes_update:
-            made += [problems.with_update_knobs(c, per_weight=i % 2 == 1) for i, c in enumerate(made)]
-            if not self.tunes_loss:
-                raise NotImplementedError("give `drawn` of your own")
-        return made
+        if not self.tunes_update:
+            return made
+        if not self.tunes_loss:
+            raise NotImplementedError("give `drawn` of your own")
+        return [
+            problems.with_update_knobs(c, per_weight=i % 2 == 1) if (seed + i) % 2 else c for i, c in enumerate(made)
+        ]
 
     def call(self, method: Hypergradient, case: Case, *, dtype: torch.dtype = torch.float64, **more: Any) -> HyperGrad:
         """Return what the method says of a case, whose tensors are given in `dtype`."""
@@ -160,9 +163,9 @@ class HypergradientLaws(ABC):
     @_law
     def test_results_have_the_form_of_the_hyperparameters(self, seed: int) -> None:
         """Structure, shapes and dtypes are theirs, nothing has a graph, and what was spent is said."""
-        for case in self.drawn(seed):
+        for i, case in enumerate(self.drawn(seed)):
             for dtype in (torch.float64, torch.float32):
-                found = self.call(self.make(), case, dtype=dtype, count_flops=True)
+                found = self.call(self.make(), case, dtype=dtype, count_flops=i == 0)
                 assert list(found.grads) == list(case.hyper)
                 flat = leaves(found.grads)
                 assert list(flat) == list(leaves(case.hyper))
@@ -173,7 +176,7 @@ class HypergradientLaws(ABC):
                 assert found.loss.shape == ()
                 assert not found.loss.requires_grad
                 assert found.finite
-                assert found.spent.gflop is not None
+                assert (found.spent.gflop is None) == (i > 0)
                 assert found.spent.grads + found.spent.hvps + found.spent.steps > 0
 
     @_law
@@ -309,7 +312,7 @@ class ImplicitLaws(HypergradientLaws):
 
     def given(self, case: Case) -> tuple[dict[str, Tensor], Batches]:
         """Return w* and the first training batch."""
-        weights = {n: t.detach() for n, t in case.solved().items()}
+        weights = {n: t.clone() for n, t in _solution(case).items()}
         return weights, replace(case.batches, train=case.batches.train[:1])
 
 
@@ -346,6 +349,11 @@ class UnrolledLaws(HypergradientLaws):
         assert second.state.step == whole.state.step == len(case.batches.train)
         for name, weight in whole.weights.items():
             torch.testing.assert_close(second.weights[name], weight, rtol=1e-12, atol=1e-12)
+
+
+@functools.lru_cache(maxsize=8)
+def _solution(case: Case) -> dict[str, Tensor]:
+    return {n: t.detach() for n, t in case.solved().items()}
 
 
 def _touchy(*, update: bool) -> tuple[Bilevel, dict[str, Tensor | dict[str, Tensor]], Batches]:
