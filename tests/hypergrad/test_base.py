@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from whet.hypergrad.base import Hypergradient
 from whet.hypergrad.drmad import DrMAD
@@ -27,3 +28,29 @@ def test_derivatives_have_the_precision_of_their_hyperparameters(method: Hypergr
     found = method(problem, {"w": torch.ones(3, 2)}, hyper, Batches(train=[None, None], val=None))
     assert {p: (t.dtype, t.shape) for p, t in leaves(found.grads).items()} == {p: (t.dtype, t.shape) for p, t in leaves(hyper).items()}  # fmt: skip
     assert found.solution is None or found.solution["w"].dtype == torch.float32
+
+
+class Writing(nn.Module):
+    """Writes into its buffer what depends on its weights, and forgets `no_grad`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean.mul_(0.9).add_(0.1 * (x * self.scale).mean(0))
+        return ((x * self.scale) ** 2).mean()
+
+
+@pytest.mark.parametrize("method", [Forward(), DrMAD(), Reversible()], ids=lambda m: type(m).__name__)
+def test_buffers_carry_no_graph_from_step_to_step(method: Hypergradient) -> None:
+    def loss(model: nn.Module, x: Tensor, hyper: object) -> Tensor:
+        return model(x)
+
+    problem = Bilevel(train_loss=loss, val_loss=loss, model=Writing(), update=SGD(lr="lr", momentum=0.5))
+    batches = Batches(train=[torch.ones(2, 3)] * 3, val=torch.ones(2, 3))
+    found = method(problem, problem.weights(), {"lr": torch.tensor(0.1)}, batches)
+    assert found.state is not None
+    assert not found.state.buffers["mean"].requires_grad
+    assert found.state.buffers["mean"].all()

@@ -186,8 +186,10 @@ def _exchanged(model: nn.Module, weights: Weights, buffers: Mapping[str, Tensor]
         yield
     finally:
         for slots, key, tensor, name in places:
-            if slots[key] is not given[name] and isinstance(buffers, dict) and name in buffers:
-                buffers[name] = slots[key].detach()  # the module assigned a new one, rather than writing into the old
+            if isinstance(buffers, dict) and name in buffers:
+                buffers[name] = slots[
+                    key
+                ].detach()  # a new one if the module assigned one; and what it wrote has a graph
             slots[key] = tensor
 
 
