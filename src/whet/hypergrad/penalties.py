@@ -6,7 +6,7 @@ They belong to the training loss alone, which guards against the commonest mista
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import final
 
@@ -93,10 +93,15 @@ class Penalty(ABC):
 
     def cross(self, weights: Weights, hyper: Hyper, vectors: Weights) -> dict[tuple[str, ...], Tensor]:
         """Return (∂²/∂d∂w)ᵀ·vectors by the path of the hyperparameter; empty for a strength that is a number."""
-        if not isinstance(self.strength, str):
-            return {}
-        strength = hyper[self.strength]
         found: dict[tuple[str, ...], Tensor] = {}
+        self.add_cross_(found, weights, hyper, vectors)
+        return found
+
+    def add_cross_(self, totals: MutableMapping[tuple[str, ...], Tensor], weights: Weights, hyper: Hyper, vectors: Weights) -> None:
+        """Add `cross` to `totals`, in place where something is there already."""
+        if not isinstance(self.strength, str):
+            return
+        strength = hyper[self.strength]
         for name, vector in vectors.items():
             if not self._has(name):
                 continue
@@ -104,11 +109,14 @@ class Penalty(ABC):
             target = strength
             if isinstance(target, Mapping):
                 path, target = (self.strength, name), target[name]
-            product = self.slope(weights[name]) * vector
+            slope = self.slope(weights[name])
+            if path in totals and target.shape == vector.shape:
+                totals[path].addcmul_(slope, vector)
+                continue
+            product = slope * vector
             if target.shape != product.shape:
                 product = product.sum_to_size(target.shape) if target.dim() else product.sum()
-            found[path] = product if path not in found else found[path] + product
-        return found
+            totals[path] = totals[path].add_(product) if path in totals else product
 
     def _has(self, name: str) -> bool:
         return self.only is None or self.only(name)
