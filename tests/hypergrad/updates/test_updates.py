@@ -341,7 +341,9 @@ class Point:
         return flat | {("hyper", *p): t for p, t in found.hyper.items()}
 
 
-@pytest.mark.parametrize(("case", "step"), [(case, 3) for case in CASES] + [(case, 0) for case in list(CASES)[::4]])
+@pytest.mark.parametrize(
+    ("case", "step"), [(c, 3) for c in CASES if "layers" not in c] + [(c, 0) for c in list(CASES)[::5]]
+)
 def test_vjp_is_what_central_differences_say(case: str, step: int) -> None:
     point = Point.of(case, step)
     if step == 0 and point.state.slots:  # zeros in a root: see the tests of v = 0 below
