@@ -54,3 +54,19 @@ def test_buffers_carry_no_graph_from_step_to_step(method: Hypergradient) -> None
     assert found.state is not None
     assert not found.state.buffers["mean"].requires_grad
     assert found.state.buffers["mean"].all()
+
+
+def test_recurrent_layers_are_kept_from_cudnn() -> None:
+    """It differentiates them neither twice, nor once in eval mode, which is what the validation loss is looked at in."""
+    seen = []
+
+    def loss(model: nn.Module, x: Tensor, hyper: object) -> Tensor:
+        seen.append(torch.backends.cudnn.enabled)
+        return model(x)[0].mean()
+
+    was = torch.backends.cudnn.enabled
+    problem = Bilevel(train_loss=loss, val_loss=loss, model=nn.GRU(2, 2))
+    problem.train(problem.weights(), {}, torch.ones(3, 1, 2))
+    problem.val(problem.weights(), {}, torch.ones(3, 1, 2))
+    assert seen == [False, False]
+    assert torch.backends.cudnn.enabled == was

@@ -106,7 +106,8 @@ class Bilevel:
 
     def val(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return F; `buffers` None: copies of the model's."""
-        with _evaluating(self.model if self.eval_mode else None):
+        evaluated = self.model if self.eval_mode else None
+        with _evaluating(evaluated), _plain_recurrence(evaluated):
             return scalar(self._call(self.val_loss, weights, hyper, batch, buffers), "the validation loss")
 
     def inner(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -208,19 +209,28 @@ def _evaluating(model: nn.Module | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _twice_differentiable(model: nn.Module | None) -> Iterator[None]:
     """Leave out what has no second derivative, or a wrong one: fused attention, cuDNN's recurrent layers, compiled parts, weight norm."""
-    cudnn = torch.backends.cudnn
     modules = [] if model is None else list(model.modules())
     with contextlib.ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         # Nothing is compiled before it is loaded, and loading it takes seconds.
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        if any(isinstance(m, nn.RNNBase) for m in modules):
-            stack.callback(setattr, cudnn, "enabled", cudnn.enabled)
-            cudnn.enabled = False
+        stack.enter_context(_plain_recurrence(model))
         if any("WeightNorm" in type(part).__name__ for m in modules for part in (m, *m._forward_pre_hooks.values())):
             stack.enter_context(_PlainWeightNorm())
         yield
+
+
+@contextlib.contextmanager
+def _plain_recurrence(model: nn.Module | None) -> Iterator[None]:
+    """Keep recurrent layers from cuDNN, which can't differentiate them twice, nor once in eval mode."""
+    cudnn = torch.backends.cudnn
+    was, recurrent = cudnn.enabled, model is not None and any(isinstance(m, nn.RNNBase) for m in model.modules())
+    try:
+        cudnn.enabled = was and not recurrent
+        yield
+    finally:
+        cudnn.enabled = was
 
 
 class _PlainWeightNorm(TorchFunctionMode):  # type: ignore[misc]
