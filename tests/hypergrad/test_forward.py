@@ -154,3 +154,12 @@ def test_gradients_are_averaged_over_processes_but_penalties_are_not() -> None:
     )
     found = Forward()(replace(problem, reduce=with_an_idle_process), weights, hyper, batches)
     assert distance(found, leaves(Forward()(halved, weights, hyper, batches).grads)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda w, b, h: torch.ones(()), lambda w, b, h: h["l2"] ** 2], ids=["constant", "of hyper alone"]
+)
+def test_a_loss_without_weights_is_refused(loss: Any) -> None:
+    case = problems.ridge()
+    with pytest.raises(HypergradError, match="does not depend on the weights"):
+        Forward()(replace(case.problem, train_loss=loss), case.start, case.hyper, case.batches)

@@ -173,14 +173,16 @@ class _Gradient:
         ends = [*own.values(), *flat.values()]
         with torch.enable_grad():
             loss = problem.train(own, unflatten(flat), batch, self._buffers or None)
-            if not loss.requires_grad:
+            symmetric = not _by_hand(loss)
+            wanted = ends if symmetric else list(own.values())
+            outs: tuple[Tensor | None, ...] = (None,) * len(wanted)
+            if loss.requires_grad:
+                outs = torch.autograd.grad(loss, wanted, create_graph=True, allow_unused=True)
+            grads = dict(zip(own, outs, strict=False))
+            if all(g is None for g in grads.values()):
                 raise HypergradError(
                     "the training loss does not depend on the weights", "compute it from the model that is passed in"
                 )
-            symmetric = not _by_hand(loss)
-            wanted = ends if symmetric else list(own.values())
-            outs = torch.autograd.grad(loss, wanted, create_graph=True, allow_unused=True)
-            grads = dict(zip(own, outs, strict=False))
             self._inputs: dict[str, Tensor] = own
             if not symmetric:
                 smooth = {n: g for n, g in grads.items() if g is not None and g.requires_grad}
