@@ -5,6 +5,7 @@ Each keeps the graph of one gradient and sends as many vectors through it as ask
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from whet.hypergrad.problem import Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import Cotangents, Part, State, diagonal
 
-__all__ = ["Curvature", "HyperGrads", "Meter", "Step", "ValGrad", "add_direct_", "add_into_"]
+__all__ = ["Curvature", "HyperGrads", "Meter", "Step", "ValGrad", "add_direct_", "add_into_", "second_derivatives"]
 
 HyperGrads = dict[tuple[str, ...], Tensor]
 """Derivatives by the path of the hyperparameter (see `tensors.leaves`); one that is not reached is missing."""
@@ -83,9 +84,10 @@ class Curvature:
         inputs = [*(self.weights.values() if weights else ()), *(self._hyper.values() if hyper else ())]
         found: tuple[Tensor | None, ...] = (None,) * len(inputs)
         if outs and inputs:
-            found = torch.autograd.grad(
-                [end for end, _ in outs], inputs, [c for _, c in outs], retain_graph=retain, allow_unused=True
-            )
+            with second_derivatives():
+                found = torch.autograd.grad(
+                    [end for end, _ in outs], inputs, [c for _, c in outs], retain_graph=retain, allow_unused=True
+                )
             self.meter.hvps += weights
         rest = iter(_apart(found, q.values()))
         products = {n: _own(next(rest), w) for n, w in self.weights.items()} if weights else {}
@@ -112,9 +114,7 @@ class Curvature:
         """Return `grads` anew, by a backward pass through the loss that was kept (`again`)."""
         assert self._loss is not None
         self.meter.grads += 1
-        found = torch.autograd.grad(
-            self._loss, list(self.weights.values()), retain_graph=True, materialize_grads=True
-        )
+        found = torch.autograd.grad(self._loss, list(self.weights.values()), retain_graph=True, materialize_grads=True)
         return self._whole(found) if self.whole else dict(zip(self.weights, found, strict=True))
 
     def _whole(self, found: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -230,6 +230,24 @@ def add_into_(total: HyperGrads, more: Mapping[tuple[str, ...], Tensor], scale: 
             total[path] = torch.add(total[path], tensor, alpha=scale)
         else:
             total[path] = tensor * scale if scale != 1.0 else tensor
+
+
+@contextlib.contextmanager
+def second_derivatives() -> Iterator[None]:
+    """Say in words, within it, which operation of the training loss has no second derivative.
+
+    Raises:
+        HypergradError: one has none.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # NotImplementedError is one
+        if "not implemented" not in str(error) and "double backward" not in str(error):
+            raise
+        raise HypergradError(
+            f"the training loss has no second derivative: {str(error).splitlines()[0].rstrip('.')}",
+            "write that operation out of others, or take FirstOrder(), which needs none",
+        ) from error
 
 
 def _gradients(
