@@ -3,12 +3,15 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from whet.errors import HypergradError, SpaceError, UnknownName
 from whet.hypergrad.hyperparameter import Hyperparameter
@@ -123,6 +126,41 @@ def test_fill_replaces_or_accumulates_and_leaves_the_grads_alone() -> None:
     assert grads["decay"]["2.bias"].tolist() == [1, 1]
     hyper["lr"].raw[""].grad.zero_()
     assert grads["lr"].item() == 2
+
+
+class Allocations(TorchDispatchMode):
+    """Counts the elements of every new storage that is big."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = {a.untyped_storage().data_ptr() for a in args if isinstance(a, torch.Tensor)}
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.untyped_storage().data_ptr() not in before:
+            self.elements += out.untyped_storage().nbytes() // out.element_size() if out.numel() > 100 else 0
+        return out
+
+
+@pytest.mark.parametrize("transform", ["identity", "log10", "exp", "softplus", "unit"])
+def test_a_value_a_weight_costs_raw_and_passing_values(transform: str) -> None:
+    net, count = nn.Linear(100, 100, bias=False), 10_000
+    hyper = Hyperparameters(d=Hyperparameter(0.5, transform=transform, per="weight"))
+
+    def allocated(call: Callable[[], object]) -> int:
+        with Allocations() as counter:
+            call()
+        return counter.elements
+
+    assert allocated(lambda: hyper.bind(net)) == count
+    assert allocated(lambda: hyper.bind(net)) == 0
+    assert allocated(hyper.tensors) == (0 if transform == "identity" else count)
+    assert allocated(hyper.clip_) == 0
+    assert allocated(lambda: hyper["d"].set(0.25)) == 0
+    grads = {"d": {"weight": torch.ones(100, 100)}}
+    assert allocated(lambda: hyper.fill_(grads)) == count  # the .grad itself
+    assert allocated(hyper.state_dict) == 0
 
 
 def test_fill_of_some_names_keeps_the_others() -> None:

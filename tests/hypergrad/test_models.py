@@ -331,6 +331,30 @@ def test_steps_carry_the_buffers_on() -> None:
         torch.testing.assert_close(state.buffers[name], buffer)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda x, w: torch.cdist(x, w.t()),
+        lambda x, w: functional.embedding_bag(torch.arange(8)[:, None], w),
+    ],
+    ids=["cdist", "embedding_bag"],
+)
+def test_operations_without_a_second_derivative_are_named(layer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    problem = Bilevel(
+        train_loss=lambda w, d, h: functional.cross_entropy(layer(d[0], w["w"]), d[1]) * h["heat"],
+        val_loss=lambda w, d, h: (w["w"] ** 2).sum(),
+    )
+    with pytest.raises(
+        HypergradError, match=r"the training loss has no second derivative: .*derivative for .* FirstOrder\(\)"
+    ):
+        Implicit(solve=Neumann(terms=1, scale=0.1))(
+            problem,
+            {"w": torch.randn(12, 3, dtype=torch.float64)},
+            {"heat": values()["heat"]},
+            Batches(train=[data(0)], val=data(1)),
+        )
+
+
 def test_frozen_weights_are_left_out_and_tied_ones_are_one() -> None:
     assert list(Bilevel(train_loss=loss, val_loss=val, model=made("frozen")).weights()) == ["1.weight", "1.bias", "3.weight", "3.bias"]  # fmt: skip
     tied = Bilevel(train_loss=loss, val_loss=val, model=made("tied parameter"))

@@ -94,6 +94,12 @@ def test_inverse_at_the_bounds_is_finite_and_as_far_as_the_margin(transform: Tra
     )
 
 
+@pytest.mark.parametrize("transform", [UnitInterval(), Box(0.0, 1.0)])
+def test_values_beyond_a_bound_by_rounding_are_on_it(transform: Transform) -> None:
+    beyond = torch.tensor([-1e-7, 1 + 1e-7], dtype=torch.float64)
+    assert torch.equal(transform.inverse(beyond), transform.inverse(torch.tensor([0.0, 1.0], dtype=torch.float64)))
+
+
 def test_tiny_values_have_logarithms() -> None:
     assert Log10().inverse(torch.tensor(1e-30)).item() == pytest.approx(-30)
     subnormal = torch.tensor(1e-42)
