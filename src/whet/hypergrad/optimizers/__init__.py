@@ -1,6 +1,6 @@
 """The named algorithms with one stateful surface: `step` inside a training loop of your own, or `fit`."""
 
-from whet.hypergrad.optimizers.base import HyperOptimizer, HypergradWarning, StepResult
+from whet.hypergrad.optimizers.base import HypergradWarning, HyperOptimizer, StepResult
 from whet.hypergrad.optimizers.diff_through_opt import DiffThroughOpt
 from whet.hypergrad.optimizers.drmad import DrMAD
 from whet.hypergrad.optimizers.fit import FitResult
