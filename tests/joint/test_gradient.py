@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.joint.curve import SPACE, TRAIN, VAL, loss, network, problem, training
+from torch.utils.data import DataLoader, TensorDataset
 
 import whet
 from whet import plugins
@@ -67,6 +68,25 @@ def test_without_a_hyper_step_it_is_the_training_of_a_search(name: str) -> None:
     found = training().fit(PARAMS, seed=2, method={"name": name, "every": math.inf}, space=SPACE)
     assert found.value == pytest.approx(plain.value, rel=1e-12)
     assert found.tuned == pytest.approx({n: PARAMS[n] for n in REACHED[name]})
+
+
+def test_whatever_the_method_a_trial_sees_the_same_batches() -> None:
+    data = TensorDataset(*(torch.cat(part) for part in zip(*TRAIN, strict=True)))
+    seen: dict[str, list[float]] = {}
+
+    def noting(config: Any) -> Bilevel:
+        def train_loss(model: Any, batch: Any, hyper: Any) -> Any:
+            seen.setdefault(name, []).append(float(batch[0].sum()))
+            return loss(model, batch, hyper)
+
+        return replace(problem(config), train_loss=train_loss)
+
+    train, val = DataLoader(data, 8, shuffle=True), DataLoader(data, 16, shuffle=True)
+    for name in ("random", "one_pass"):
+        made = Training(noting, train=train, val=val, steps=50, evaluate_every=7 if name == "random" else 50)
+        made.fit(PARAMS, method={"name": name, **({"every": 5} if name == "one_pass" else {})}, space=SPACE, seed=1)
+    assert len(seen["random"]) == 50
+    assert list(dict.fromkeys(seen["one_pass"])) == list(dict.fromkeys(seen["random"]))
 
 
 def test_trajectories_are_curves_of_the_run(store: Store) -> None:
