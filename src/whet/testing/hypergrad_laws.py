@@ -9,9 +9,8 @@ Inherit `ImplicitLaws` for a method that is given the solution, `UnrolledLaws` f
         def ladder(self):          # for approximate methods: cheap to costly
             return [Mine(terms=3), Mine(terms=30), Mine(terms=3000)]
 
-Truth is float64: central differences of the validation loss, and autograd through the closed form or the plain run. The problems are
-small, random and drawn by hypothesis: quadratics, ridge and logistic regression, a network as a module; with hyperparameters in the
-training loss, in penalties, in the validation loss and (where the method sees them) in the update; scalar, per example and per weight.
+Truth is float64: central differences of the validation loss, and autograd through the closed form or the plain run. The problems
+are those of `bilevel_problems`, drawn by hypothesis; hyperparameters are in the losses, penalties and (where it counts) the update.
 """
 
 from __future__ import annotations
@@ -71,8 +70,6 @@ class HypergradientLaws(ABC):
     """Whether the method is exact for these problems; else `ladder` says how it gets there, if it does."""
     tunes_update: ClassVar[bool] = False
     """Whether it differentiates hyperparameters of the update (learning rates, momentum, weight decay)."""
-    tunes_loss: ClassVar[bool] = True
-    """Whether it differentiates hyperparameters of the training loss and its penalties."""
     accuracy: ClassVar[float] = 1e-9
     """Relative to the truth by autograd, for exact methods."""
     end: ClassVar[float] = 1e-6
@@ -103,11 +100,8 @@ class HypergradientLaws(ABC):
         made = [make(seed) for make in self.cases]
         if not self.tunes_update:
             return made
-        if not self.tunes_loss:
-            raise NotImplementedError("give `drawn` of your own")
-        return [
-            problems.with_update_knobs(c, per_weight=i % 2 == 1) if (seed + i) % 2 else c for i, c in enumerate(made)
-        ]
+        knobs = problems.with_update_knobs
+        return [knobs(c, per_weight=i % 2 == 1) if (seed + i) % 2 else c for i, c in enumerate(made)]
 
     def call(self, method: Hypergradient, case: Case, *, dtype: torch.dtype = torch.float64, **more: Any) -> HyperGrad:
         """Return what the method says of a case, whose tensors are given in `dtype`."""
@@ -286,11 +280,7 @@ class HypergradientLaws(ABC):
         torch.manual_seed(2)
         other = leaves(self.make()(problem, weights, hyper, batches).grads)
         assert all(torch.equal(first[p], again[p]) for p in first)
-        if self.looks_at_the_training_loss:
-            assert not all(torch.equal(first[p], other[p]) for p in first)
-
-    looks_at_the_training_loss: ClassVar[bool] = True
-    """Whether dropout in the training loss makes a difference: not to a method that needs no derivative of that loss here."""
+        assert not all(torch.equal(first[p], other[p]) for p in first)
 
     def test_frozen_and_tied_weights_are_left_out_and_counted_once(self) -> None:
         """A tied weight has one name and the sum of its gradients; a frozen one is a constant."""
