@@ -86,7 +86,12 @@ def ratios(results: Mapping[str, Sequence[Mapping[str, float]]], key: str, *, to
 
 
 def arguments(
-    description: str, *, repeats: int, quick_repeats: int = 1, data: bool = False, flags: Mapping[str, str] | None = None
+    description: str,
+    *,
+    repeats: int,
+    quick_repeats: int = 1,
+    data: bool = False,
+    flags: Mapping[str, str] | None = None,
 ) -> argparse.Namespace:
     """Return the command line: `quick`, `json`, `check`, `repeats` (fewer with ``--quick``), `data` if it reads a data set, own flags."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
