@@ -95,8 +95,8 @@ def problem(config: Mapping[str, Any]) -> Bilevel:
     return Bilevel(model=model, train_loss=train_loss, val_loss=val_loss, update=update, penalty=penalty)
 
 
-def study(method: Any, seed: int, budget_s: float, steps: int) -> list[Point]:
-    """Return the trials of a study of so many seconds; one that runs at the end of them does not count."""
+def study(method: Any, seed: int, budget_s: float, steps: int, limit: int | None = None) -> list[Point]:
+    """Return the trials of a study of so many seconds, at most `limit`; one that runs at the end of them does not count."""
     train, val, test = data()
     latest = math.nan
 
@@ -118,7 +118,7 @@ def study(method: Any, seed: int, budget_s: float, steps: int) -> list[Point]:
     training = whet.Training(problem, train=batches, val=[val], steps=steps, evaluate_every=steps, metric=metric)
     made = whet.create_study(space=SPACE, method=method, seed=seed, stopper="none", storage="memory")
     began = time.perf_counter()
-    made.optimize(training, timeout=budget_s, callbacks=[note])
+    made.optimize(training, n_trials=limit, timeout=budget_s, callbacks=[note])
     return [point for point in points if point.seconds <= budget_s]
 
 
@@ -135,7 +135,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", module="whet")
     budget_s, steps = (QUICK_S, 150) if given.quick else (BUDGET_S, STEPS)
     for method in METHODS.values():  # what is loaded at its first use is no part of the comparison
-        study(method, 1000, 0.5, 20)
+        study(method, 1000, math.inf, 20, limit=2)
     found: dict[str, list[list[Point]]] = {name: [] for name in METHODS}
     for seed in range(given.repeats):
         for name in list(METHODS)[:: 1 if seed % 2 else -1]:
