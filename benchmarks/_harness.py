@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Bound", "Report", "Spread", "arguments", "number", "paired", "ratios", "spread"]
+__all__ = ["Bound", "Report", "Spread", "arguments", "number", "paired", "ratio", "ratios", "spread"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +76,14 @@ def paired(
     return results
 
 
+def ratio(results: Mapping[str, Sequence[Mapping[str, float]]], key: str, name: str, *, to: str) -> Spread:
+    """Return how many times as much of `key` the case `name` has as the case `to`, turn by turn."""
+    return spread(mine[key] / other[key] for mine, other in zip(results[name], results[to], strict=True))
+
+
 def ratios(results: Mapping[str, Sequence[Mapping[str, float]]], key: str, *, to: str) -> dict[str, Spread]:
-    """Return how many times as much of `key` each case has as the case `to`, turn by turn."""
-    return {
-        name: spread(mine[key] / other[key] for mine, other in zip(rounds, results[to], strict=True))
-        for name, rounds in results.items()
-        if name != to
-    }
+    """Return the same for each case but `to` itself."""
+    return {name: ratio(results, key, name, to=to) for name in results if name != to}
 
 
 def arguments(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks._harness import Report, ratios
+from benchmarks._harness import Report, ratio
 from benchmarks.hypergrad import peers
 from benchmarks.hypergrad.cases import BUDGETS_MB, LOOP, PLAIN, RUN, Case, cases
 from benchmarks.hypergrad.problems import MODELS
@@ -67,7 +67,7 @@ def _promise_mlp(at_most: Any, flops: Any, found: Mapping[str, Any], turns: Mapp
         10.3,
     )
     if f"{_NEUMANN}/torchopt" in found:
-        beside = ratios(turns, "ms", to=f"{_NEUMANN}/torchopt")[f"{_NEUMANN}/Whet"].median
+        beside = ratio(turns, "ms", f"{_NEUMANN}/Whet", to=f"{_NEUMANN}/torchopt").median
         at_most(f"{_NEUMANN}, at most 0.75 × torchopt's time", beside, 0.75)
     if neumann.mb:
         at_most(f"{_NEUMANN}, at most 2 × the memory of a plain step", neumann.mb.median / plain.mb.median, 2.0)
@@ -87,7 +87,7 @@ def _beside(at_most: Any, row: str, group: list[Case], found: Mapping[str, Any],
     rivals = [c for c in group if (c.tool, c.method) in correct and (c.tool in peers.PEERS or c.tool == "plain")]
     if not rivals or f"{row}/Whet" not in found:
         return
-    whet = {c.key: ratios(turns, "ms", to=c.key)[f"{row}/Whet"].median for c in rivals}
+    whet = {c.key: ratio(turns, "ms", f"{row}/Whet", to=c.key).median for c in rivals}
     fastest = max(rivals, key=lambda c: whet[c.key])
     at_most(f"{row}, less time than {fastest.tool}, the fastest correct peer (× its time)", whet[fastest.key], 1.0)
     for c in rivals:

@@ -9,7 +9,7 @@ decay included, by `torch.optim.SGD`; hyperparameters in the update itself (one-
 - GFLOP: matrix products and convolutions as PyTorch's own counter sees them.
 - MB: peak resident memory of one call above that of the process with everything imported and model and batches loaded, in units of 10⁶
   bytes, each call the first in a process of its own (Linux); with --cuda the allocator's peak.
-- ms: wall-clock. A plain step is measured before and after each call; peers run in the same turn; ratios are taken within a turn, and
+- ms: wall-clock. A plain step is measured before and after each call; peers run in the same turn; ratio are taken within a turn, and
   the median of the turns is shown with the least and the greatest.
 """
 
@@ -30,7 +30,7 @@ from typing import Any, final
 
 import torch
 
-from benchmarks._harness import Report, Spread, arguments, number, paired, ratios, spread
+from benchmarks._harness import Report, Spread, arguments, number, paired, ratio, spread
 from benchmarks.hypergrad import child, peers, truth
 from benchmarks.hypergrad.bounds import promise
 from benchmarks.hypergrad.cases import Case, Setting, cases, find
@@ -161,7 +161,7 @@ def _tabulate(report: Report, setting: Setting, found: dict[str, Measured], turn
         got, base = found[case.key], found[f"{case.base}/plain"]
         beside = "–"
         if case.tool not in ("Whet",) and f"{case.row}/Whet" in found:
-            beside = ratios(turns, "ms", to=f"{case.row}/Whet")[case.key].text()
+            beside = ratio(turns, "ms", case.key, to=f"{case.row}/Whet").text()
         wrong = case.tool in peers.PEERS and (case.tool, case.method) not in correct
         lines.append([
             case.row, case.tool + " ✗" * wrong, f"{number(got.gflop)} ({got.gflop / base.gflop:.2f})", got.ms.text(),
