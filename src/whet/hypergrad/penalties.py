@@ -97,7 +97,9 @@ class Penalty(ABC):
         self.add_cross_(found, weights, hyper, vectors)
         return found
 
-    def add_cross_(self, totals: MutableMapping[tuple[str, ...], Tensor], weights: Weights, hyper: Hyper, vectors: Weights) -> None:
+    def add_cross_(
+        self, totals: MutableMapping[tuple[str, ...], Tensor], weights: Weights, hyper: Hyper, vectors: Weights
+    ) -> None:
         """Add `cross` to `totals`, in place where something is there already."""
         if not isinstance(self.strength, str):
             return
