@@ -105,8 +105,8 @@ def fit(
             while (steps is None or run.done < steps) and run.advance(epochs):
                 evaluating = evaluate_every is not None and run.done % evaluate_every == 0
                 metrics = run.metrics(evaluating) if evaluating or run.done % log_every == 0 else None
-                if log and metrics and run.is_first:
-                    log(metrics)
+                if metrics:
+                    run.tell(log, metrics)
                 show(run.done, metrics)
                 if run.done % checkpoint_every == 0:
                     run.save()
@@ -118,9 +118,10 @@ def fit(
             raise
         if run.ended_at != run.done:
             optimizer.finish()
+            already = run.evaluated_at if evaluate is not None else run.done
             metrics = run.metrics(evaluate is not None)
-            if log and run.is_first:
-                log(metrics)
+            if already != run.done or run.logged_at != run.done:
+                run.tell(log, metrics)
             show(run.done, metrics)
             run.ended_at = run.done
             run.save()
@@ -145,6 +146,7 @@ class _Run:
         self.resumed = False
         self.done = 0
         self.ended_at: int | None = None
+        self.logged_at: int | None = None
         self.sums: dict[str, tuple[Tensor, int]] = {}
         self.means: dict[str, float] = {}
         self.evaluated: dict[str, float] = {}
@@ -181,12 +183,21 @@ class _Run:
                 for module in training:
                     module.training = True
                 pairs = value.items() if isinstance(value, Mapping) else [("eval", value)]
-                self.evaluated, self.evaluated_at = {k: float(v) for k, v in pairs}, self.done
+                self.evaluated, self.evaluated_at = (
+                    {k: float(v.detach() if isinstance(v, Tensor) else v) for k, v in pairs},
+                    self.done,
+                )
             found |= self.evaluated
         found |= {f"hyper/{k}": v for k, v in self.optimizer.hyper.summary().items()}
         if self.optimizer.num_skipped:
             found["skipped"] = self.optimizer.num_skipped
         return found
+
+    def tell(self, log: Callable[[dict[str, float]], object] | None, metrics: dict[str, float]) -> None:
+        """Log, in the first process."""
+        self.logged_at = self.done
+        if log and self.is_first:
+            log(metrics)
 
     def save(self) -> None:
         """Write the checkpoint; with several processes, all must call it."""
@@ -237,7 +248,7 @@ class _Run:
         self.sums[name] = (total + loss, count + 1)
 
 
-_SAVED = ("done", "ended_at", "sums", "means", "evaluated", "evaluated_at")
+_SAVED = ("done", "ended_at", "logged_at", "sums", "means", "evaluated", "evaluated_at")
 
 
 @contextlib.contextmanager

@@ -126,7 +126,9 @@ class HOAG(HyperOptimizer):
         self._inner.zero_grad()
         if self._taken_back(float(found.loss), epsilon):
             note += f"; F = {float(found.loss):.4g} is a fifth more than before: the step was taken back"
-            return at.loss, replace(found, notes=_joined(found.notes, note), solution=None)
+            found = replace(found, notes=_joined(found.notes, note), solution=None)
+            self._tell(found.notes)
+            return at.loss, found
         self._warm = found.solution
         return at.loss, self._move_hyper(replace(found, notes=_joined(found.notes, note)))
 
