@@ -180,11 +180,13 @@ def batches_of(size: int, count: int, data: Path | None, device: torch.device) -
     return list(zip(x.split(size), y.split(size), strict=True)), real
 
 
-def image_task(name: str, *, data: Path | None = None, scalar: bool = False, device: str = "cpu") -> Task:
+def image_task(
+    name: str, *, data: Path | None = None, scalar: bool = False, decay: float = 1e-4, device: str = "cpu"
+) -> Task:
     """Return the task of a model of `MODELS`, with four training batches and one to validate, in float32."""
     torch.manual_seed(0)
     model = MODELS[name].make().to(device)
     batches, _ = batches_of(MODELS[name].batch, 5, data, torch.device(device))
     weights = list(model.parameters())
-    decay = [torch.tensor(1e-4, device=device)] if scalar else [torch.full_like(w, 1e-4) for w in weights]
-    return Task(model=model, decay=decay, train=batches[:4], val=batches[4], rate=0.05)
+    strengths = [torch.tensor(decay, device=device)] if scalar else [torch.full_like(w, decay) for w in weights]
+    return Task(model=model, decay=strengths, train=batches[:4], val=batches[4], rate=0.05)
