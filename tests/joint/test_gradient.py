@@ -232,6 +232,45 @@ def test_a_trial_that_diverges_fails_alone() -> None:
     assert found.trials[0].reason == "its result value is NaN"
 
 
+def test_the_steps_that_hoag_takes_within_one_count() -> None:
+    calls: list[int] = []
+
+    def noting(config: Any) -> Bilevel:
+        def train_loss(model: Any, batch: Any, hyper: Any) -> Any:
+            calls.append(1)
+            return loss(model, batch, hyper)
+
+        return replace(problem(config), train_loss=train_loss)
+
+    steps: list[int] = []
+    made = training(problem=noting, steps=100, evaluate_every=25)
+    found = made.fit(PARAMS, method={"name": "hoag", "max_inner": 10}, space=SPACE,
+                     log=lambda metrics, step: steps.append(step) if "val_loss" in metrics else None)  # fmt: skip
+    assert found.steps == 100
+    assert 90 <= len(calls) <= 125
+    assert len(steps) == 4
+    assert steps[-1] == 100
+
+
+@pytest.mark.parametrize("name", ["unrolled", "drmad"])
+def test_runs_are_looked_at_where_they_end_and_a_short_last_one_is_left_out(name: str) -> None:
+    steps: list[int] = []
+    made = training(steps=50, evaluate_every=5)
+    found = made.fit(PARAMS, method={"name": name, "every": 20}, space=SPACE,
+                     log=lambda metrics, step: steps.append(step) if "val_loss" in metrics else None)  # fmt: skip
+    assert steps == [20, 40, 50]
+    even = training(steps=40, evaluate_every=5).fit(PARAMS, method={"name": name, "every": 20}, space=SPACE)
+    assert (found.value, found.tuned) == (even.value, even.tuned)
+    short = training(steps=10).fit(PARAMS, method={"name": name, "every": 20}, space=SPACE)
+    assert short.value == pytest.approx(training(steps=10).fit(PARAMS).value, rel=1e-12)
+
+
+def test_threads_train_side_by_side() -> None:
+    found = study({"name": "one_pass", "search": "tpe"})
+    found.optimize(training(steps=20), n_trials=4, n_jobs=2)
+    assert all(t.complete and t.user_attrs["tuned"] for t in found.trials)
+
+
 # -- bad input ----------------------------------------------------------------------------------------------------------
 
 

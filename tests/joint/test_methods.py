@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -47,6 +49,15 @@ def test_every_algorithm_is_a_method_under_its_name() -> None:
         cls = plugins.find("searcher", name)
         assert issubclass(cls, Gradient)
         assert cls.name == name
+
+
+def test_a_method_without_knobs_of_its_own_needs_no_torch() -> None:
+    code = (
+        "import sys, whet\n"
+        "whet.create_study(space={'lr': {'min': 0.1, 'max': 1.0}}, storage='memory', method={'name': 'one_pass', 'tune': 'lr'})\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_it_proposes_what_its_search_does() -> None:

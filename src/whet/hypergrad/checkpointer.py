@@ -20,7 +20,7 @@ import torch
 
 from whet.errors import HypergradError
 
-__all__ = ["Action", "Checkpointer", "Move", "Plan", "Sizes", "advances", "revolve"]
+__all__ = ["Action", "Checkpointer", "Move", "Plan", "Sizes", "advances", "free_bytes", "revolve"]
 
 MB = 10**6
 
@@ -176,7 +176,7 @@ class Checkpointer:
         """
         if budget is None:
             budget = math.inf if self.budget_mb is None else self.budget_mb * MB
-        left = budget - sizes.working
+        left = min(budget, 2.0**62) - sizes.working
         if self.every is not None or self.slots is not None:
             plan = self._fixed(steps, sizes, left)
         else:

@@ -67,7 +67,7 @@ class Curvature:
         self.loss = loss.detach()
         self._loss = loss if again else None
         self.whole = whole
-        self._ends = {n: _end(g) for n, g in zip(self.weights, found, strict=True) if g.requires_grad}
+        self._ends = {n: _end(g) for n, g in zip(self.weights, found, strict=True) if track and g.requires_grad}
         self.grads: dict[str, Tensor] = (
             self._whole(found) if whole else {n: g.detach() for n, g in zip(self.weights, found, strict=True)}
         )

@@ -70,6 +70,8 @@ class Walk:
                 self._states = States(self._here, slots=1)
         self._begin = self._here = replace(self._here, slot=None)
         if self.steps - first == 1:
+            if self._states is not None:
+                self.end = self._states.apart(self.steps)
             self._back()
             return
         self._prepare(self.steps - first, checkpoints)

@@ -138,7 +138,7 @@ class _Run:
         device = next(self.model.parameters()).device
         self.train = Cycle(train_loader, name="the training loader", device=device)
         self.val = None if val_loader is None else Cycle(val_loader, name="the validation loader", device=device, seed=torch.initial_seed() + 1)  # fmt: skip
-        parallel = isinstance(optimizer.model, nn.parallel.DistributedDataParallel)
+        parallel = optimizer.problem.reduce is not None
         self.rank = torch.distributed.get_rank() if parallel else 0
         self.world = torch.distributed.get_world_size() if parallel else 1
         self.is_first = self.rank == 0
