@@ -13,6 +13,11 @@ from benchmarks.hypergrad.problems import MODELS
 __all__ = ["promise"]
 
 _NEUMANN = "Neumann K=5"
+_CNN = (
+    "\nOn the CNN 1.77 × is out of reach: a product with the Hessian of a layer that passes its input gradient on takes six products "
+    "where a plain step takes three, 2 × in all; on the MLP half of the work is in the first layer, which passes none on, so it is 1.67 ×. "
+    "The least that five exact terms can cost there is (9 + 2 + 4 · 1.98) / 10 = 1.89 ×."
+)
 _MORE_WORK = 1.02  # a peer does more work if it takes this many times the FLOPs
 
 
@@ -22,9 +27,10 @@ def promise(
     found: Mapping[str, Any],
     turns: Mapping[str, list[Mapping[str, float]]],
     correct: set[tuple[str, str]],
+    *,
+    quick: bool,
 ) -> None:
     """Add the bounds of one model. Of a quick run only those hold that sizes and a short look do not change."""
-    quick = model.endswith("-quick")
     name = {"mlp": "MLP", "cnn": "CNN", "small": "784-50-10"}[model.removesuffix("-quick")]
 
     def at_most(text: str, got: float, most: float, *, always: bool = False) -> None:
@@ -38,8 +44,10 @@ def promise(
         "one-pass i=5 over 10 steps, at most 1.77 × the FLOPs of a plain run",
         flops(f"{LOOP}/Whet", RUN),
         1.77,
-        always=True,
+        always=name != "CNN",
     )
+    if name == "CNN":
+        report.remark(_CNN)
     at_most(
         "one-pass i=5 over 10 steps, at most 1.9 × the time of a plain run", found[f"{LOOP}/Whet"].times.median, 1.9
     )

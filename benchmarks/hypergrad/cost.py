@@ -71,7 +71,7 @@ def main() -> int:
         found, turns = _measured(setting, given)
         _tabulate(report, setting, found, turns, correct)
         if not given.cuda:
-            promise(report, model, found, turns, correct)
+            promise(report, model, found, turns, correct, quick=given.quick)
     _remarks(report, given, device, correct)
     return report.finish(given)
 

@@ -45,6 +45,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Pow: lambda a, b: float(a) ** float(b),
 }  # fmt: skip
 _LONGEST = 2000
+_DEEPEST = 400  # far from where Python's own stack ends, wherever a library has moved that
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +109,8 @@ def parse(source: str) -> Expression:
     try:
         tree = ast.parse(source.strip(), mode="eval")
         names: set[str] = set()
+        if _deeper(tree.body, _DEEPEST):
+            raise ExpressionError("it is nested too deeply", "write it with fewer brackets")
         node = _compile(tree.body, names)
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
         if isinstance(error, ExpressionError):
@@ -117,6 +120,15 @@ def parse(source: str) -> Expression:
             f"{source!r} is not an expression ({detail})", "write one such as lr < 0.1 and depth >= 2"
         ) from None
     return Expression(source.strip(), frozenset(names), node)
+
+
+def _deeper(node: ast.AST, most: int) -> bool:
+    layer: list[ast.AST] = [node]
+    for _ in range(most):
+        layer = [child for parent in layer for child in ast.iter_child_nodes(parent)]
+        if not layer:
+            return False
+    return True
 
 
 def _compile(node: ast.expr, names: set[str]) -> _Node:

@@ -294,18 +294,41 @@ def test_gradients_that_are_other_weights_are_not_overwritten(plan: str) -> None
     torch.testing.assert_close(found.weights["v"], v)
 
 
-@pytest.mark.xfail(strict=True, reason="torch.func refuses the hooks that leave the weights out of a tape")
 @pytest.mark.parametrize("checkpoints", [Checkpointer(), Checkpointer(slots=2)])
 def test_losses_that_use_torch_func_keep_no_graphs(checkpoints: Checkpointer) -> None:
     case = problems.quadratic(2)
+    plain = case.problem.train_loss
 
     def pulled(w: Any, b: Any, h: Any) -> Tensor:
         inner = torch.func.grad(lambda x: (x**3).sum())(w["a"])
-        return case.problem.train_loss(w, b, h) + 0.01 * (inner * inner).sum()
+        return plain(w, b, h) + 0.01 * (inner * inner).sum()
 
     case = replace(case, problem=replace(case.problem, train_loss=pulled))
     found = Unrolled(checkpoints=checkpoints)(case.problem, case.start, case.hyper, case.batches)
     assert distance(found, case.differentiated(lambda h: case.ran(h))) < 1e-12
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_batches_that_are_made_when_they_are_looked_at_are_looked_at_once_a_run_and_alike(plan: str) -> None:
+    problem, hyper, batches = lively()
+    looks = []
+
+    class Augmented:
+        def __len__(self) -> int:
+            return len(batches.train)
+
+        def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+            looks.append(i)
+            x, y = batches.train[i]
+            return x + 0.1 * torch.rand_like(x), y
+
+    lazy = Batches(train=Augmented(), val=batches.val)  # type: ignore[arg-type]
+    wanted = reverse(problem, problem.weights(), hyper, lazy)
+    looks.clear()
+    found = Unrolled(checkpoints=PLANS[plan])(problem, problem.weights(), hyper, lazy)
+    assert distance(found, wanted) < 1e-12
+    assert looks[:6] == list(range(6))
+    assert len(looks) <= found.spent.grads - 1  # that of the validation loss; a gradient of a kept loss needs no look
 
 
 def test_bad_knobs_and_budgets_are_errors_in_words() -> None:

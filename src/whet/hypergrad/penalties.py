@@ -118,7 +118,7 @@ class Penalty(ABC):
             product = slope * vector
             if target.shape != product.shape:
                 product = product.sum_to_size(target.shape) if target.dim() else product.sum()
-            totals[path] = totals[path].add_(product) if path in totals else product
+            totals[path] = totals[path].add_(product.to(totals[path].device)) if path in totals else product
 
     def _has(self, name: str) -> bool:
         return self.only is None or self.only(name)

@@ -55,6 +55,10 @@ class Recorder:
         self._copies: dict[tuple[Any, ...], Tensor] = {}
         self._alive: list[Tensor] = []
 
+    def know(self, tensors: Iterable[Tensor]) -> None:
+        """Take these for tensors of the caller's, too."""
+        self._known.update(t.untyped_storage().data_ptr() for t in tensors)
+
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """Keep, in this way, what autograd saves in this block."""

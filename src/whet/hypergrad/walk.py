@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +22,12 @@ from whet.hypergrad.updates.base import Part
 
 __all__ = ["Walk"]
 
-_OVERHEAD = 40 * 10**6
+_OVERHEAD = 48 * 10**6
 """Bytes of code and of libraries' own buffers that a first run brings into memory."""
 _PASSING = 11
 """Copies of the weights that come and go within a step, and the holes that they leave in memory."""
+_PASSING_SLOTS = 6
+"""The same of the optimizer's tensors, whose covectors come and go, too."""
 
 
 @final
@@ -50,6 +53,7 @@ class Walk:
         """Where the run ended."""
         self._begin = self._here = start
         self._random = Randomness(start.weights)
+        self._batch: Any = None
         self._place = Place()
         self._states: States | None = None
         self._kept: dict[int, Moment] = {}
@@ -119,11 +123,12 @@ class Walk:
     def _sizes(self, moment: Moment, tape: int | None) -> Sizes:
         """Return what a state, a graph and the work take; of batches, the greatest counts."""
         batches = self.batches.train if isinstance(self.batches.train, list | tuple) else []
-        first = max(_bytes(tensors_in(self._batch(self._begin.step))), 1)
+        first = max(_bytes(tensors_in(self._batch)), 1)
         widest = max([1.0, *(_bytes(tensors_in(b)) / first for b in batches[: self.steps])])
-        state, weights = state_bytes(moment), _bytes(moment.weights.values())
+        state, weights, slots = state_bytes(moment), _bytes(moment.weights.values()), _bytes(moment.state.tensors())
         graphs = (tape or 0) * (2 * widest + max(1.0, _bytes(tensors_in(self.batches.val)) / first))
-        work = 3 * state + _PASSING * weights + _bytes(leaves(self.hyper).values()) + graphs
+        passing = _PASSING * weights + _PASSING_SLOTS * slots
+        work = (3 + (self._begin.step > 0)) * state + passing + _bytes(leaves(self.hyper).values()) + graphs
         return Sizes(
             state=state, tape=None if tape is None else int(tape * widest), working=int(work) + _OVERHEAD,
             grads=weights if self.problem.update.reads_grads else 0,
@@ -233,8 +238,8 @@ class Walk:
         self._add(through.hyper)
         for penalty in self.problem.penalties:
             penalty.add_hvp_(products, q, self.hyper)
-            if self._room:  # the first time
-                self._add(penalty.cross(here.weights, self.hyper, q))
+            if here.step == self.steps - 1:
+                self._add(penalty.cross(here.weights, self.hyper, q))  # into memory that was set apart for it
             else:
                 penalty.add_cross_(self.found, here.weights, self.hyper, q)
         if first:
@@ -254,7 +259,7 @@ class Walk:
     def _add(self, found: HyperGrads) -> None:
         for path, tensor in found.items():
             if path in self.found:
-                self.found[path].add_(tensor)
+                self.found[path].add_(tensor.to(self.found[path].device))
             elif path in self._room:
                 self.found[path] = self._room.pop(path).copy_(tensor)
             else:
@@ -262,26 +267,27 @@ class Walk:
 
     # -- steps ----------------------------------------------------------------------------------------------------------
 
-    def _batch(self, step: int) -> Any:
-        return self.batches.train[step % len(self.batches.train)]
-
-    def _gradient(self, *, track: bool, again: bool = False) -> tuple[Curvature, dict[str, Tensor]]:
+    def _gradient(self, *, track: bool, recorder: Recorder | None = None) -> tuple[Curvature, dict[str, Tensor]]:
         here = self._here
         self._place.weights = here.weights
         buffers = {n: t.clone() for n, t in here.state.buffers.items()}
-        with self._random.at(here.step):
+        with self._random.at(here.step), recorder.recording() if recorder else contextlib.nullcontext():
+            # Looked at once a run of the step, and where its random numbers are drawn: looking may load and augment.
+            self._batch = self.batches.train[here.step % len(self.batches.train)]
+            if recorder:
+                recorder.know(tensors_in(self._batch))
             curvature = Curvature(
-                self.problem, here.weights, self.hyper, self._batch(here.step), buffers=buffers or None,
-                meter=self.meter, track=track, again=again, whole=False,
+                self.problem, here.weights, self.hyper, self._batch, buffers=buffers or None,
+                meter=self.meter, track=track, again=recorder is not None, whole=False,
             )  # fmt: skip
-        curvature.grads = self._completed(curvature, curvature.grads, apart=track and not again)
+        curvature.grads = self._completed(curvature, curvature.grads, apart=track and recorder is None)
         return curvature, buffers
 
     def _completed(self, curvature: Curvature, bare: Weights, *, apart: bool) -> dict[str, Tensor]:
         """Return ∇f of the bare loss's gradient; in the same memory, unless that is somebody's or is to be left as it is (`apart`)."""
         if not self.problem.penalties and not self.problem.reduce:
             return dict(bare)
-        others = [*self._here.weights.values(), *leaves(self.hyper).values(), *tensors_in(self._batch(self._here.step))]
+        others = [*self._here.weights.values(), *leaves(self.hyper).values(), *tensors_in(self._batch)]
         taken = {t.untyped_storage().data_ptr() for t in others}
         grads: dict[str, Tensor] = {}
         for name, grad in bare.items():
@@ -300,21 +306,22 @@ class Walk:
     def _taped(self) -> tuple[_Tape, Weights, dict[str, Tensor]]:
         """Return the graph of the step before which we stand, its gradient, and the buffers after it."""
         slot, room = self._tape_slots.take() if self._tape_slots else (None, None)
-        known = [*leaves(self.hyper).values(), *tensors_in(self._batch(self._here.step))]
-        recorder = Recorder(self._here.weights, known, self._place, room)
-        with recorder.recording():
-            curvature, buffers = self._gradient(track=True, again=True)
+        recorder = Recorder(self._here.weights, leaves(self.hyper).values(), self._place, room)
+        curvature, buffers = self._gradient(track=True, recorder=recorder)
         grads, curvature.grads = curvature.grads, {}
         kept: Weights = {}
         if self._tape_slots is None:
             kept = grads
         elif self._plan.with_grads:
             kept = recorder.moved(grads)
-        return _Tape(curvature=curvature, slot=slot, grads=kept, size=recorder.bytes), grads, buffers
+        tape = _Tape(curvature=curvature, batch=self._batch, slot=slot, grads=kept, size=recorder.bytes)
+        return tape, grads, buffers
 
     def _grads_of(self, tape: _Tape) -> Weights:
-        self._place.weights = self._here.weights
-        return tape.grads or self._completed(tape.curvature, tape.curvature.regrad(), apart=False)
+        if tape.grads:
+            return tape.grads
+        self._place.weights, self._batch = self._here.weights, tape.batch
+        return self._completed(tape.curvature, tape.curvature.regrad(), apart=False)
 
     def _moved(self, grads: Weights, buffers: Mapping[str, Tensor], target: Moment | None = None) -> Moment:
         """Return the moment after the update, in `target`, which has the moment before it, or in the same slot, if that is not kept."""
@@ -342,9 +349,10 @@ class Walk:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tape:
-    """The graph of one step: its bytes, the slot it lies in, and the gradient, if it is kept."""
+    """The graph of one step: its batch, its bytes, the slot it lies in, and the gradient, if it is kept."""
 
     curvature: Curvature
+    batch: Any
     slot: int | None
     grads: Weights
     size: int
