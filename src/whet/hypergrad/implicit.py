@@ -25,6 +25,10 @@ _UNSOLVED = 0.1
 """How much of F a run to the minimum may still change before a note says that the inner problem is not solved."""
 
 
+_ROUGH = torch.bfloat16
+"""What ∇f is kept in through the solve, to judge by it whether the inner problem is solved: half the memory, and its range is float32's."""
+
+
 class System(Enum):
     """Which equation holds at the solution."""
 
@@ -72,15 +76,19 @@ class Implicit(Hypergradient):
         self, problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, *, state: State, warm: Weights | None
     ) -> HyperGrad:
         meter = Meter()
-        val = ValGrad(problem, weights, hyper, batches.val, buffers=_copies(state), meter=meter)
 
         def linearised(i: int) -> Curvature | Step:
             batch = batches.train[i % len(batches.train)]
             if self.system is System.UPDATE:
                 return Step(problem, weights, hyper, batch, state, meter=meter)
-            return Curvature(problem, weights, hyper, batch, buffers=_copies(state), meter=meter, whole=False)
+            found = Curvature(problem, weights, hyper, batch, buffers=_copies(state), meter=meter, whole=False)
+            for name in found.grads:
+                found.grads[name] = found.grads[name].to(_ROUGH)
+            return found
 
-        return implicit_through(linearised(0), val, self.solve, hyper, meter=meter, warm=warm,
+        at = linearised(0)
+        val = ValGrad(problem, weights, hyper, batches.val, buffers=_copies(state), meter=meter)
+        return implicit_through(at, val, self.solve, hyper, meter=meter, warm=warm,
                                 another=linearised if len(batches.train) > 1 else None)  # fmt: skip
 
 
@@ -105,6 +113,7 @@ def implicit_through(at: Curvature | Step, val: ValGrad, solve: Solver, hyper: H
     if warm is not None and list(warm) == names and all(warm[n].shape == t.shape for n, t in zip(names, v, strict=True)):  # fmt: skip
         start = [warm[n].detach() for n in names]
     solution = solve(_operator(at, names, hyper, another, 1), v, warm=start)
+    del v  # frees it
     q = dict(zip(names, solution.q, strict=True))
     notes = solution.notes
     if isinstance(at, Step):
@@ -170,7 +179,7 @@ def _through_loss(at: Curvature, q: Weights, hyper: Hyper) -> tuple[HyperGrads, 
     """Return −qᵀ∂²f/∂w∂λ and qᵀ∇f; penalties have their part in the latter through the former, at no pass over the weights."""
     found = at.vjp(q, weights=False, retain=False, penalties=False)[1]
     names = [n for n in q if n in at.grads]  # none where the caller has used them up
-    pull = inner([q[n] for n in names], [at.grads[n] for n in names])
+    pull = inner([q[n] for n in names], [at.grads[n].to(q[n].dtype) for n in names])
     at.grads = {}
     for penalty in at.problem.penalties:
         cross = penalty.cross(at.values, hyper, q)

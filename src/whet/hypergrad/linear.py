@@ -177,7 +177,7 @@ class Step:
     def _through(self, a: Weights, slots_a: Mapping[str, Weights] | None, weights: bool, slots: bool, hyper: bool, retain: bool) -> Cotangents:  # fmt: skip
         """Return the cotangents through the update alone; many covectors for the weights share one diagonal Jacobian."""
         update, at = self.problem.update, (self.weights, self.curvature.grads, self.before, self.hyper)
-        if slots or hyper or slots_a or not retain or update.light or not update.elementwise:
+        if slots or hyper or slots_a or not retain or not update.elementwise:
             self._diagonal = self._diagonal if retain else None
             wanted = {Part.WEIGHTS: weights, Part.SLOTS: slots, Part.HYPER: hyper}
             parts = functools.reduce(operator.or_, (part for part, yes in wanted.items() if yes), Part(0))

@@ -1,7 +1,7 @@
 """Graphs of training steps that do not hold the weights, so that many of them can be kept.
 
-Of what autograd saves for a step, the weights are by far the most, and they are kept elsewhere or found anew; the rest, activations
-and their derivatives, is copied into slots of one block of memory (see `states` for why).
+The weights are kept elsewhere or found anew; the rest, activations and their derivatives, is copied into slots of one block of memory
+(see `states` for why), or left where it is where memory is no concern.
 """
 
 from __future__ import annotations
@@ -41,18 +41,21 @@ class Recorder:
         known: Tensors that outlive the graph and are not changed: hyperparameters, the batch.
         place: Has the weights' values when the graph is gone through.
         room: Memory for the copies, of bytes; what does not fit gets memory of its own. None: all does.
+        copies: Whether to copy; without, tensors are kept where autograd left them, but for small parts of large ones.
     """
 
-    def __init__(self, weights: Weights, known: Iterable[Tensor], place: Place, room: Tensor | None = None) -> None:  # fmt: skip
+    def __init__(self, weights: Weights, known: Iterable[Tensor], place: Place, room: Tensor | None = None, *, copies: bool = True) -> None:  # fmt: skip
         self.bytes = 0
-        """The bytes of all copies."""
+        """The bytes of all that is kept."""
         self._spans = sorted((w.data_ptr(), w.data_ptr() + _extent(w), n) for n, w in weights.items() if w.numel())
         self._dtypes = {n: w.dtype for n, w in weights.items()}
         self._known = {t.untyped_storage().data_ptr() for t in known}
         self._place = place
         self._room = room
+        self._copying = copies
         self._own = set() if room is None else {room.untyped_storage().data_ptr()}
         self._copies: dict[tuple[Any, ...], Tensor] = {}
+        self._left: set[tuple[Any, ...]] = set()
         self._alive: list[Tensor] = []
 
     def know(self, tensors: Iterable[Tensor]) -> None:
@@ -93,7 +96,8 @@ class Recorder:
         if isinstance(packed, _Borrowed):
             if packed.tensor._version != packed.version:
                 raise HypergradError(
-                    "the training loss changes its batch or a hyperparameter in place", "change a copy of it instead"
+                    "the training loss changes in place what its gradient needs: its batch, a hyperparameter, or something in between",
+                    "change a copy of it instead",
                 )
             return packed.tensor
         return packed
@@ -108,11 +112,16 @@ class Recorder:
             return None
         return _Spot(name, tuple(tensor.shape), tensor.stride(), (start - first) // tensor.element_size())
 
-    def _copy(self, tensor: Tensor) -> Tensor:
+    def _copy(self, tensor: Tensor) -> Tensor | _Borrowed:
         storage = tensor.untyped_storage()
         size = tensor.numel() * tensor.element_size()
         whole = storage.nbytes() <= 2 * size + _SMALL  # else a small part of something large
         key: tuple[Any, ...] = (storage.data_ptr(), tensor._version)
+        if whole and not self._copying:
+            if key not in self._left:
+                self._left.add(key)
+                self.bytes += storage.nbytes()
+            return _Borrowed(tensor.detach(), tensor._version)
         if not whole:
             key += (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         copy = self._copies.get(key)
@@ -185,7 +194,7 @@ class _Spot:
 
 @dataclass(frozen=True, slots=True)
 class _Borrowed:
-    """A tensor of the caller's."""
+    """A tensor that is left where it is: the caller's, or one that nobody else has."""
 
     tensor: Tensor
     version: int

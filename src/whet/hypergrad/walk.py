@@ -60,6 +60,7 @@ class Walk:
         self._ahead: tuple[Moment, _Tape | None] | None = None
         self._tapes: dict[int, _Tape] = {}
         self._tape_slots: TapeSlots | None = None
+        self._copying = False
         self._plan: Plan
         self._cot: Moment | None = None
         self._cot_weights: Weights = {}
@@ -117,7 +118,9 @@ class Walk:
             path: torch.empty_like(t, memory_format=torch.contiguous_format) for path, t in leaves(self.hyper).items()
         }
         room = (sizes.tape or 0) + plan.with_grads * sizes.grads
-        self._tape_slots = TapeSlots(plan.segment - 1, room, device)
+        # What is left where it is leaves holes; where twice the memory is there, and mostly for graphs, that is no matter.
+        self._copying = room < sizes.state or sizes.working + 2 * plan.segment * room > budget
+        self._tape_slots = TapeSlots(plan.segment - 1 if self._copying else 0, room, device)
         self._ahead = (second, tape)
 
     def _sizes(self, moment: Moment, tape: int | None) -> Sizes:
@@ -306,7 +309,7 @@ class Walk:
     def _taped(self) -> tuple[_Tape, Weights, dict[str, Tensor]]:
         """Return the graph of the step before which we stand, its gradient, and the buffers after it."""
         slot, room = self._tape_slots.take() if self._tape_slots else (None, None)
-        recorder = Recorder(self._here.weights, leaves(self.hyper).values(), self._place, room)
+        recorder = Recorder(self._here.weights, leaves(self.hyper).values(), self._place, room, copies=self._copying)
         curvature, buffers = self._gradient(track=True, recorder=recorder)
         grads, curvature.grads = curvature.grads, {}
         kept: Weights = {}

@@ -35,10 +35,12 @@ class Inner(ABC):
         self.model = plain(model)
         self.weights = dict(weights)
         self.max_grad_norm = max_grad_norm
+        self._parameters = list(self.model.parameters())
 
     def zero_grad(self) -> None:
         """Drop the gradients of all of the model's weights."""
-        self.model.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
 
     @abstractmethod
     def set_knobs(self, values: Hyper) -> None:

@@ -105,11 +105,14 @@ class Neumann(Solver):
         mᴷ(1 − mᴷ)/(1 − m) in it, which is negative for m < −1 and positive for m > 1.
         """
         q, last, numbers = v, v, [inner(v, v)]
+        whole = alpha == 1.0 and operator.rest is not None
+        # Made before all that comes and goes, so that no holes are left in memory.
+        room = [] if whole else [torch.empty_like(t) for t in v]
         for k in range(self.terms):
             if k and self.stochastic and operator.fresh is not None:
                 operator = operator.fresh()
             ends = k == self.terms - 1
-            if alpha == 1.0 and operator.rest is not None:
+            if whole and operator.rest is not None:
                 last = []  # frees it
                 new = operator.rest(q)
                 _add_(new, v)
@@ -127,7 +130,7 @@ class Neumann(Solver):
                 if ends:
                     overlap = inner(q, last)
                 if q is v:
-                    q = [torch.add(o, t) for o, t in zip(q, last, strict=True)]
+                    q = [torch.add(o, t, out=r) for o, t, r in zip(q, last, room, strict=True)]
                 else:
                     _add_(q, last)
         found: list[float] = torch.stack([*numbers, overlap]).tolist()  # the one time that a GPU is waited for

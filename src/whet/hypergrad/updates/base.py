@@ -118,7 +118,8 @@ class Update(ABC):
 
         Args:
             weights, grads, state, hyper: Where.
-            cot_weights, cot_slots: The covector; a slot or a weight that `cot_slots` lacks counts as zeros.
+            cot_weights, cot_slots: The covector; a slot or a weight that `cot_slots` lacks counts as zeros. May have no dimensions where
+                it is the same for all elements and only Part.WEIGHTS is asked for.
             parts: What to compute besides the cotangents of the gradients.
             lean: The caller will change none of the tensors, so they may be those given, and will heed `Cotangents.factors`.
         """
@@ -140,7 +141,10 @@ class Update(ABC):
         if Part.HYPER in parts:
             inputs |= {("hyper", *path): t for path, t in flat_h.items()}
         found = torch.autograd.grad(
-            [out for out, _ in pairs], list(inputs.values()), [cot for _, cot in pairs], allow_unused=True
+            [out for out, _ in pairs],
+            list(inputs.values()),
+            [cot.expand_as(out) for out, cot in pairs],
+            allow_unused=True,
         )
         taken = set() if lean else {cot.data_ptr() for _, cot in pairs}
         got = {
@@ -158,11 +162,6 @@ class Update(ABC):
         """Return the same update with its learning rate multiplied by `factor`."""
         lr: Setting = self.lr  # type: ignore[attr-defined]  # every final update that wraps no other has one
         return replace(self, lr=_times(lr, factor))  # type: ignore[call-arg]
-
-    @property
-    def light(self) -> bool:
-        """Whether `vjp` costs so few passes over the weights that keeping a `diagonal` for the next vector gains nothing."""
-        return False
 
     @property
     def elementwise(self) -> bool:
@@ -211,8 +210,11 @@ def setting(value: Setting, name: str, hyper: Hyper, like: Tensor | None = None)
 
 
 def diagonal(update: Update, weights: Weights, grads: Weights, state: State, hyper: Hyper) -> Cotangents:
-    """Return ∂w′/∂w (missing where it is 1 before its factor) and ∂w′/∂g of an elementwise update, to multiply covectors by."""
-    ones = {n: w.new_ones(()).expand_as(w) for n, w in weights.items()}
+    """Return ∂w′/∂w (missing where it is 1 before its factor) and ∂w′/∂g of an elementwise update, to multiply covectors by.
+
+    A tensor without dimensions where it is the same for all elements.
+    """
+    ones = {n: w.new_ones(()) for n, w in weights.items()}
     found = update.vjp(weights, grads, state, hyper, ones, parts=Part.WEIGHTS, lean=True)
     return replace(found, weights={n: t for n, t in found.weights.items() if t is not ones[n]})
 

@@ -86,10 +86,6 @@ class Clipped(Update):
         return replace(self, update=self.update.scaled(factor))
 
     @property
-    def light(self) -> bool:
-        return self.update.light
-
-    @property
     def elementwise(self) -> bool:
         return self.max_norm is None and self.update.elementwise
 

@@ -96,10 +96,6 @@ class Groups(Update):
         return Groups(groups=tuple((names, update.scaled(factor)) for names, update in self.groups))
 
     @property
-    def light(self) -> bool:
-        return all(update.light for _, update in self.groups)
-
-    @property
     def reads_grads(self) -> bool:
         return any(update.reads_grads for _, update in self.groups)
 

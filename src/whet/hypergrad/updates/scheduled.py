@@ -55,10 +55,6 @@ class Scheduled(Update):
         return replace(self, update=self.update.scaled(factor))
 
     @property
-    def light(self) -> bool:
-        return self.update.light
-
-    @property
     def reads_grads(self) -> bool:
         return self.update.reads_grads
 
@@ -111,10 +107,6 @@ class Late(Update):
 
     def scaled(self, factor: float) -> Late:
         return replace(self, update=self.update.scaled(factor))
-
-    @property
-    def light(self) -> bool:
-        return self.update.light
 
     @property
     def reads_grads(self) -> bool:

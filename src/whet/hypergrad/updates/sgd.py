@@ -121,10 +121,6 @@ class SGD(Update):
         return found
 
     @property
-    def light(self) -> bool:
-        return True
-
-    @property
     def reads_grads(self) -> bool:
         return named(self.lr) or named(self.momentum)
 
