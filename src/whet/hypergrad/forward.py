@@ -11,7 +11,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
-from whet.hypergrad.linear import HyperGrads, Meter, ValGrad, add_into_
+from whet.hypergrad.linear import HyperGrads, Meter, ValGrad, add_into_, second_derivatives
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import State
@@ -258,12 +258,13 @@ class _Gradient:
                 raise
             except RuntimeError:  # an operation that vmap does not know: one by one
                 self.batched = False
-        rows = [
-            torch.autograd.grad(
-                outs, inputs, [c[i] for c in cots], retain_graph=not last or i < count - 1, allow_unused=True
-            )
-            for i in range(count)
-        ]
+        with second_derivatives():
+            rows = [
+                torch.autograd.grad(
+                    outs, inputs, [c[i] for c in cots], retain_graph=not last or i < count - 1, allow_unused=True
+                )
+                for i in range(count)
+            ]
         return {
             n: None if column[0] is None else torch.stack(column)
             for n, column in zip(self._inputs, zip(*rows, strict=True), strict=True)

@@ -120,7 +120,10 @@ class Bilevel:
     def step(
         self, weights: Weights, hyper: Hyper, batch: Any, state: State | None = None
     ) -> tuple[dict[str, Tensor], State]:
-        """Return weights and state after one update: a map that `torch.func` and autograd differentiate, however often."""
+        """Return weights and state after one update: a map that `torch.func` and autograd differentiate, however often.
+
+        It is that of one process: `reduce`, which works in place, has no part in it.
+        """
         state = self.start(weights) if state is None else state
 
         def loss(w: Weights) -> tuple[Tensor, dict[str, Tensor]]:

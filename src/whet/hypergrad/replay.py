@@ -21,7 +21,7 @@ class Replay:
     A step that draws none costs no memory; one that does 5 kB on the CPU, and 16 bytes on a CUDA device.
 
     Args:
-        weights: Their CUDA devices' generators are replayed beside the CPU's.
+        weights: Their CUDA devices' generators are replayed beside the CPU's; generators of the loss's own are not.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -35,7 +35,11 @@ class Replay:
         before = self._state()
         if step in self._starts:
             self._set(self._starts[step])
-        yield
+        try:
+            yield
+        except BaseException:
+            self._set(before)
+            raise
         if step not in self._seen:
             self._seen.add(step)
             if any(not torch.equal(a, b) for a, b in zip(before, self._state(), strict=True)):

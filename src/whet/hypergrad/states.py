@@ -6,7 +6,6 @@ several times the memory that its tensors have.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import shutil
 import tempfile
@@ -22,7 +21,7 @@ from whet.errors import HypergradError
 from whet.hypergrad.tensors import Weights
 from whet.hypergrad.updates.base import State
 
-__all__ = ["Moment", "Randomness", "States", "state_bytes"]
+__all__ = ["Moment", "States", "state_bytes"]
 
 _ALIGNED = 64
 
@@ -180,44 +179,6 @@ class States:
     def _file(self, step: int) -> Path:
         assert self._temporary is not None
         return Path(self._temporary.name) / f"{step}.state"
-
-
-@final
-class Randomness:
-    """Has a step that is run again draw the random numbers that it drew at first.
-
-    Args:
-        weights: Their CUDA devices are seen to, and the CPU; generators of the loss's own are not.
-    """
-
-    def __init__(self, weights: Weights) -> None:
-        self._devices = sorted({w.device.index for w in weights.values() if w.device.type == "cuda"})
-        self._starts: dict[int, list[Tensor]] = {}
-        self._seen = -1
-
-    @contextlib.contextmanager
-    def at(self, step: int) -> Iterator[None]:
-        """Run a step in this block; steps are first run in their order."""
-        before = self._state()
-        if step in self._starts:
-            self._set(self._starts[step])
-        try:
-            yield
-        except BaseException:
-            self._set(before)
-            raise
-        if step > self._seen:
-            self._seen = step
-            if not all(torch.equal(a, b) for a, b in zip(before, self._state(), strict=True)):
-                self._starts[step] = before
-
-    def _state(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in self._devices)]
-
-    def _set(self, states: list[Tensor]) -> None:
-        torch.set_rng_state(states[0])
-        for device, state in zip(self._devices, states[1:], strict=True):
-            torch.cuda.set_rng_state(state, device)
 
 
 def state_bytes(like: Moment) -> int:

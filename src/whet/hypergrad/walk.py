@@ -15,7 +15,8 @@ from torch import Tensor
 from whet.hypergrad.checkpointer import Action, Checkpointer, Move, Plan, Sizes
 from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad
 from whet.hypergrad.problem import Batches, Bilevel
-from whet.hypergrad.states import Moment, Randomness, States, state_bytes
+from whet.hypergrad.replay import Replay
+from whet.hypergrad.states import Moment, States, state_bytes
 from whet.hypergrad.tape import Place, Recorder, TapeSlots, tensors_in
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import Part
@@ -52,7 +53,7 @@ class Walk:
         self.end: Moment
         """Where the run ended."""
         self._begin = self._here = start
-        self._random = Randomness(start.weights)
+        self._random = Replay(start.weights)
         self._batch: Any = None
         self._place = Place()
         self._states: States | None = None

@@ -65,7 +65,8 @@ class InRuns(HyperOptimizer):
 
         def heard(model: Any, batch: Any, hyper: Any) -> Tensor:
             loss = self._train_loss(model, batch, hyper)
-            losses.append(loss.detach())
+            if len(losses) < len(batches.train):  # the way there; on the way back losses are run again
+                losses.append(loss.detach())
             return loss
 
         torch.rand(())  # the call leaves the random state as it is, and the next run is to draw others
