@@ -324,7 +324,7 @@ def test_shapes_that_go_with_no_weight() -> None:
             call(made, hyper=wrong)
     updated = problem(update=SGD(lr="lr"))
     for wrong, words in (
-        (torch.ones(9), r"'lr' has shape \(9,\), which goes with no weight: give a scalar"),
+        (torch.ones(9), r"'lr' has shape \(9,\) and the weight '0.weight' \(4, 3\): give a scalar"),
         (rows, r"'lr' has shape \(9,\) for the weight '0.weight' of \(4, 3\)"),
     ):
         with pytest.raises(HypergradError, match=words):

@@ -379,6 +379,13 @@ def test_optimizers_that_can_not_be_differentiated_are_refused_at_once_where_it_
     assert opt.num_hyper_steps == 2
 
 
+def test_a_knob_whose_shape_goes_with_no_weight_is_refused_at_once(task: Any) -> None:
+    model = task.model()
+    hyper = {"lr": Hyperparameter(torch.full((17,), 0.1))}
+    with pytest.raises(HypergradError, match=r"'lr' has shape \(17,\) and the weight .*: give a scalar, or a mapping"):
+        OnePass(model, torch.optim.SGD(model.parameters(), lr=0.1), train_loss=task.loss, val_loss=task.loss, hyper=hyper)  # fmt: skip
+
+
 def test_what_is_in_the_update_is_no_matter_for_methods_of_the_loss(task: Any) -> None:
     model = task.model()
     with pytest.raises(HypergradError, match="lr is in the weight update") as caught:

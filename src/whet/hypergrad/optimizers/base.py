@@ -137,7 +137,7 @@ class HyperOptimizer(ABC):
         self._limits: list[tuple[list[Tensor], tuple[float | None, float | None]]] = []
         self._inner = self._made_inner(optimizer, tune, max_grad_norm)
         self._memory = detached(self._inner.weights)
-        check(self._bilevel, self._memory, self._values, Batches(train=[None], val=None))
+        check(self.problem, self._memory, self._values, Batches(train=[None], val=None))
         if self._bilevel.reduce:
             for raw in self._raws:
                 torch.distributed.broadcast(raw.detach(), src=0)
