@@ -86,7 +86,8 @@ class Hypergradient(ABC):
             weights: Where: w* or near it for implicit methods, the weights that a run starts from for unrolled ones.
             hyper: Values of the hyperparameters (not their raw, transformed form), floating-point tensors.
             batches: Training and validation data.
-            state: The optimizer's state and the model's buffers at `weights`; None: as before the first step.
+            state: The optimizer's state and the model's buffers at `weights`, the model's own where it lacks one; None: as before the
+                first step.
             warm: The `solution` of an earlier call, to start an iterative solver from.
             count_flops: Fill `spent.gflop`; slows the call down a little.
 
@@ -95,9 +96,8 @@ class Hypergradient(ABC):
         """
         check(problem, weights, hyper, batches)
         with kept_rng(weights), _counted(count_flops) as flops:
-            result = self._compute(
-                problem, weights, hyper, batches, state=problem.start(weights) if state is None else state, warm=warm
-            )
+            state = problem.start(weights) if state is None else problem.with_buffers(state)
+            result = self._compute(problem, weights, hyper, batches, state=state, warm=warm)
         if count_flops:
             result = replace(result, spent=replace(result.spent, gflop=flops() / 1e9))
         return result

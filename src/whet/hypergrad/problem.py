@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import torch
@@ -94,13 +94,18 @@ class Bilevel:
     def start(self, weights: Weights) -> State:
         """Return the state before the first update, with copies of the model's buffers."""
         state = self.update.init(weights)
-        buffers = {} if self.model is None else detached(dict(self.model.named_buffers()), copy=True)
-        return State(step=state.step, slots=state.slots, buffers=buffers)
+        return self.with_buffers(State(step=state.step, slots=state.slots))
+
+    def with_buffers(self, state: State) -> State:
+        """Return `state` with copies of those of the model's buffers that it lacks, as the state of an optimizer does."""
+        own = {} if self.model is None else dict(self.model.named_buffers())
+        missing = {n: t for n, t in own.items() if n not in state.buffers}
+        return replace(state, buffers={**state.buffers, **detached(missing, copy=True)}) if missing else state
 
     # -- the two losses and the map -------------------------------------------------------------------------------------
 
     def train(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return f without its `penalty`. `buffers` are written to, as a training step would; None: copies are."""
+        """Return f without its `penalty`. `buffers` are written to, as a training step would; None or empty: copies are."""
         with _twice_differentiable(self.model):
             return scalar(self._call(self.train_loss, weights, hyper, batch, buffers), "the training loss")
 
@@ -124,7 +129,7 @@ class Bilevel:
 
         It is that of one process: `reduce`, which works in place, has no part in it.
         """
-        state = self.start(weights) if state is None else state
+        state = self.start(weights) if state is None else self.with_buffers(state)
 
         def loss(w: Weights) -> tuple[Tensor, dict[str, Tensor]]:
             # In here, lest BatchNorm write to a captured tensor.
@@ -133,7 +138,7 @@ class Bilevel:
 
         grads, buffers = torch.func.grad(loss, has_aux=True)(dict(weights))
         buffers = {n: t.detach() for n, t in buffers.items()}
-        return self.update(weights, grads, State(step=state.step, slots=state.slots, buffers=buffers), hyper)
+        return self.update(weights, grads, replace(state, buffers=buffers), hyper)
 
     def outer(self, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return F, as a differentiable scalar."""
@@ -149,7 +154,7 @@ class Bilevel:
     ) -> Any:
         if self.model is None:
             return loss(weights, batch, hyper)
-        if buffers is None:
+        if not buffers:
             buffers = detached(dict(self.model.named_buffers()), copy=True)
         with _exchanged(self.model, weights, buffers):
             return loss(self.model, batch, hyper)
@@ -170,7 +175,8 @@ def plain(model: nn.Module) -> nn.Module:
 def _exchanged(model: nn.Module, weights: Weights, buffers: Mapping[str, Tensor]) -> Iterator[None]:
     """Put tensors in the place of a model's own, wherever it has them (a tied one has several places), and take them out again.
 
-    `torch.func.functional_call` leaves its tensors behind in modules that are registered twice.
+    `torch.func.functional_call` leaves its tensors behind in modules that are registered twice. Buffers that a module makes, replaces or
+    drops meanwhile are as before, too; what it wrote to those in `buffers` is there.
     """
     given = {**weights, **buffers}
     own = {id(t): n for n, t in (*model.named_parameters(), *model.named_buffers()) if n in given}
@@ -184,17 +190,21 @@ def _exchanged(model: nn.Module, weights: Weights, buffers: Mapping[str, Tensor]
         for key, tensor in slots.items()
         if id(tensor) in own
     ]
+    kept = [(module._buffers, dict(module._buffers)) for module in model.modules() if module._buffers]
     try:
         for slots, key, _, name in places:
             slots[key] = given[name]
         yield
     finally:
-        for slots, key, tensor, name in places:
-            if isinstance(buffers, dict) and name in buffers:
-                buffers[name] = slots[
-                    key
-                ].detach()  # a new one if the module assigned one; and what it wrote has a graph
+        written = {name: slots.get(key) for slots, key, _, name in places if name in buffers}
+        for slots, key, tensor, _ in places:
             slots[key] = tensor
+        for slots, own in kept:
+            slots.clear()
+            slots.update(own)
+        for name, new in written.items():
+            if isinstance(buffers, dict) and isinstance(new, Tensor):
+                buffers[name] = new.detach()  # a new one if the module assigned one; and what it wrote has a graph
 
 
 @contextlib.contextmanager
