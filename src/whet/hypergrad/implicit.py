@@ -187,7 +187,7 @@ def _through_loss(at: Curvature, q: Weights, hyper: Hyper) -> tuple[HyperGrads, 
             pass
         elif isinstance(penalty.strength, str):
             flat = leaves(hyper)
-            pull = pull + inner(list(cross.values()), [flat[path] for path in cross]).to(pull)
+            pull = pull + inner(list(cross.values()), [flat[path].to(c) for path, c in cross.items()]).to(pull)
         else:
             kept = [n for n in names if penalty.only is None or penalty.only(n)]
             pull = pull + penalty.strength * inner([penalty.slope(at.values[n]) for n in kept], [q[n] for n in kept])
