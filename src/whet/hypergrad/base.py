@@ -16,7 +16,7 @@ from whet.hypergrad.linear import HyperGrads, Meter
 from whet.hypergrad.operators import TensorLike
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, broadcasts, is_finite, leaves, unflatten
-from whet.hypergrad.updates.base import State, Update
+from whet.hypergrad.updates.base import State
 
 __all__ = ["HyperGrad", "Hypergradient", "Spent", "check", "finished", "kept_rng"]
 
@@ -190,15 +190,15 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
                 raise HypergradError(
                     f"the hyperparameter {name!r} has shape {shapes}", "give it a shape that broadcasts"
                 )
-        if isinstance(given, Tensor) and given.numel() != 1:
-            others = [n for n, w in weights.items() if not broadcasts(given.shape, w.shape)]
-            # With groups it may be one group's, whose weights it does go with.
-            if len(others) == len(weights) or (others and not _in_groups(problem.update)):
-                shapes = f"{tuple(given.shape)} and the weight {others[0]!r} {tuple(weights[others[0]].shape)}"
-                raise HypergradError(
-                    f"the hyperparameter {name!r} has shape {shapes}",
-                    "give a scalar, or a mapping with one tensor a weight",
-                )
+        array = None if isinstance(given, Mapping) or given.numel() == 1 else given
+        # Which weights it is for, the update knows; it refuses what does not go with one of those.
+        if array is not None and not any(broadcasts(array.shape, w.shape) for w in weights.values()):
+            first, weight = next(iter(weights.items()))
+            shapes = f"{tuple(array.shape)} and the weight {first!r} {tuple(weight.shape)}"
+            raise HypergradError(
+                f"the hyperparameter {name!r} has shape {shapes}",
+                "give a scalar, or a mapping with one tensor a weight",
+            )
     if problem.model is not None:
         own = {n: p for n, p in problem.model.named_parameters() if p.requires_grad}
         if wrong := [n for n in weights if n not in own]:
@@ -211,12 +211,6 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
                     f"weight {name!r} has shape {tuple(tensor.shape)} and the model's has {tuple(own[name].shape)}",
                     "give it that shape",
                 )
-
-
-def _in_groups(update: Update) -> bool:
-    while (inner := getattr(update, "update", None)) is not None:
-        update = inner
-    return hasattr(update, "groups")
 
 
 def _is_empty(batch: Any) -> bool:

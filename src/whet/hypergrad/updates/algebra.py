@@ -36,7 +36,7 @@ def is_scalar(k: Coefficient) -> bool:
 
 def knob(value: Setting, name: str, hyper: Hyper, like: Tensor) -> Coefficient:
     """Return `setting` without a graph, as a number where that costs no wait for a device."""
-    found = setting(value, name, hyper)
+    found = setting(value, name, hyper, like, cast=False)
     if not isinstance(found, Tensor):
         return found
     return float(found.detach()) if found.dim() == 0 and found.device.type == "cpu" else found.detach().to(like)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from whet.errors import HypergradError
-from whet.hypergrad.tensors import Hyper, Weights, leaves
+from whet.hypergrad.tensors import Hyper, Weights, broadcasts, leaves
 
 __all__ = ["Cotangents", "Part", "Setting", "State", "Times", "Update", "diagonal", "setting", "slot"]
 
@@ -185,14 +185,23 @@ class Update(ABC):
         return frozenset(v for f in fields(self) for v in _strings(getattr(self, f.name)))
 
 
-def setting(value: Setting, name: str, hyper: Hyper, like: Tensor | None = None) -> Tensor | float:
-    """Return a knob's value for weight `name`: the number itself, or the hyperparameter's tensor (of the type and device of `like`).
+def setting(
+    value: Setting, name: str, hyper: Hyper, like: Tensor | None = None, *, cast: bool = True
+) -> Tensor | float:
+    """Return a knob's value for weight `name`: the number itself, or the hyperparameter's tensor.
+
+    Args:
+        value: The knob.
+        name: The weight's name.
+        hyper: The hyperparameters' values.
+        like: The weight, which a tensor must broadcast to.
+        cast: Whether a tensor becomes one of the type and device of `like`.
 
     Raises:
-        HypergradError: there is no such hyperparameter, or none for this weight.
+        HypergradError: there is no such hyperparameter, none for this weight, or its shape does not go with the weight's.
     """
     if isinstance(value, Times):
-        return setting(value.name, name, hyper, like) * value.factor
+        return setting(value.name, name, hyper, like, cast=cast) * value.factor
     if not isinstance(value, str):
         return value
     found = hyper.get(value)
@@ -206,7 +215,14 @@ def setting(value: Setting, name: str, hyper: Hyper, like: Tensor | None = None)
         )
     if found.dim() and found.numel() == 1:
         found = found.reshape(())  # lest a weight of no dimension grow one
-    return found if like is None else found.to(like)
+    if like is None:
+        return found
+    if found.dim() and not broadcasts(found.shape, like.shape):  # or the weight would grow
+        raise HypergradError(
+            f"the hyperparameter {value!r} has shape {tuple(found.shape)} and the weight {name!r} {tuple(like.shape)}",
+            "give a scalar, or a mapping with one tensor a weight",
+        )
+    return found.to(like) if cast else found
 
 
 def diagonal(update: Update, weights: Weights, grads: Weights, state: State, hyper: Hyper) -> Cotangents:
