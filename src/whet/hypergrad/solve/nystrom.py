@@ -54,7 +54,9 @@ class Nystrom(Solver):
         if not math.isfinite(float(inner(v, v))):
             return Solution(q=v, residual=None, converged=False, notes=("∂F/∂w is not a finite number",))
         known = operator.diagonal() if operator.diagonal is not None else None
-        root = [torch.full_like(t, self.rho) if known is None else known[i] + self.rho for i, t in enumerate(v)]
+        if known is not None:
+            known = [t.contiguous() for t in known]
+        root = [_filled(t, self.rho) if known is None else known[i] + self.rho for i, t in enumerate(v)]
         if any(bool((t <= 0).any()) for t in root):
             raise HypergradError(
                 f"Nystrom(rho={self.rho}) has nothing to invert where the sampled rows do not reach",
@@ -88,7 +90,7 @@ class Nystrom(Solver):
         return Solution(q=q, residual=None, notes=notes)
 
     def _row(self, operator: Operator, known: Vector | None, root: Vector, sizes: list[int], index: int) -> Tensor:
-        unit = [torch.zeros_like(t) for t in root]
+        unit = [_filled(t, 0.0) for t in root]
         which = 0
         while index >= sizes[which]:
             index -= sizes[which]
@@ -96,8 +98,14 @@ class Nystrom(Solver):
         unit[which].view(-1)[index] = 1 / root[which].view(-1)[index]
         row = operator.apply(unit)
         if known is not None:
+            row[which] = row[which].contiguous()
             row[which].view(-1)[index] -= known[which].view(-1)[index] * unit[which].view(-1)[index]
         return _flat([t.div_(s) for t, s in zip(row, root, strict=True)])
+
+
+def _filled(like: Tensor, value: float) -> Tensor:
+    """Return a tensor of one value whose elements lie in the order that they are counted in, however those of `like` do."""
+    return torch.full_like(like, value, memory_format=torch.contiguous_format)
 
 
 def _flat(parts: Vector) -> Tensor:
