@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished, kept_rng
-from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_
+from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_, apart
 from whet.hypergrad.problem import Batches, Bilevel
+from whet.hypergrad.tape import tensors_in
 from whet.hypergrad.tensors import Hyper, Weights, detached, leaves, unflatten
 from whet.hypergrad.updates.base import State
 
@@ -71,18 +72,19 @@ class FirstOrder(Hypergradient):
             with kept_rng(weights):
                 grads = Curvature(problem, y, hyper, batch, buffers=y_state.buffers, meter=meter, track=False).grads
                 val = ValGrad(problem, y, hyper, batches.val, buffers=_copies(y_state), meter=meter)
-            grads = {n: g.add_(val.weights[n], alpha=1 / self.sigma) for n, g in _apart(grads).items()}
+            grads = {n: torch.add(g, val.weights[n], alpha=1 / self.sigma) for n, g in grads.items()}
             y_state = problem.update.step_(y, grads, y_state, hyper)
             grads = Curvature(problem, z, hyper, batch, buffers=z_state.buffers, meter=meter, track=False).grads
             z_state = problem.update.step_(z, grads, z_state, hyper)
         batch = batches.train[self.steps % len(batches.train)]
         with kept_rng(weights):
-            found = _by_hyper(lambda h: problem.inner(y, h, batch, _copies(y_state)), problem, hyper, meter)[1]
-        add_into_(
-            found, _by_hyper(lambda h: problem.inner(z, h, batch, _copies(z_state)), problem, hyper, meter)[1], -1
-        )
+            found = _by_hyper(lambda h: problem.inner(y, h, batch, _copies(y_state)), problem, hyper, batch, meter)[1]
+        less = _by_hyper(lambda h: problem.inner(z, h, batch, _copies(z_state)), problem, hyper, batch, meter)[1]
+        add_into_(found, less, -1)
         found = {path: t * self.sigma for path, t in found.items()}
-        loss, direct = _by_hyper(lambda h: problem.val(z, h, batches.val, _copies(z_state)), problem, hyper, meter)
+        loss, direct = _by_hyper(
+            lambda h: problem.val(z, h, batches.val, _copies(z_state)), problem, hyper, batches.val, meter
+        )
         add_into_(found, direct)
         solution = {n: torch.sub(z[n], t, out=t).mul_(self.sigma) for n, t in y.items()}
         return finished(hyper, found, what="the training loss", loss=loss, meter=meter, steps=2 * self.steps,
@@ -90,9 +92,9 @@ class FirstOrder(Hypergradient):
 
 
 def _by_hyper(
-    loss_of: Callable[[Hyper], Tensor], problem: Bilevel, hyper: Hyper, meter: Meter
+    loss_of: Callable[[Hyper], Tensor], problem: Bilevel, hyper: Hyper, batch: Any, meter: Meter
 ) -> tuple[Tensor, HyperGrads]:
-    """Return a loss and its derivatives by the hyperparameters, at fixed weights."""
+    """Return the loss on a batch and its derivatives by the hyperparameters, at fixed weights."""
     own = {path: t.detach().requires_grad_() for path, t in leaves(hyper).items()}
     with torch.enable_grad():
         loss = loss_of(unflatten(own))
@@ -103,15 +105,11 @@ def _by_hyper(
         )
     meter.grads += 1
     loss = loss.detach().clone()
-    found = {path: g.clone() if problem.reduce else g for path, g in zip(own, got, strict=True) if g is not None}
+    fresh = apart(got, [*own.values(), *tensors_in(batch)])
+    found = {path: g for path, g in zip(own, fresh, strict=True) if g is not None}
     if problem.reduce:
         problem.reduce([loss, *found.values()])
     return loss, found
-
-
-def _apart(grads: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return gradients that may be added to: autograd may give one tensor to two weights, or one of no stride."""
-    return {n: g.clone(memory_format=torch.contiguous_format) for n, g in grads.items()}
 
 
 def _copies(state: State) -> dict[str, Tensor] | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
-from whet.hypergrad.linear import HyperGrads, Meter, ValGrad, add_into_, second_derivatives
+from whet.hypergrad.linear import HyperGrads, Meter, ValGrad, add_into_, apart, second_derivatives
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import State
@@ -82,7 +82,7 @@ class Forward(Hypergradient):
                 "use an unrolled or an implicit method: their cost does not grow with that number",
                 count=count,
             )
-        meter, tangents = Meter(), None
+        meter, tangents, given = Meter(), None, [*weights.values(), *state.tensors()]
         for batch in batches.train:
             weights, state, tangents = forward_step(
                 problem, weights, hyper, batch, state, tangents, chunk=self.chunk, meter=meter
@@ -96,9 +96,11 @@ class Forward(Hypergradient):
             buffers={n: t.clone() for n, t in state.buffers.items()} or None,
             meter=meter,
         )
+        # An update may leave a weight as it is, in the memory of the model.
+        end = [t for t in apart([*weights.values(), *state.tensors()], given) if t is not None]
         return finished(
             hyper, hypergradient_of(tangents, val), what="the training loss or the update", loss=val.loss, meter=meter,
-            steps=len(batches.train), weights=dict(weights), state=state,
+            steps=len(batches.train), weights=dict(zip(weights, end, strict=False)), state=state.with_tensors(end[len(weights) :]),
         )  # fmt: skip
 
 
@@ -164,9 +166,9 @@ class _Gradient:
                  tangents: Tangents | None, meter: Meter) -> None:  # fmt: skip
         self.problem, self.before, self.meter = problem, state, meter
         self.batched = tangents is None or tangents.batched
-        self.weights = {n: w.detach() for n, w in weights.items()}
+        self.weights = {n: _dense(w.detach()) for n, w in weights.items()}
         # vmap makes vectors of scalars, which, unlike those, must be where the weights are.
-        self.hyper = {path: t.to(next(iter(self.weights.values())).device) for path, t in hyper.items()}
+        self.hyper = {path: _dense(t.to(next(iter(self.weights.values())).device)) for path, t in hyper.items()}
         self._buffers = {n: t.clone() for n, t in state.buffers.items()}
         own = {n: w.detach().requires_grad_() for n, w in weights.items()}
         flat = {path: t.detach().requires_grad_() for path, t in self.hyper.items()}
@@ -193,7 +195,7 @@ class _Gradient:
         meter.grads += 1
         keys: list[str | Path] = [*own, *flat]
         self._outs = {k: out for k, out in zip(keys, outs, strict=True) if out is not None and out.requires_grad}
-        self.grads = {n: torch.zeros_like(w) if (g := grads[n]) is None else g.detach() for n, w in own.items()}
+        self.grads = {n: torch.zeros_like(w) if (g := grads[n]) is None else _dense(g.detach()) for n, w in own.items()}
         if problem.reduce:  # in place, while the graph may hold the gradients themselves
             self.grads = {n: g.clone() for n, g in self.grads.items()}
             problem.reduce(list(self.grads.values()))
@@ -226,7 +228,8 @@ class _Gradient:
             from_g = {n: p.clone(memory_format=torch.contiguous_format) for n, p in from_g.items()}
             self.problem.reduce(list(from_g.values()))
 
-        at = (self.weights, self.grads, {s: dict(g) for s, g in self.before.slots.items()}, self.hyper)
+        slots = {s: {n: _dense(t) for n, t in group.items()} for s, group in self.before.slots.items()}
+        at = (self.weights, self.grads, slots, self.hyper)
 
         def pushed(*along: Any) -> Any:
             return torch.func.jvp(lambda *x: _parts(self._moved(*x)), at, along)[1]
@@ -286,6 +289,11 @@ def _units(hyper: Mapping[Path, Tensor], low: int, high: int) -> dict[Path, Tens
         units[path] = unit.reshape(-1, *t.shape)
         offset += t.numel()
     return units
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """Return a tensor that forward mode takes: none whose elements share memory, as those of an expanded one do."""
+    return tensor.contiguous() if 0 in tensor.stride() else tensor
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

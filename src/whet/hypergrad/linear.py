@@ -18,10 +18,21 @@ from torch.autograd.graph import get_gradient_edge
 
 from whet.errors import HypergradError
 from whet.hypergrad.problem import Bilevel
+from whet.hypergrad.tape import tensors_in
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import Cotangents, Part, State, diagonal
 
-__all__ = ["Curvature", "HyperGrads", "Meter", "Step", "ValGrad", "add_direct_", "add_into_", "second_derivatives"]
+__all__ = [
+    "Curvature",
+    "HyperGrads",
+    "Meter",
+    "Step",
+    "ValGrad",
+    "add_direct_",
+    "add_into_",
+    "apart",
+    "second_derivatives",
+]
 
 HyperGrads = dict[tuple[str, ...], Tensor]
 """Derivatives by the path of the hyperparameter (see `tensors.leaves`); one that is not reached is missing."""
@@ -89,7 +100,7 @@ class Curvature:
                     [end for end, _ in outs], inputs, [c for _, c in outs], retain_graph=retain, allow_unused=True
                 )
             self.meter.hvps += weights
-        rest = iter(_apart(found, q.values()))
+        rest = iter(apart(found, q.values()))
         products = {n: _own(next(rest), w) for n, w in self.weights.items()} if weights else {}
         cross = {path: g for path in self._hyper if (g := next(rest)) is not None} if hyper else {}
         if self.problem.reduce:
@@ -205,7 +216,7 @@ class ValGrad:
             found = _gradients(loss, [*own.values(), *flat.values()], "the validation loss", among=len(own))
         if meter:
             meter.grads += 1
-        rest = iter(_apart(found, ()))
+        rest = iter(apart(found, [*own.values(), *flat.values(), *tensors_in(batch)]))
         self.loss = loss.detach()
         self.weights: dict[str, Tensor] = {n: _own(next(rest), w) for n, w in own.items()}
         self.hyper: HyperGrads = {path: g for path in flat if (g := next(rest)) is not None}
@@ -263,8 +274,8 @@ def _gradients(
     raise HypergradError(f"{what} does not depend on the weights", "compute it from the model that is passed in")
 
 
-def _apart(found: Iterable[Tensor | None], given: Iterable[Tensor]) -> Iterator[Tensor | None]:
-    """Yield `found`, each in memory of its own: autograd may return one tensor for two inputs, an expanded one, or a covector itself."""
+def apart(found: Iterable[Tensor | None], given: Iterable[Tensor]) -> Iterator[Tensor | None]:
+    """Yield `found`, each in memory of its own: autograd may return one tensor for two inputs, an expanded one, or one that it was given."""
     taken = {t.untyped_storage().data_ptr() for t in given}
     for tensor in found:
         if tensor is not None:
