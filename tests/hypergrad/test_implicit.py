@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,13 +14,20 @@ from whet.errors import HypergradError
 from whet.hypergrad.base import Hypergradient
 from whet.hypergrad.implicit import Implicit, implicit_through, natural_step
 from whet.hypergrad.linear import Curvature, Meter, Step, ValGrad
+from whet.hypergrad.onestep import OneStep
 from whet.hypergrad.penalties import L1, L2
 from whet.hypergrad.problem import Batches, Bilevel
+from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector
 from whet.hypergrad.solve.cg import CG
 from whet.hypergrad.solve.dense import Dense
 from whet.hypergrad.solve.neumann import Neumann
 from whet.hypergrad.solve.nystrom import Nystrom
 from whet.hypergrad.tensors import leaves, unflatten
+from whet.hypergrad.updates.adam import Adam
+from whet.hypergrad.updates.base import Update
+from whet.hypergrad.updates.clipped import Clipped
+from whet.hypergrad.updates.groups import Groups
+from whet.hypergrad.updates.scheduled import Late
 from whet.hypergrad.updates.sgd import SGD
 from whet.testing import bilevel_problems as problems
 from whet.testing.bilevel_problems import Case
@@ -230,6 +238,55 @@ def test_the_natural_scale_is_the_learning_rate_if_it_is_one_number(update: SGD,
         "zero": torch.zeros(()),
     }
     assert natural_step(problem, hyper) == step
+
+
+ADAM = Adam(lr=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("update", "step"),
+    [
+        (SGD(lr=0.3), 0.3),
+        (Clipped(update=SGD(lr=0.3), max_norm=1.0), 0.3),
+        (ADAM, None),
+        (Adam(lr="one"), None),
+        (Late(update=ADAM, start=1), None),
+        (Groups(groups=((("w",), ADAM),)), None),
+    ],
+    ids=lambda u: type(u).__name__,
+)
+def test_what_is_no_learning_rate_of_sgd_is_no_scale_of_the_hessian(update: Update, step: float | None) -> None:
+    case = problems.ridge(0)
+    seen: list[float | None] = []
+
+    class Looking(Solver):
+        def __call__(self, operator: Operator, v: Vector, *, warm: Vector | None = None) -> Solution:
+            seen.append(operator.step)
+            return Dense()(operator, v)
+
+    problem, hyper = replace(case.problem, update=update), {**case.hyper, "one": torch.tensor(0.25)}
+    with contextlib.suppress(HypergradError):  # "one" reaches nothing
+        Implicit(solve=Looking())(problem, case.start, hyper, case.batches)
+    assert seen == [step]
+
+
+def test_neumanns_scale_beside_adam_is_found_from_the_curvature() -> None:
+    case = problems.quadratic(0)
+    weights = {n: t.detach() for n, t in case.solved().items()}
+    for update, products, near in ((Adam(), 58, True), (SGD(), 50, False)):
+        found = Implicit(solve=Neumann(terms=50))(replace(case.problem, update=update), weights, case.hyper, case.batches)  # fmt: skip
+        assert found.spent.hvps == products
+        assert (distance(found, case.differentiated(case.solved)) < 0.2) == near
+        assert any("hardly begun" in note for note in found.notes) != near
+
+
+@pytest.mark.parametrize("update", [SGD(maximize=True), Clipped(update=Adam(maximize=True), max_norm=1.0),
+                                    Groups(groups=((("w",), SGD(maximize=True)),))], ids=lambda u: type(u).__name__)  # fmt: skip
+@pytest.mark.parametrize("method", [OneStep(), Implicit()], ids=lambda m: type(m).__name__)
+def test_updates_that_go_up_are_refused(update: Update, method: Hypergradient) -> None:
+    case = problems.ridge(0)
+    with pytest.raises(HypergradError, match=r"goes up the training loss \(maximize=True\).*: minimise −f instead"):
+        method(replace(case.problem, update=update), case.start, case.hyper, case.batches)
 
 
 def test_buffers_are_those_of_the_state_that_is_given() -> None:

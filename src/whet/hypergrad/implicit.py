@@ -18,8 +18,9 @@ from whet.hypergrad.solve.base import Operator, Solver, Vector, inner
 from whet.hypergrad.solve.neumann import Neumann
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
 from whet.hypergrad.updates.base import State, setting
+from whet.hypergrad.updates.sgd import SGD
 
-__all__ = ["Implicit", "System", "implicit_through", "natural_step"]
+__all__ = ["Implicit", "System", "implicit_through", "natural_step", "refuse_ascent"]
 
 _UNSOLVED = 0.1
 """How much of F a run to the minimum may still change before a note says that the inner problem is not solved."""
@@ -45,7 +46,7 @@ class Implicit(Hypergradient):
     r = u, the weight update (Clarke's one-pass method with ``Neumann(terms=i - 1, scale=1)``): also for learning rates, momentum and
     weight decay. The optimizer's momentum is taken as a constant.
 
-    Both hold where r = 0. For "loss" a note says when that is not so: by the same q, training on to the minimum would change F by about
+    Both hold where r = 0, and "loss" at a minimum, not a maximum. For "loss" a note says when that is not so: by the same q, training on to the minimum would change F by about
     −qᵀ∇f, and the note comes where that is more than a tenth of F. A one-pass run is never there, so "update" does not look.
 
     Args:
@@ -76,6 +77,8 @@ class Implicit(Hypergradient):
         self, problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, *, state: State, warm: Weights | None
     ) -> HyperGrad:
         meter = Meter()
+        if self.system is System.LOSS:
+            refuse_ascent(problem, 'Implicit(system="loss")')
 
         def linearised(i: int) -> Curvature | Step:
             batch = batches.train[i % len(batches.train)]
@@ -134,6 +137,19 @@ def implicit_through(at: Curvature | Step, val: ValGrad, solve: Solver, hyper: H
     )
 
 
+def refuse_ascent(problem: Bilevel, method: str) -> None:
+    """Refuse an update that goes up the training loss.
+
+    Raises:
+        HypergradError: it does; `method` says what is made for one that goes down it.
+    """
+    if any(getattr(atom, "maximize", False) for atom in problem.update.atoms):
+        raise HypergradError(
+            f"the update goes up the training loss (maximize=True), and {method} is made for weights that go down it",
+            "minimise −f instead: negate the training loss and leave maximize out",
+        )
+
+
 def natural_step(problem: Bilevel, hyper: Hyper) -> float | None:
     """Return the learning rate of the problem's update where it is one number > 0, a hyperparameter's value or fixed; else None."""
     step = problem.update.constant_lr
@@ -170,7 +186,8 @@ def _operator(
     return Operator(
         apply=lambda x: list(at.hvp(dict(zip(names, x, strict=True))).values()),
         fresh=fresh,
-        step=natural_step(at.problem, hyper),
+        # The learning rates of others are no scales of a Hessian: Adam's is the size of a step, whatever the gradient's is.
+        step=natural_step(at.problem, hyper) if all(isinstance(u, SGD) for u in at.problem.update.atoms) else None,
         diagonal=diagonal if at.problem.penalties else None,
     )
 

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
-from whet.hypergrad.implicit import natural_step
+from whet.hypergrad.implicit import natural_step, refuse_ascent
 from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
@@ -53,6 +53,7 @@ class OneStep(Hypergradient):
     def _compute(
         self, problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, *, state: State, warm: Weights | None
     ) -> HyperGrad:
+        refuse_ascent(problem, "OneStep()")
         meter = Meter()
         hyper = unflatten({path: t.detach() for path, t in leaves(hyper).items()})
         val = ValGrad(problem, weights, hyper, batches.val, buffers=_copies(state), meter=meter)

@@ -24,7 +24,7 @@ class Operator:
         rest: x ↦ x − Aᵀx where that is what comes first, as for a weight update Φ with A = I − ∂Φ/∂w; else None.
         fresh: Returns the same map on another training batch, for stochastic solvers; None: there is no other.
         symmetric: Whether A = Aᵀ, as a Hessian is; then conjugate gradients and Nyström apply.
-        step: The inner learning rate if there is one number, a natural scale for Neumann's sum; else None.
+        step: The learning rate of SGD if there is one number, a natural scale for Neumann's sum; else None.
         diagonal: Returns d where A is known to be diag(d) plus something else, as it is with an L2 penalty; None: nothing is known.
     """
 

@@ -16,6 +16,9 @@ __all__ = ["Neumann"]
 _ROUNDS = 3
 """How often the scale is corrected: power iteration finds the curvature from below, so once may not do."""
 
+_UNSOLVED = 0.9
+"""The residual above which a note says that q is little more than a multiple of v."""
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +31,11 @@ class Neumann(Solver):
     is negative somewhere, which a note says too. A sum too short for its terms to grow is not harmed by its scale either.
 
     The residual is that of the sum without its last term, ‖(I − αA)ᴷv‖/‖v‖, which bounds that of the whole where it converges: the
-    exact one would cost a product more. None for K = 0 and for fresh batches.
+    exact one would cost a product more. None for K = 0 and for fresh batches. Above 0.9, a note says so, but for the system of the update.
 
     Args:
         terms: K >= 0, products with A; 0 is one step (T1–T2).
-        scale: α > 0. "auto" takes the inner learning rate if there is one number (1 for the system of the update), and else
+        scale: α > 0. "auto" takes the learning rate of SGD if there is one number (1 for the system of the update), and else
             1/L by `power_steps` products more.
         stochastic: Take a fresh training batch for each factor, in turn, which makes the estimate one over all of them (stocBiO).
         power_steps: Products of a power iteration, when one is needed.
@@ -95,6 +98,12 @@ class Neumann(Solver):
             for t in q:
                 t.mul_(alpha)
         bound = math.sqrt(end / start) if start else 0.0
+        # A one-pass sum over updates is short by design; that over a Hessian is meant to be its inverse.
+        if bound > _UNSOLVED and converged and not self.stochastic and operator.rest is None:
+            notes.append(
+                f"Neumann's sum of {self.terms} products with the scale {alpha:.3g} has hardly begun to solve the system, whose residual "
+                f"is up to {bound:.3g}: give more terms, a scale nearer to 2/L for the greatest curvature L, or take CG()"
+            )
         return Solution(q=q, residual=None if self.stochastic else bound, converged=converged, notes=tuple(notes))
 
     def _summed(self, operator: Operator, v: Vector, alpha: float) -> tuple[Vector, Vector, list[float]]:

@@ -180,6 +180,11 @@ class Update(ABC):
         return float(lr) if isinstance(lr, int | float) else None
 
     @property
+    def atoms(self) -> tuple[Update, ...]:
+        """The updates that it is made of: those that wrap no other."""
+        return (self,)
+
+    @property
     def hyper_names(self) -> frozenset[str]:
         """The hyperparameters that it names."""
         return frozenset(v for f in fields(self) for v in _strings(getattr(self, f.name)))

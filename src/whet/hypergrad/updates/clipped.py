@@ -94,6 +94,10 @@ class Clipped(Update):
         return self.update.constant_lr
 
     @property
+    def atoms(self) -> tuple[Update, ...]:
+        return self.update.atoms
+
+    @property
     def hyper_names(self) -> frozenset[str]:
         own = self.max_value if self.max_norm is None else self.max_norm
         return self.update.hyper_names | ({own} if isinstance(own, str) else set())

@@ -109,6 +109,10 @@ class Groups(Update):
         return rates.pop() if len(rates) == 1 else None
 
     @property
+    def atoms(self) -> tuple[Update, ...]:
+        return tuple(atom for _, update in self.groups for atom in update.atoms)
+
+    @property
     def hyper_names(self) -> frozenset[str]:
         return frozenset().union(*(update.hyper_names for _, update in self.groups))
 

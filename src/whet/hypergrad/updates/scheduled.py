@@ -67,6 +67,10 @@ class Scheduled(Update):
         return None
 
     @property
+    def atoms(self) -> tuple[Update, ...]:
+        return self.update.atoms
+
+    @property
     def hyper_names(self) -> frozenset[str]:
         return self.update.hyper_names
 
@@ -119,6 +123,10 @@ class Late(Update):
     @property
     def constant_lr(self) -> float | None:
         return self.update.constant_lr
+
+    @property
+    def atoms(self) -> tuple[Update, ...]:
+        return self.update.atoms
 
     @property
     def hyper_names(self) -> frozenset[str]:
