@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from enum import Enum
+from numbers import Real
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,22 @@ from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.penalties import Penalty
 from whet.hypergrad.problem import Loss, Reduce
 
-__all__ = ["fixed", "guards", "knobs", "mean_over_processes", "set_knob", "three_arguments"]
+__all__ = [
+    "choice",
+    "fixed",
+    "get_knob",
+    "guards",
+    "knobs",
+    "mean_over_processes",
+    "mover",
+    "needs_no_closure",
+    "number",
+    "set_knob",
+    "three_arguments",
+    "whole",
+]
+
+_E = TypeVar("_E", bound=Enum)
 
 _PAIRS = {"beta1", "beta2"}
 """Knobs that `torch.optim` keeps in one pair, ``betas``."""
@@ -26,6 +44,77 @@ _SAFE: dict[str, tuple[float | None, float | None]] = {
     **dict.fromkeys(("momentum", "beta1", "beta2", "alpha"), (0.0, 0.9999)),
 }
 """Limits of knobs whose hyperparameters have none."""
+
+
+def whole(name: str, value: Any, least: int, *, also: str = "") -> int:
+    """Return an argument that is an integer >= `least`.
+
+    Args:
+        name, value, least: What it is called, what it is, and the least that it may be.
+        also: What else it might have been, for the error.
+
+    Raises:
+        HypergradError: it is something else.
+    """
+    if _is_real(value) and least <= value < math.inf and value == int(value):
+        return int(value)
+    raise HypergradError(f"{name}={value!r}", f"give an integer >= {least}{also}")
+
+
+def number(name: str, value: Any, above: float = 0.0) -> float:
+    """Return an argument that is a number > `above`.
+
+    Raises:
+        HypergradError: it is something else.
+    """
+    if _is_real(value) and value > above:
+        return float(value)
+    raise HypergradError(f"{name}={value!r}", f"give a number > {above:g}")
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def choice(name: str, value: Any, kind: type[_E]) -> _E:
+    """Return the member of `kind` that an argument is, or is the value of.
+
+    Raises:
+        HypergradError: there is none.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        raise HypergradError(f"{name}={value!r}", f"give one of {', '.join(repr(k.value) for k in kind)}") from None
+
+
+def mover(outer: Any) -> Any:
+    """Return `outer`, which is an optimizer, what makes one, or None.
+
+    Raises:
+        HypergradError: it is something else.
+    """
+    if outer is None or isinstance(outer, torch.optim.Optimizer) or callable(outer):
+        return outer
+    raise HypergradError(
+        f"outer={outer!r}", "give an optimizer, or a function that makes one: outer=lambda raws: Adam(raws, lr=0.05)"
+    )
+
+
+def needs_no_closure(optimizer: Any, what: str) -> None:
+    """Refuse an optimizer that can't step by the gradients alone.
+
+    Raises:
+        HypergradError: its `step` must be given a closure.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        return
+    wanted = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if wanted is not None and wanted.default is wanted.empty:
+        raise HypergradError(
+            f"a step of {type(optimizer).__name__} computes the loss several times, by a closure, and {what} has one gradient for it",
+            "use SGD, Adam or another that steps by the gradient; or HOAG, which solves its inner problems by LBFGS",
+        )
 
 
 def three_arguments(loss: Any, what: str) -> Loss:
@@ -69,10 +158,10 @@ def knobs(
         optimizer: Its `defaults` are the knobs; ``betas`` may be called ``beta1`` and ``beta2``.
         hyper: The hyperparameters; those that are constants are written into the optimizer's groups at once.
         penalties: Their strengths are no knobs, whatever they are called.
-        tune: Knob to hyperparameter, or knobs of the same name; None: every hyperparameter that is named like a knob.
+        tune: Knob to hyperparameter, or knobs of the same name, or one of them; None: every hyperparameter that is named like a knob.
 
     Raises:
-        HypergradError: the optimizer has no such knob, or there is no such hyperparameter.
+        HypergradError: the optimizer has no such knob, there is no such hyperparameter, or groups differ in the knob.
     """
     names = list(hyper)
     constants = set(hyper.constants())
@@ -81,6 +170,7 @@ def knobs(
         taken = {p.strength for p in penalties}
         found = {name: name for name in names if name in have and name not in taken}
     else:
+        tune = (tune,) if isinstance(tune, str) else tune
         found = dict(tune) if isinstance(tune, Mapping) else {name: name for name in tune}
         if isinstance(pair := found.get("betas"), tuple | list) and len(pair) == 2:
             del found["betas"]
@@ -93,10 +183,21 @@ def knobs(
         if name not in names:
             raise HypergradError(f"{knob!r} is to be {name!r}, and there is no such hyperparameter",
                                  f"there are {', '.join(names)}")  # fmt: skip
+        values = [get_knob(group, knob) for group in optimizer.param_groups]
+        if len(some := dict.fromkeys(float(v) if isinstance(v, Tensor) else v for v in values)) > 1:
+            raise HypergradError(
+                f"the optimizer's parameter groups differ in {knob} ({', '.join(map(str, some))}), and {name!r} is one for all",
+                f"give all groups the same {knob}; or keep them and give tune=() or the knobs that are to be tuned",
+            )
         if name in constants:
             for group in optimizer.param_groups:
                 set_knob(group, knob, hyper[name].item())
     return {knob: name for knob, name in found.items() if name not in constants}
+
+
+def get_knob(group: Mapping[str, Any], knob: str) -> Any:
+    """Return what a group of a `torch.optim` optimizer has for a knob: a number, or a tensor of one."""
+    return group["betas"][knob == "beta2"] if knob in _PAIRS and knob not in group else group[knob]
 
 
 def set_knob(group: dict[str, Any], knob: str, value: float) -> None:

@@ -19,7 +19,16 @@ from whet.hypergrad.base import HyperGrad, check, kept_rng
 from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.implicit import implicit_through
 from whet.hypergrad.linear import Meter, Step, ValGrad
-from whet.hypergrad.optimizers.arguments import fixed, guards, knobs, mean_over_processes, three_arguments
+from whet.hypergrad.optimizers.arguments import (
+    fixed,
+    guards,
+    knobs,
+    mean_over_processes,
+    mover,
+    number,
+    three_arguments,
+    whole,
+)
 from whet.hypergrad.optimizers.inner import ByOptimizer, ByUpdate, Inner
 from whet.hypergrad.penalties import Penalty
 from whet.hypergrad.problem import Batches, Bilevel, plain, scalar
@@ -110,12 +119,11 @@ class HyperOptimizer(ABC):
         penalty: Penalty | tuple[Penalty, ...] = (), tune: Mapping[str, str] | Iterable[str] | None = None,
         clip_norm: float | None = None, max_grad_norm: float | None = None, eval_mode: bool = True, max_skipped: int = 10,
     ) -> None:  # fmt: skip
-        if not every >= 1 or (every != math.inf and every != int(every)):
-            raise HypergradError(f"every={every!r} is no number of weight steps", "give an integer >= 1, or math.inf")
         self.model = model
-        self.every = every
-        self.clip_norm = clip_norm
-        self.max_skipped = max_skipped
+        self.every: float = every if every == math.inf else whole("every", every, 1, also=", or math.inf")
+        self.clip_norm = None if clip_norm is None else number("clip_norm", clip_norm)
+        self.max_skipped = whole("max_skipped", max_skipped, 1)
+        max_grad_norm = None if max_grad_norm is None else number("max_grad_norm", max_grad_norm)
         self.num_steps = self.num_hyper_steps = self.num_skipped = 0
         self._in_row = 0
         self._told: set[str] = set()
@@ -126,7 +134,7 @@ class HyperOptimizer(ABC):
         self._raws = list(self.hyper.parameters())
         if not self._raws:
             raise HypergradError("there is no hyperparameter to tune", "give hyper= at least one")
-        self.outer = _outer(outer, self._raws)
+        self.outer = _outer(mover(outer), self._raws)
 
         self._train_loss = self.hyper.wrapped(three_arguments(train_loss, "train_loss"))
         self._bilevel = Bilevel(
@@ -323,6 +331,7 @@ class HyperOptimizer(ABC):
 
     def _refresh(self) -> None:
         """Take over the hyperparameters' values if they changed, whoever changed them."""
+        self._inner.check_knobs()
         versions = [raw._version for raw in self._raws]
         if versions != self._seen:
             self._values = self.hyper.tensors()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Unpack, final
 
 import torch
@@ -12,6 +13,7 @@ from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, finished, kept_rng
 from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.linear import HyperGrads, Meter, Step, ValGrad, add_into_
+from whet.hypergrad.optimizers.arguments import whole
 from whet.hypergrad.optimizers.base import Common, HyperOptimizer
 from whet.hypergrad.optimizers.loaders import random_state, set_random_state, to_device
 from whet.hypergrad.updates.base import State, Update
@@ -52,11 +54,9 @@ class DiffThroughOpt(HyperOptimizer):
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | Update, *, train_loss: Any, val_loss: Any,
                  hyper: Hyperparameters | Mapping[str, Any], every: float = 10, lookback: int = 5, **common: Unpack[Common]) -> None:  # fmt: skip
         super().__init__(model, optimizer, train_loss=train_loss, val_loss=val_loss, hyper=hyper, every=every, **common)
-        if not 1 <= lookback <= every:
-            raise HypergradError(
-                f"lookback={lookback} is not within 1 and every={every}", "give fewer steps, or raise every"
-            )
-        self.lookback = lookback
+        self.lookback = whole("lookback", lookback, 1)
+        if lookback > every:
+            raise HypergradError(f"lookback={lookback} is above every={every}", "give fewer steps, or raise every")
         self._meter = Meter()
         self._window: list[Step] = []
         self._before: list[dict[str, Any]] = []
@@ -68,10 +68,10 @@ class DiffThroughOpt(HyperOptimizer):
 
     def _kept_step(self, batch: Any) -> Tensor:
         buffers = {n: b.clone() for n, b in self._plain.named_buffers()}
-        random = random_state()
+        random, groups = random_state(), self._inner.groups()
         step = self._tracked_step(batch, self._meter)
         self._window.append(step)
-        self._before.append({"batch": batch, "random": random, "buffers": buffers})
+        self._before.append({"batch": batch, "random": random, "buffers": buffers, "groups": groups})
         return step.curvature.loss
 
     def _hyper_step(self, train_batch: Any, val_batch: Any) -> tuple[Tensor, HyperGrad]:
@@ -108,9 +108,10 @@ class DiffThroughOpt(HyperOptimizer):
         self._window, self._before, self._meter = [], [], Meter()
         device = next(iter(self._memory.values())).device
         for saved in state["window"]:
-            kept = {k: v if k == "random" else to_device(v, device) for k, v in saved.items()}
+            kept = {k: v if k in ("random", "groups") else to_device(v, device) for k, v in saved.items()}
             before = State(step=kept["step"], slots=kept["slots"], buffers=kept["buffers"])
             with kept_rng(self._memory):
                 set_random_state(kept["random"])
-                self._window.append(Step(self.problem, kept["weights"], self._values, kept["batch"], before, meter=self._meter))  # fmt: skip
-            self._before.append({k: kept[k] for k in ("batch", "random", "buffers")})
+                problem = replace(self.problem, update=self._inner.update(kept["groups"]))
+                self._window.append(Step(problem, kept["weights"], self._values, kept["batch"], before, meter=self._meter))  # fmt: skip
+            self._before.append({k: kept[k] for k in ("batch", "random", "buffers", "groups")})

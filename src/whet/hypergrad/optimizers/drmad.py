@@ -11,6 +11,7 @@ from torch import nn
 from whet.hypergrad import drmad
 from whet.hypergrad.base import Hypergradient
 from whet.hypergrad.hyperparameters import Hyperparameters
+from whet.hypergrad.optimizers.arguments import whole
 from whet.hypergrad.optimizers.base import Common
 from whet.hypergrad.optimizers.runs import InRuns
 from whet.hypergrad.updates.base import Update
@@ -56,7 +57,7 @@ class DrMAD(InRuns):
         **common: Unpack[Common],
     ) -> None:  # fmt: skip
         super().__init__(model, optimizer, train_loss=train_loss, val_loss=val_loss, hyper=hyper, every=every, restart=restart, **common)  # fmt: skip
-        self.method = drmad.DrMAD(skip=skip, pieces=pieces)
+        self.method = drmad.DrMAD(skip=whole("skip", skip, 1), pieces=whole("pieces", pieces, 1))
 
     def _method(self) -> Hypergradient:
         return self.method

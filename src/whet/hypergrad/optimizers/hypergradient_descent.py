@@ -14,7 +14,9 @@ from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, finished
 from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.linear import Meter
+from whet.hypergrad.optimizers.arguments import choice, number
 from whet.hypergrad.optimizers.base import Common, HyperOptimizer
+from whet.hypergrad.optimizers.inner import Groups
 from whet.hypergrad.optimizers.loaders import to_device
 from whet.hypergrad.tensors import Weights, detached, leaves, norm
 from whet.hypergrad.updates.base import Part, State, Update
@@ -69,9 +71,7 @@ class HypergradientDescent(HyperOptimizer):
         hyper: Hyperparameters | Mapping[str, Any], every: float = 1, beta: float = 1e-3, form: Form | str = "additive",
         **common: Unpack[Common],
     ) -> None:  # fmt: skip
-        self.beta, self.form = beta, Form(form)
-        if not beta > 0:
-            raise HypergradError(f"beta={beta} moves nothing, or the wrong way", "give beta > 0; 1e-3 is usual")
+        self.beta, self.form = number("beta", beta), choice("form", form, Form)
         if common.get("outer") is not None:
             self.form = Form.GRADIENT
         elif self.form is not Form.GRADIENT:
@@ -104,9 +104,11 @@ class HypergradientDescent(HyperOptimizer):
         self._inner.step(self._values)
         return loss, found
 
-    def _product(self, loss: Tensor, weights: Weights, grads: Weights, step: int, slots: Any) -> HyperGrad:
+    def _product(
+        self, loss: Tensor, weights: Weights, grads: Weights, step: int, slots: Any, groups: Groups
+    ) -> HyperGrad:
         """Return h: the covector ∇f_t sent back through the last step, to the knobs alone."""
-        update, now = self._inner.update(), self._grads()
+        update, now = self._inner.update(groups), self._grads()
         through = update.vjp(weights, grads, State(step=step, slots=slots), self._values, now, parts=Part.HYPER)
         if self.form is Form.MULTIPLICATIVE:
             (h,), (lr,) = through.hyper.values(), leaves(self._values).values()
@@ -121,7 +123,7 @@ class HypergradientDescent(HyperOptimizer):
             state = self._inner.slots(self._inner.update()).detached(copy=True)
             self._last = {
                 "weights": detached(self._memory, copy=True), "grads": detached(self._grads(), copy=self._inner.max_grad_norm is not None),
-                "step": state.step, "slots": {k: dict(g) for k, g in state.slots.items()},
+                "step": state.step, "slots": {k: dict(g) for k, g in state.slots.items()}, "groups": self._inner.groups(),
             }  # fmt: skip
 
     def _grads(self) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from whet.hypergrad.base import HyperGrad, finished, kept_rng
 from whet.hypergrad.forward import Tangents, forward_step, hypergradient_of
 from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.linear import Meter, ValGrad
+from whet.hypergrad.optimizers.arguments import whole
 from whet.hypergrad.optimizers.base import Common, HyperOptimizer
 from whet.hypergrad.optimizers.loaders import to_device
 from whet.hypergrad.tensors import leaves
@@ -53,6 +54,7 @@ class RTHO(HyperOptimizer):
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | Update, *, train_loss: Any, val_loss: Any,
                  hyper: Hyperparameters | Mapping[str, Any], every: float = 10, limit: int = 100, **common: Unpack[Common]) -> None:  # fmt: skip
         super().__init__(model, optimizer, train_loss=train_loss, val_loss=val_loss, hyper=hyper, every=every, **common)
+        limit = whole("limit", limit, 1)
         count = sum(raw.numel() for raw in self._raws)
         if count > limit:
             raise HypergradError(f"there are {count:,} numbers to tune, and each costs RTHO a copy of the weights (limit={limit})",

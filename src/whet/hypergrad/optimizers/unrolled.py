@@ -12,6 +12,7 @@ from whet.hypergrad import unrolled
 from whet.hypergrad.base import Hypergradient
 from whet.hypergrad.checkpointer import Checkpointer
 from whet.hypergrad.hyperparameters import Hyperparameters
+from whet.hypergrad.optimizers.arguments import whole
 from whet.hypergrad.optimizers.base import Common
 from whet.hypergrad.optimizers.runs import InRuns
 from whet.hypergrad.updates.base import Update
@@ -58,6 +59,7 @@ class Unrolled(InRuns):
         checkpoints: Checkpointer | None = None, **common: Unpack[Common],
     ) -> None:  # fmt: skip
         super().__init__(model, optimizer, train_loss=train_loss, val_loss=val_loss, hyper=hyper, every=every, restart=restart, **common)  # fmt: skip
+        lookback = None if lookback is None else whole("lookback", lookback, 1)
         self.method = unrolled.Unrolled(truncate=lookback, checkpoints=checkpoints or Checkpointer())
 
     def _method(self) -> Hypergradient:
