@@ -12,8 +12,10 @@ from whet.hypergrad.base import HyperGrad, kept_rng
 from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.implicit import implicit_through
 from whet.hypergrad.linear import Curvature, Meter, ValGrad
+from whet.hypergrad.optimizers.arguments import needs_no_closure, whole
 from whet.hypergrad.optimizers.base import Common, HyperOptimizer
 from whet.hypergrad.solve import neumann
+from whet.hypergrad.tensors import detached
 from whet.hypergrad.updates.base import Update
 
 __all__ = ["Neumann"]
@@ -56,17 +58,21 @@ class Neumann(HyperOptimizer):
         hyper: Hyperparameters | Mapping[str, Any], every: float = 10, terms: int = 5, scale: float | str = "auto",
         **common: Unpack[Common],
     ) -> None:  # fmt: skip
+        needs_no_closure(optimizer, "Neumann")
         super().__init__(model, optimizer, train_loss=train_loss, val_loss=val_loss, hyper=hyper, every=every, **common)
-        self.solve = neumann.Neumann(terms=terms, scale=scale)
+        self.solve = neumann.Neumann(terms=whole("terms", terms, 0), scale=scale)
 
     def _hyper_step(self, train_batch: Any, val_batch: Any) -> tuple[Tensor, HyperGrad]:
         val_batch = self._taken(val_batch)
         problem, meter = self.problem, Meter()
         # One gradient serves the hypergradient, here, and then the weight step: so no weights need be kept.
-        at = Curvature(problem, self._memory, self._values, train_batch, buffers=dict(self._plain.named_buffers()), meter=meter)  # fmt: skip
+        buffers = dict(self._plain.named_buffers())
+        at = Curvature(problem, self._memory, self._values, train_batch, buffers=buffers, meter=meter)
         grads = at.grads
         with kept_rng(self._memory):
-            val = ValGrad(problem, self._memory, self._values, val_batch, meter=meter)
+            after = detached(buffers, copy=True)
+            val = ValGrad(problem, self._memory, self._values, val_batch, buffers=after, meter=meter)
             found = implicit_through(at, val, self.solve, self._values, meter=meter)
+        self._inner.put_buffers(buffers)  # not before: the graph may need what they were
         self._apply(grads)
         return at.loss, self._move_hyper(found)
