@@ -94,7 +94,7 @@ class Hypergradient(ABC):
         Raises:
             HypergradError: something given can't be differentiated, or a hyperparameter reaches neither loss nor update.
         """
-        check(problem, weights, hyper, batches)
+        check(problem, weights, hyper, batches, state)
         with kept_rng(weights), _counted(count_flops) as flops:
             state = problem.start(weights) if state is None else problem.with_buffers(state)
             result = self._compute(problem, weights, hyper, batches, state=state, warm=warm)
@@ -146,16 +146,25 @@ def _advice(what: str) -> str:
     )
 
 
-def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) -> None:
+def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, state: State | None = None) -> None:
     """Refuse what can't be differentiated.
 
     Raises:
-        HypergradError: nothing is given, a tensor is of integers or in half precision, or a weight is not the model's.
+        HypergradError: nothing is given, a tensor is of integers, in half precision or of another shape than its weight, a weight is not
+            the model's, the training data are no sequence of batches, or gradients are off for good (`torch.inference_mode`).
     """
+    if torch.is_inference_mode_enabled():
+        raise HypergradError("nothing can be differentiated under torch.inference_mode()", "leave it for this call")
     if not weights:
         raise HypergradError("there are no weights", "give at least one trainable tensor")
     if not hyper:
         raise HypergradError("there are no hyperparameters", "give at least one")
+    train: Any = batches.train
+    if isinstance(train, Mapping) or not (hasattr(train, "__getitem__") and hasattr(train, "__len__")):
+        raise HypergradError(
+            f"the training data are a {type(train).__name__}, not a sequence of batches",
+            "give a list: [batch], list(loader), or as many as there are steps: list(itertools.islice(loader, 100))",
+        )
     if len(batches.train) == 0:
         raise HypergradError("there is no training batch", "give at least one; is the loader empty?")
     at_hand = batches.train if isinstance(batches.train, list | tuple) else ()  # others may load what one looks at
@@ -180,6 +189,12 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
                     f"{kind} {name!r} is of {tensor.dtype}: products with the Hessian lose all digits in half precision",
                     "keep it in float32 and run the loss under torch.autocast",
                 )
+            if tensor.is_inference():
+                raise HypergradError(
+                    f"{kind} {name!r} was made under torch.inference_mode(), so no gradient flows through it",
+                    "make it outside, or give a clone that was made outside",
+                )
+    _check_slots(problem, weights, State() if state is None else state)
     for penalty in problem.penalties:
         penalty.check(weights, hyper)
     for name in sorted(problem.update.hyper_names & hyper.keys()):
@@ -211,6 +226,26 @@ def check(problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches) ->
                     f"weight {name!r} has shape {tuple(tensor.shape)} and the model's has {tuple(own[name].shape)}",
                     "give it that shape",
                 )
+
+
+def _check_slots(problem: Bilevel, weights: Weights, state: State) -> None:
+    odd = [
+        (kind, name, tensor)
+        for kind, group in state.slots.items()
+        for name, tensor in group.items()
+        if name in weights and tensor.shape != weights[name].shape
+    ]
+    if not odd:
+        return
+    # Most optimizers' tensors are of their weights' shapes; the update itself says which are not. Nothing is allocated for it.
+    fresh = problem.update.init({n: w.detach().to("meta") for n, w in weights.items()}).slots
+    for kind, name, tensor in odd:
+        wanted = fresh.get(kind, {}).get(name)
+        if wanted is not None and wanted.shape != tensor.shape:
+            raise HypergradError(
+                f"the state's {kind!r} of the weight {name!r} has shape {tuple(tensor.shape)}, not {tuple(wanted.shape)}",
+                "begin with update.init(weights), or with read_state(optimizer, model, update)",
+            )
 
 
 def _is_empty(batch: Any) -> bool:

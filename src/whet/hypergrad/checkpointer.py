@@ -19,6 +19,7 @@ from typing import final
 import torch
 
 from whet.errors import HypergradError
+from whet.hypergrad.counts import is_count
 
 __all__ = ["Action", "Checkpointer", "Move", "Plan", "Sizes", "advances", "free_bytes", "revolve"]
 
@@ -150,9 +151,9 @@ class Checkpointer:
 
     def __post_init__(self) -> None:
         for name, value in (("every", self.every), ("slots", self.slots)):
-            if value is not None and value < 1:
+            if value is not None and not is_count(value):
                 raise HypergradError(
-                    f"Checkpointer({name}={value}) keeps no state", f"give {name} a number of at least 1"
+                    f"Checkpointer({name}={value}) keeps no state", f"give {name} a whole number of at least 1"
                 )
         if self.every is not None and self.slots is not None:
             raise HypergradError("a Checkpointer keeps every k-th state or so many binomially", "give every or slots")

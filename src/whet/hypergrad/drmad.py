@@ -12,6 +12,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_direct_, add_into_
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.replay import Replay
@@ -54,8 +55,8 @@ class DrMAD(Hypergradient):
     pieces: int = 1
 
     def __post_init__(self) -> None:
-        if self.skip < 1 or self.pieces < 1:
-            raise HypergradError(f"{self!r}: skip and pieces are counts", "give numbers of at least 1")
+        if not (is_count(self.skip) and is_count(self.pieces)):
+            raise HypergradError(f"{self!r}: skip and pieces are counts", "give whole numbers of at least 1")
 
     def _compute(
         self, problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, *, state: State, warm: Weights | None

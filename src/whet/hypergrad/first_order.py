@@ -11,6 +11,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished, kept_rng
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_, apart
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tape import tensors_in
@@ -54,8 +55,8 @@ class FirstOrder(Hypergradient):
     def __post_init__(self) -> None:
         if not self.sigma > 0:
             raise HypergradError(f"FirstOrder(sigma={self.sigma})", "give a number above 0")
-        if self.steps < 1:
-            raise HypergradError(f"FirstOrder(steps={self.steps})", "give 1 or more")
+        if not is_count(self.steps):
+            raise HypergradError(f"FirstOrder(steps={self.steps})", "give a whole number, 1 or more")
 
     def _compute(
         self, problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, *, state: State, warm: Weights | None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.linear import HyperGrads, Meter, ValGrad, add_into_, apart, second_derivatives
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
@@ -69,8 +70,8 @@ class Forward(Hypergradient):
     limit: int = 1000
 
     def __post_init__(self) -> None:
-        if self.chunk < 1 or self.limit < 1:
-            raise HypergradError(f"{self!r}: chunk and limit count hyperparameters", "give numbers of at least 1")
+        if not (is_count(self.chunk) and is_count(self.limit)):
+            raise HypergradError(f"{self!r}: chunk and limit count hyperparameters", "give whole numbers of at least 1")
 
     def _compute(
         self, problem: Bilevel, weights: Weights, hyper: Hyper, batches: Batches, *, state: State, warm: Weights | None

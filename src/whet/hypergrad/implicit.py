@@ -69,6 +69,12 @@ class Implicit(Hypergradient):
     system: System | str = System.LOSS
 
     def __post_init__(self) -> None:
+        if not callable(self.solve) or isinstance(self.solve, type):
+            name = getattr(self.solve, "__name__", None)
+            raise HypergradError(
+                f"Implicit(solve={name or repr(self.solve)}) has no solver" + " but its class" * bool(name),
+                f"give an instance: {name or 'CG'}()",
+            )
         if self.system not in {*System, *(s.value for s in System)}:
             raise HypergradError(f"Implicit(system={self.system!r})", 'take "loss" or "update"')
         object.__setattr__(self, "system", System(self.system))

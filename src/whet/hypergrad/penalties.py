@@ -31,6 +31,13 @@ class Penalty(ABC):
     strength: str | float
     only: Callable[[str], bool] | None = None
 
+    def __post_init__(self) -> None:
+        if self.only is not None and not callable(self.only):
+            raise HypergradError(
+                f"{type(self).__name__}(only={self.only!r}) is no function of a weight's name",
+                f"give one: only=lambda name: name == {self.only!r}" if isinstance(self.only, str) else "give one",
+            )
+
     @abstractmethod
     def value(self, weight: Tensor) -> Tensor:
         """Return the function of each weight, before its strength."""

@@ -65,7 +65,7 @@ class Bilevel:
     train_loss: Loss
     val_loss: Loss
     update: Update = field(default_factory=SGD)
-    penalty: Penalty | tuple[Penalty, ...] = ()
+    penalty: Penalty | Sequence[Penalty] = ()
     model: nn.Module | None = None
     eval_mode: bool = True
     reduce: Reduce | None = None
@@ -73,8 +73,10 @@ class Bilevel:
     def __post_init__(self) -> None:
         if self.model is not None:
             object.__setattr__(self, "model", plain(self.model))
-        if isinstance(self.penalty, Penalty):
-            object.__setattr__(self, "penalty", (self.penalty,))
+        given: Any = self.penalty
+        object.__setattr__(self, "penalty", tuple(given) if isinstance(given, list | tuple) else (given,))
+        if wrong := [p for p in self.penalties if not isinstance(p, Penalty)]:
+            raise HypergradError(f"the penalty is {wrong[0]!r}", 'give an L2 or L1: penalty=L2(strength="decay")')
 
     # -- where a run begins ---------------------------------------------------------------------------------------------
 
@@ -147,7 +149,7 @@ class Bilevel:
     @property
     def penalties(self) -> tuple[Penalty, ...]:
         """The penalties, one or several."""
-        return self.penalty if isinstance(self.penalty, tuple) else (self.penalty,)
+        return (self.penalty,) if isinstance(self.penalty, Penalty) else tuple(self.penalty)
 
     def _call(
         self, loss: Loss, weights: Weights, hyper: Hyper, batch: Any, buffers: Mapping[str, Tensor] | None

@@ -8,6 +8,7 @@ from typing import final
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
 from whet.hypergrad.checkpointer import Checkpointer
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.states import Moment
 from whet.hypergrad.tensors import Hyper, Weights, detached
@@ -49,9 +50,9 @@ class Unrolled(Hypergradient):
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("truncate", self.truncate)):
-            if value is not None and value < 1:
+            if value is not None and not is_count(value):
                 raise HypergradError(
-                    f"Unrolled({name}={value}) goes through no step", f"give {name} a number of at least 1"
+                    f"Unrolled({name}={value}) is no number of steps", f"give {name} a whole number of at least 1"
                 )
 
     def _compute(

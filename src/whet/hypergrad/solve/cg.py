@@ -9,6 +9,7 @@ from typing import final
 import torch
 
 from whet.errors import HypergradError
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector, inner
 
 __all__ = ["CG"]
@@ -39,8 +40,8 @@ class CG(Solver):
     def __post_init__(self) -> None:
         if not 0 <= self.tol < 1:
             raise HypergradError(f"CG(tol={self.tol})", "give a number in [0, 1)")
-        if self.max_steps < 1:
-            raise HypergradError(f"CG(max_steps={self.max_steps})", "give 1 or more")
+        if not is_count(self.max_steps):
+            raise HypergradError(f"CG(max_steps={self.max_steps})", "give a whole number, 1 or more")
 
     def __call__(self, operator: Operator, v: Vector, *, warm: Vector | None = None) -> Solution:
         if not operator.symmetric:

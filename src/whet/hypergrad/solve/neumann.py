@@ -9,6 +9,7 @@ from typing import final
 import torch
 
 from whet.errors import HypergradError
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector, greatest, inner
 
 __all__ = ["Neumann"]
@@ -50,12 +51,12 @@ class Neumann(Solver):
     power_steps: int = 8
 
     def __post_init__(self) -> None:
-        if self.terms < 0:
-            raise HypergradError(f"Neumann(terms={self.terms})", "give 0 or more")
+        if not is_count(self.terms, least=0):
+            raise HypergradError(f"Neumann(terms={self.terms})", "give a whole number, 0 or more")
         if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0 < self.scale < math.inf):
             raise HypergradError(f"Neumann(scale={self.scale!r})", 'give a number above 0, or "auto"')
-        if self.power_steps < 1:
-            raise HypergradError(f"Neumann(power_steps={self.power_steps})", "give 1 or more")
+        if not is_count(self.power_steps):
+            raise HypergradError(f"Neumann(power_steps={self.power_steps})", "give a whole number, 1 or more")
 
     def __call__(self, operator: Operator, v: Vector, *, warm: Vector | None = None) -> Solution:
         scale = self.scale if self.scale != "auto" else operator.step

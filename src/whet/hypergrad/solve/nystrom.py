@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from whet.errors import HypergradError
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector, inner
 
 __all__ = ["Nystrom"]
@@ -40,8 +41,8 @@ class Nystrom(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise HypergradError(f"Nystrom(rank={self.rank})", "give 1 or more")
+        if not is_count(self.rank):
+            raise HypergradError(f"Nystrom(rank={self.rank})", "give a whole number, 1 or more")
         if not 0 <= self.rho < math.inf:
             raise HypergradError(f"Nystrom(rho={self.rho})", "give a number of 0 or more")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from whet.errors import HypergradError
+from whet.hypergrad.operators import TensorLike
 from whet.hypergrad.tensors import Hyper, Weights, broadcasts, leaves
 
 __all__ = ["Cotangents", "Part", "Setting", "State", "Times", "Update", "diagonal", "setting", "slot"]
@@ -91,7 +92,20 @@ class Update(ABC):
 
     A field of a final class is a number or the name of a hyperparameter; hyperparameters may be scalars or, by weight, tensors that
     broadcast against the weight.
+
+    Raises:
+        HypergradError: a knob is a tensor or a `Hyperparameter`.
     """
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if "Setting" in str(f.type) and isinstance(value, Tensor | TensorLike):
+                name, kind = type(self).__name__, "tensor" if isinstance(value, Tensor) else "Hyperparameter"
+                raise HypergradError(
+                    f"{name}({f.name}=...) is given a {kind}, and takes a number or the name of a hyperparameter",
+                    f'give {name}({f.name}="{f.name}") and the value among the hyperparameters: {{"{f.name}": ...}}',
+                )
 
     @abstractmethod
     def init(self, weights: Weights) -> State:

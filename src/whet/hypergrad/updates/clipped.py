@@ -46,6 +46,7 @@ class Clipped(Update):
     max_value: Setting | None = None
 
     def __post_init__(self) -> None:
+        Update.__post_init__(self)
         if (self.max_norm is None) == (self.max_value is None):
             raise HypergradError(
                 f"Clipped got max_norm={self.max_norm!r} and max_value={self.max_value!r}",
