@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::whet.hypergrad.optimizers.base.
 
 PARAMS = {"lr": 0.01, "momentum": 0.5, "decay": 1e-3, "width": 4}
 REACHED = {
-    "t1t2": ["lr", "momentum", "decay"],
+    "t1t2": ["momentum", "decay"],
     "neumann": ["decay"],
     "hoag": ["decay"],
     "drmad": ["lr", "momentum", "decay"],
@@ -68,6 +68,25 @@ def test_without_a_hyper_step_it_is_the_training_of_a_search(name: str) -> None:
     found = training().fit(PARAMS, seed=2, method={"name": name, "every": math.inf}, space=SPACE)
     assert found.value == pytest.approx(plain.value, rel=1e-12)
     assert found.tuned == pytest.approx({n: PARAMS[n] for n in REACHED[name]})
+
+
+def test_t1t2_leaves_the_learning_rate_alone_unless_told() -> None:
+    found = training().fit(PARAMS, method={"name": "t1t2", "tune": ["lr"]}, space=SPACE)
+    assert list(found.tuned) == ["lr"]
+
+
+@pytest.mark.parametrize("name", ["unrolled", "drmad"])
+def test_runs_of_a_trial_are_one_training(name: str) -> None:
+    """With hyperparameters that hardly move, the model is that of all of its steps, not of one run's."""
+    method = {"name": name, "every": 15, "outer_lr": 1e-12}
+    found = training().fit(PARAMS, seed=2, method=method, space=SPACE)
+    assert found.value == pytest.approx(training().fit(PARAMS, seed=2).value, rel=1e-9)
+    assert not found.notes
+
+
+def test_a_hyper_step_that_is_never_due_is_said() -> None:
+    found = training(steps=40).fit(PARAMS, method={"name": "unrolled", "every": 100}, space=SPACE)
+    assert found.notes == ("nothing was tuned: a hyper-step is due every 100 steps, and there were 40",)
 
 
 def test_whatever_the_method_a_trial_sees_the_same_batches() -> None:
@@ -256,12 +275,13 @@ def test_the_steps_that_hoag_takes_within_one_count() -> None:
 def test_runs_are_looked_at_where_they_end_and_a_short_last_one_is_left_out(name: str) -> None:
     steps: list[int] = []
     made = training(steps=50, evaluate_every=5)
-    found = made.fit(PARAMS, method={"name": name, "every": 20}, space=SPACE,
+    method = {"name": name, "every": 20, "restart": True}
+    found = made.fit(PARAMS, method=method, space=SPACE,
                      log=lambda metrics, step: steps.append(step) if "val_loss" in metrics else None)  # fmt: skip
     assert steps == [20, 40, 50]
-    even = training(steps=40, evaluate_every=5).fit(PARAMS, method={"name": name, "every": 20}, space=SPACE)
+    even = training(steps=40, evaluate_every=5).fit(PARAMS, method=method, space=SPACE)
     assert (found.value, found.tuned) == (even.value, even.tuned)
-    short = training(steps=10).fit(PARAMS, method={"name": name, "every": 20}, space=SPACE)
+    short = training(steps=10).fit(PARAMS, method=method, space=SPACE)
     assert short.value == pytest.approx(training(steps=10).fit(PARAMS).value, rel=1e-12)
 
 
@@ -282,7 +302,7 @@ def test_threads_train_side_by_side() -> None:
         (
             {"every": 0.5},
             ConfigError,
-            "one_pass refuses its knobs {'every': 0.5} .*every=0.5 is no number of weight steps",
+            "one_pass refuses its knobs {'every': 0.5} .*every=0.5: give an integer >= 1",
         ),
         ({"every": "often"}, ConfigError, "one_pass refuses its knobs {'every': 'often'}"),
         (

@@ -27,9 +27,11 @@ def test_the_example(method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert re.search(r"test error of its model: \d+\.\d\d%", out)
 
 
-def test_a_study_of_the_experiment() -> None:
-    for method in experiment.METHODS.values():
-        points = experiment.study(method, 0, 3600.0, 5, limit=2)
+@pytest.mark.parametrize("name", experiment.TASKS)
+def test_a_study_of_the_experiment(name: str) -> None:
+    task = experiment.TASKS[name]
+    for method in task.methods().values():
+        points = experiment.study(task, method, 0, 3600.0, 11, limit=2)
         assert len(points) == 2
         assert all(p.validation > 0 and p.test > 0 and p.test != p.validation for p in points)
         assert 0 < points[0].seconds < points[1].seconds

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.joint.curve import SPACE, TRAIN, VAL, loss, network, problem, training
@@ -181,6 +183,27 @@ def test_data_may_depend_on_the_configuration() -> None:
     assert sizes == [5, 5, 5]
 
 
+def test_a_loader_with_a_generator_of_its_own_and_numpys_numbers_are_seeded() -> None:
+    data = TensorDataset(*(torch.cat(part) for part in zip(*TRAIN, strict=True)))
+    loader = DataLoader(data, 8, shuffle=True, generator=torch.Generator().manual_seed(5))
+
+    def noisy(config: Any) -> Bilevel:
+        def train_loss(model: Any, batch: Any, hyper: Any) -> Any:
+            return loss(model, (batch[0] + 0.1 * np.random.randn() + 0.1 * random.random(), batch[1]), hyper)
+
+        return replace(problem(config), train_loss=train_loss)
+
+    made = Training(noisy, train=loader, val=VAL, steps=20)
+    before = np.random.get_state()[1].tolist(), random.getstate()
+    assert made.fit(PARAMS, seed=3).value == made.fit(PARAMS, seed=3).value != made.fit(PARAMS, seed=4).value
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before
+
+
+def test_validation_batches_that_a_function_yields_once_are_kept() -> None:
+    made = [training(val=val, steps=10, evaluate_every=5) for val in (VAL, lambda config: (batch for batch in VAL))]
+    assert made[0].fit(PARAMS, method="one_pass", space=SPACE).value == made[1].fit(PARAMS, method="one_pass", space=SPACE).value  # fmt: skip
+
+
 def test_the_metric_weighs_batches_by_size_and_sees_the_model_in_eval_mode() -> None:
     model = nn.Sequential(nn.Linear(1, 4), nn.Dropout(0.9), nn.Linear(4, 1)).double()
     given = Bilevel(model=model, train_loss=loss, val_loss=loss, update=SGD(lr=0.0))
@@ -225,6 +248,7 @@ def test_a_metric_to_maximize() -> None:
         ({"evaluate_every": True}, r"^evaluate_every=True is no number of weight steps"),
         ({"train": 3}, r"^train=3 gives no batches: give a DataLoader, a list of batches, or a function$"),
         ({"val": iter(VAL)}, r"^val can be iterated once only: give a list or a DataLoader"),
+        ({"train": iter(TRAIN)}, r"^train goes on from trial to trial, .*: give a list, a DataLoader, or a function"),
         ({"metric": "loss"}, r"^metric='loss' can't be called: give a function$"),
     ],
 )
@@ -238,6 +262,7 @@ def test_a_training_that_can_be_none(given: dict[str, Any], message: str) -> Non
     [
         ({"problem": lambda config: None}, StudyError, "the problem of a configuration is None: return a Bilevel from the function"),
         ({"problem": replace(problem(PARAMS), model=None)}, StudyError, "the problem has no model"),
+        ({"problem": replace(problem(PARAMS), reduce=print)}, HypergradError, "a Training runs in one process, .*: wrap the model"),
         ({"train": []}, HypergradError, "the training data gives no batch"),
         ({"val": []}, HypergradError, "the validation data has no batch"),
         ({"problem": lambda c: replace(problem(c), train_loss=lambda m, b, h: torch.tensor(1.0))}, HypergradError,

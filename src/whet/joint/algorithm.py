@@ -31,7 +31,7 @@ def made(method: type[Gradient], settings: Settings, problem: Bilevel, hyper: Hy
         hyper: What is to be tuned.
     """
     # A hypergradient that is not finite is left out, however often: diverging is a result of the search, not its end.
-    given: dict[str, Any] = {"max_skipped": sys.maxsize, **settings.own}
+    given: dict[str, Any] = {"max_skipped": sys.maxsize, **method.defaults, **settings.own}
     if settings.outer_lr is not None:
         given["outer"] = lambda raws: torch.optim.Adam(raws, lr=settings.outer_lr)
     return method.load()(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from whet.errors import HypergradError
-from whet.hypergrad.optimizers.loaders import to_device
+from whet.hypergrad.optimizers.loaders import random_state, set_random_state, to_device
 from whet.hypergrad.problem import Bilevel
 from whet.hypergrad.tensors import Hyper
 
@@ -63,15 +65,22 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_random() -> Iterator[None]:
-    """Put torch's random state back at the end."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=list(devices)):
+    """Put the random state of torch, of Python and of NumPy back at the end."""
+    before = random_state()
+    try:
         yield
+    finally:
+        set_random_state(before)
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch, and put its random state back at the end."""
+    """Seed torch, Python and NumPy, and put their random state back at the end."""
+    with contextlib.suppress(ImportError):
+        import numpy as np
     with kept_random():
         torch.manual_seed(seed)
+        random.seed(seed)
+        if "numpy" in sys.modules:
+            np.random.seed(seed % 2**32)
         yield

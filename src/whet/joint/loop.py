@@ -118,12 +118,19 @@ class _Run:
         self.training, self.params, self.desk = training, given.params, given.desk
         problem = training.at(given.params)
         assert problem.model is not None
+        if problem.reduce is not None:
+            raise HypergradError(
+                "a Training runs in one process, and this problem averages over several (reduce)",
+                "wrap the model in DistributedDataParallel and give it to a HyperOptimizer in a loop of your own",
+            )
         self.model = problem.model
         self.model.train()
         self.device = next(iter(problem.weights().values())).device
         self.val_data = training.val_data(given.params)
         self.train = Cycle(training.train_data(given.params), name="the training data", device=self.device)
         self.val = Cycle(self.val_data, name="the validation data", device=self.device, seed=given.seed + 1)
+        for cycle, seed in ((self.train, given.seed), (self.val, given.seed + 1)):
+            cycle.seed(seed)
         self.first: list[Any] = []  # batches that were looked at already
         self.tuned: Hyperparameters | None = None
         self.notes: dict[str, str] = {}  # the first of each kind, whatever the numbers in it
@@ -135,7 +142,8 @@ class _Run:
             method, settings = found
             self.first = [self.train.next()]
             problem, self.hyper = split(
-                problem, given.params, space=given.space, settings=settings, reach=method.reach, batch=self.first[0], own=own
+                problem, given.params, space=given.space, settings=settings, reach=method.reach, batch=self.first[0], own=own,
+                spares_rates=method.spares_rates,
             )  # fmt: skip
             if self.hyper:
                 self.tuned = self.hyper
@@ -188,7 +196,7 @@ class _Run:
             done = min(done + self.cost(found), total)
             due = due or done // every > before // every or done == total
             if done == total:
-                self.finish()
+                self.steps.finish()
             elif found.train_loss is None:
                 continue  # the weight step is put off: there is nothing new to be seen yet
             if found.hypergrad is not None:
@@ -205,11 +213,6 @@ class _Run:
                     break  # the weights are, and stay so
                 losses, since, due = 0.0, 0, False
         return done, value
-
-    def finish(self) -> None:
-        """Make the weight steps that were put off; but a short last run in the place of a whole one would spoil the model."""
-        if not (getattr(self.steps, "restart", False) and getattr(self.steps, "num_hyper_steps", 0)):
-            self.steps.finish()
 
     def cost(self, found: StepResult) -> int:
         """Return how many weight steps a step was."""
@@ -234,5 +237,10 @@ class _Run:
     def keep(self) -> None:
         """Keep the answer with the trial."""
         if self.tuned is not None:
+            if not getattr(self.steps, "num_hyper_steps", 1):
+                every = getattr(self.steps, "every", "")
+                self.notes["none"] = (
+                    f"nothing was tuned: a hyper-step is due every {every} steps, and there were {self.training.steps}"
+                )
             notes = {"notes": list(self.notes.values())} if self.notes else {}
             self.desk.keep({"tuned": self.final(), **notes})

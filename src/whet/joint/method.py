@@ -8,6 +8,7 @@ from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from whet.errors import ConfigError, MissingDependency, UnknownName
@@ -81,6 +82,12 @@ class Gradient(Searcher, ABC):
 
     reach: ClassVar[Reach] = Reach.UPDATE
     """What it can tune."""
+
+    spares_rates: ClassVar[bool] = False
+    """Whether learning rates are left alone unless `tune` names them, although it can tune them."""
+
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Knobs whose default in a study is not the algorithm's own."""
 
     without: ClassVar[frozenset[str]] = frozenset()
     """Knobs that all have and this one has not: it sets them itself."""

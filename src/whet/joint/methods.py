@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import final
 
 from whet.joint.method import Gradient, Reach
@@ -27,6 +28,7 @@ class T1T2(Gradient):
 
     name = "t1t2"
     algorithm = f"{_HOME}.t1t2:T1T2"
+    spares_rates = True  # one step ahead, a small one always looks best
 
 
 @final
@@ -51,10 +53,13 @@ class HOAG(Gradient):
 
 @final
 class DrMAD(Gradient):
-    """Reverse mode along the straight line from the first weights to the last (Fu et al., 2016)."""
+    """Reverse mode along straight lines through stretches of training (Fu et al., 2016)."""
 
     name = "drmad"
     algorithm = f"{_HOME}.drmad:DrMAD"
+    defaults = MappingProxyType(
+        {"restart": False}
+    )  # else the model would be one of `every` steps, whatever a trial has
 
 
 @final
@@ -96,3 +101,4 @@ class Unrolled(Gradient):
 
     name = "unrolled"
     algorithm = f"{_HOME}.unrolled:Unrolled"
+    defaults = MappingProxyType({"restart": False})

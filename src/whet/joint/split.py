@@ -26,7 +26,7 @@ def numbers(params: Mapping[str, Any]) -> dict[str, float]:
 
 def split(
     problem: Bilevel, params: Mapping[str, Any], *, space: Space, settings: Settings, reach: Reach, batch: Any,
-    own: Mapping[str, Any],
+    own: Mapping[str, Any], spares_rates: bool = False,
 ) -> tuple[Bilevel, Hyperparameters]:  # fmt: skip
     """Return `problem` with constants for what stays as it is, and the hyperparameters that the gradient moves.
 
@@ -40,6 +40,7 @@ def split(
         reach: Where the algorithm's derivatives reach.
         batch: A training batch, to see what the training loss depends on.
         own: Hyperparameters besides those of the space, or in the place of some of them.
+        spares_rates: Whether learning rates stay as they are unless the settings name them.
 
     Raises:
         HypergradError: there is nothing that the algorithm can move, or something that it is told to and can't.
@@ -50,7 +51,7 @@ def split(
     in_update = problem.update.hyper_names
     reached = {Reach.LOSS: in_loss, Reach.UPDATE: in_loss | in_update, Reach.KNOBS: in_update}[reach]
     rates = {getattr(update, "lr", None) for update in updates_in(problem.update)}
-    usual = reached & rates if reach is Reach.KNOBS else reached
+    usual = reached & rates if reach is Reach.KNOBS else reached - rates if spares_rates else reached
     tuned = [name for name in candidates if name in usual]
     if settings.tune is not None:
         wanted = [name for name in settings.tune if name in params]

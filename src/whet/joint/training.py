@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -50,8 +50,8 @@ class Training:
     Args:
         problem: A `Bilevel` problem with a model, or a function of the configuration that makes one. If it is the problem itself,
             each trial trains a copy of its model, from the weights that it has.
-        train: Training batches: anything that can be iterated again and again, such as a `DataLoader` or a list, an endless
-            generator; or a function of the configuration that returns one.
+        train: Training batches: anything that can be iterated again and again, such as a `DataLoader` or a list; or a function of the
+            configuration that returns such a thing, or an endless generator.
         val: Validation batches, the same way, but never endless. The metric is computed from all of them, hypergradients take one at a time.
         steps: Weight steps of a trial, >= 1.
         evaluate_every: Weight steps between two evaluations; default: 20 evaluations a trial.
@@ -101,10 +101,15 @@ class Training:
                 raise StudyError(
                     f"{name}={data!r:.100} gives no batches", "give a DataLoader, a list of batches, or a function"
                 )
-        if not callable(self.val) and iter(self.val) is self.val:
+        if isinstance(self.val, Iterator):
             raise StudyError(
                 "val can be iterated once only",
                 "give a list or a DataLoader: all of it is looked at at every evaluation",
+            )
+        if isinstance(self.train, Iterator):
+            raise StudyError(
+                "train goes on from trial to trial, so that no trial could be run again",
+                "give a list, a DataLoader, or a function of the configuration that returns the generator",
             )
         for name, function in (("metric", self.metric), ("hyper", self.hyper)):
             if function is not None and not callable(function):
@@ -134,7 +139,8 @@ class Training:
 
     def val_data(self, config: Config) -> Iterable[Any]:
         """Return the validation batches of a configuration."""
-        return self.val(config) if callable(self.val) else self.val
+        found = self.val(config) if callable(self.val) else self.val
+        return list(found) if isinstance(found, Iterator) else found
 
     @property
     def every(self) -> int:

@@ -19,6 +19,7 @@ from whet.hypergrad.optimizers.drmad import DrMAD
 from whet.hypergrad.optimizers.hoag import HOAG
 from whet.hypergrad.optimizers.hypergradient_descent import HypergradientDescent
 from whet.hypergrad.optimizers.neumann import Neumann
+from whet.hypergrad.optimizers.one_pass import OnePass
 from whet.hypergrad.optimizers.rtho import RTHO
 from whet.hypergrad.optimizers.t1t2 import T1T2
 from whet.hypergrad.optimizers.unrolled import Unrolled
@@ -57,6 +58,22 @@ def ran(task: Any, kind: Any, make: Any, steps: int, **more: Any) -> tuple[Any, 
 def differs(found: Any, wanted: Any) -> float:
     pairs = [(a, leaves(wanted.grads)[path]) for path, a in leaves(found.grads).items()]
     return max(float((a - b).norm() / b.norm()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("kind", [OnePass, T1T2, DiffThroughOpt, HypergradientDescent])
+def test_fused_steps_with_nesterovs_momentum_leave_the_gradients_to_be_read(task: Any, kind: Any) -> None:
+    """PyTorch's multi-tensor step adds the momentum to the gradients in place."""
+    results = []
+    for foreach in (False, True):
+        model = task.model()
+        sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.8, nesterov=True, foreach=foreach)
+        opt = kind(
+            model, sgd, train_loss=task.loss, val_loss=task.loss, outer=still, hyper={"lr": log10(0.05)}, every=5
+        )
+        for batch, val in zip(task.batches(10), task.batches(10, seed=1), strict=True):
+            result = opt.step(batch, val)
+        results.append(result.hypergrad)
+    assert differs(*results) < 1e-12
 
 
 # -- equalities ---------------------------------------------------------------------------------------------------------------

@@ -273,9 +273,15 @@ class HyperOptimizer(ABC):
         """Move the weights by these gradients, which are left as they are."""
         self._inner.zero_grad()
         for name, weight in self._inner.weights.items():
-            weight.grad = grads[name].clone() if self._inner.max_grad_norm is not None else grads[name]
+            weight.grad = grads[name].clone() if self._spoils_grads else grads[name]
         self._inner.step(self._values)
         self._inner.zero_grad()
+
+    @property
+    def _spoils_grads(self) -> bool:
+        """Whether a weight step changes the gradients: clipping does, and PyTorch's fused steps with Nesterov's momentum."""
+        groups = getattr(getattr(self._inner, "optimizer", None), "param_groups", ())
+        return self._inner.max_grad_norm is not None or any(group.get("nesterov") for group in groups)
 
     def _through_update(self, batch: Any, val_batch: Any, solve: Solver) -> tuple[Tensor, HyperGrad]:
         """Make a weight step, and a hyper-step by the implicit hypergradient through it, F being looked at after the step."""
@@ -285,8 +291,9 @@ class HyperOptimizer(ABC):
         with kept_rng(self._memory):
             val = ValGrad(step.problem, self._memory, self._values, val_batch, meter=meter)
             found = implicit_through(step, val, solve, self._values, meter=meter)
-        # A sum that is cut short on purpose, in the middle of training, has no need to converge.
-        return step.curvature.loss, self._move_hyper(replace(found, notes=()))
+        # A sum that is cut short on purpose, in the middle of training, has no need to converge; another scale is another formula.
+        notes = tuple(note for note in found.notes if note.startswith("Neumann's scale"))
+        return step.curvature.loss, self._move_hyper(replace(found, notes=notes))
 
     def _taken(self, val_batch: Any) -> Any:
         batch = val_batch() if callable(val_batch) else val_batch

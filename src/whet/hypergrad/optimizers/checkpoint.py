@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from whet.errors import HypergradError
 
@@ -23,7 +25,11 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     Args:
         path: Its folder is made where it is missing.
         content: Tensors and plain values, nested.
+
+    Raises:
+        HypergradError: there is something else in it, which could not be read back.
     """
+    _check(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -35,6 +41,23 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
+
+
+_PLAIN = (Tensor, str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device, torch.Size)
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, Mapping) and type(value) in (dict, OrderedDict):
+        value = value.values()
+    elif type(value) not in (list, tuple, set):
+        if not isinstance(value, _PLAIN):
+            raise HypergradError(
+                f"a checkpoint can't hold a {type(value).__name__}",
+                "let the loader give batches of tensors, numbers, strings, lists, tuples and dicts; or leave out checkpoint=",
+            )
+        return
+    for part in value:
+        _check(part)
 
 
 def load(path: Path) -> dict[str, Any]:

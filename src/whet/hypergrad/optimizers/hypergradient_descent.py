@@ -122,7 +122,7 @@ class HypergradientDescent(HyperOptimizer):
         if self.every != math.inf and (self.num_steps + 2) % self.every == 0:
             state = self._inner.slots(self._inner.update()).detached(copy=True)
             self._last = {
-                "weights": detached(self._memory, copy=True), "grads": detached(self._grads(), copy=self._inner.max_grad_norm is not None),
+                "weights": detached(self._memory, copy=True), "grads": detached(self._grads(), copy=self._spoils_grads),
                 "step": state.step, "slots": {k: dict(g) for k, g in state.slots.items()}, "groups": self._inner.groups(),
             }  # fmt: skip
 

@@ -60,6 +60,11 @@ class Cycle:
             self._own = torch.get_rng_state()
             torch.set_rng_state(outside)
 
+    def seed(self, seed: int) -> None:
+        """Seed the generators that the loader has of its own."""
+        for generator in _generators(self._loader):
+            generator.manual_seed(seed)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the place."""
         return {

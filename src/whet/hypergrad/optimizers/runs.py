@@ -14,7 +14,7 @@ from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient
 from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.optimizers.base import Common, HyperOptimizer
-from whet.hypergrad.optimizers.loaders import to_device
+from whet.hypergrad.optimizers.loaders import random_state, set_random_state, to_device
 from whet.hypergrad.problem import Batches
 from whet.hypergrad.tensors import detached
 from whet.hypergrad.updates.base import State, Update
@@ -25,7 +25,8 @@ __all__ = ["InRuns"]
 class InRuns(HyperOptimizer):
     """`every` batches are one run, made at the last of them; its hypergradient is that of F at its end.
 
-    Until then the weight steps are put off: making them at once would mean making them twice, since the way back needs them.
+    Until then the weight steps are put off: making them at once would mean making them twice, since the way back needs them. A rest of
+    fewer batches at the end of `fit` is left out where runs start anew.
 
     Args:
         model, optimizer, train_loss, val_loss, hyper: As for `HyperOptimizer`.
@@ -47,6 +48,9 @@ class InRuns(HyperOptimizer):
 
     def finish(self) -> None:
         if self._pending and self.restart:
+            if self.num_hyper_steps + self.num_skipped:  # a short run in the place of a whole one would spoil the model
+                self._pending = []
+                return
             self._begin()
         for batch in self._pending:
             super()._weight_step(batch)
@@ -62,18 +66,21 @@ class InRuns(HyperOptimizer):
         batches = Batches(train=[*self._pending, train_batch], val=self._taken(val_batch))
         self._begin()
         losses: list[Tensor] = []
+        after: dict[str, Any] = {}
 
         def heard(model: Any, batch: Any, hyper: Any) -> Tensor:
             loss = self._train_loss(model, batch, hyper)
             if len(losses) < len(batches.train):  # the way there; on the way back losses are run again
                 losses.append(loss.detach())
+                if len(losses) == len(batches.train):
+                    after.update(random_state())
             return loss
 
-        torch.rand(())  # the call leaves the random state as it is, and the next run is to draw others
         problem = replace(self.problem, train_loss=heard)
         found = self._method()(
             problem, detached(self._memory), self._values, batches, state=self._inner.state(problem.update)
         )
+        set_random_state(after)  # the call leaves it as it was, and the next run is to draw other numbers
         self._pending = []
         if found.weights is None or found.state is None:
             raise HypergradError(f"{self._method()} does not say where its run ended", "take another method")
