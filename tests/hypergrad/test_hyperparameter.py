@@ -135,8 +135,10 @@ def test_set_is_in_place_and_exact() -> None:
 
 def test_set_refuses_what_does_not_fit_and_changes_nothing() -> None:
     h = Hyperparameter(0.5, low=0.0, high=1.0)
-    many = Hyperparameter({"a": torch.ones(2), "b": torch.ones(2)})
+    many = Hyperparameter({"a": torch.ones(2), "b": torch.ones(2)}, low=0.0, high=2.0)
     for wrong, words in (
+        (lambda: many.set({"a": torch.zeros(2), "b": torch.full((2,), 5.0)}), r"5 is outside \[0, 2\]"),
+        (lambda: many.set({"a": torch.zeros(2), "b": torch.zeros(3)}), r"shape \(3,\), not \(2,\)"),
         (lambda: h.set(1.5), r"1.5 is outside \[0, 1\]"),
         (lambda: h.set(torch.ones(3)), r"shape \(3,\), not \(\)"),
         (lambda: h.set({"a": torch.tensor(0.1)}), "the value is for a, not one tensor"),

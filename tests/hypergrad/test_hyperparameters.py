@@ -400,6 +400,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
         (Hyperparameters(a=2.0, b=torch.ones(2)).state_dict(), r"the state of 'b' has shape \(2,\), not \(3,\)"),
         (Hyperparameters(a=2.0, b=Hyperparameter(torch.ones(3), transform="exp")).state_dict(), r"'b' was saved with Exp\(\) and has Identity\(\)"),
         (Hyperparameters(a=2.0, b={"w": torch.ones(3)}).state_dict(), "the state of 'b' is of w, not of one tensor"),
+        (state(b={"transform": "Identity()", "raw": {"": torch.tensor([1.0, float("nan"), 1.0])}}), "the state of 'b' has NaN in it"),
     ):  # fmt: skip
         with pytest.raises(HypergradError, match=words):
             hyper.load_state_dict(wrong)

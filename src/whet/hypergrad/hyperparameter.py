@@ -151,21 +151,23 @@ class Hyperparameter(TensorLike):
         """Put `value` in, in place: a number everywhere, or tensors of the shapes that are there.
 
         Raises:
-            HypergradError: it is not legal, or not of that shape.
+            HypergradError: it is not legal, or not of that shape; then nothing has changed.
         """
         if isinstance(value, Mapping) and value.keys() != self.raw.keys():
             raise HypergradError(
                 f"the value is for {_listed(value)}, not {_listed(self.raw)}", "give one tensor a weight"
             )
+        encoded = {}
         for name, raw in self.raw.items():
             part = value[name] if isinstance(value, Mapping) else value
             if isinstance(part, Tensor) and part.shape not in (raw.shape, ()):
                 raise HypergradError(
                     f"the value has shape {tuple(part.shape)}, not {tuple(raw.shape)}", "give it that shape"
                 )
-            encoded = self._encoded(part, dtype=raw.dtype)
-            with torch.no_grad():
-                raw.copy_(encoded)
+            encoded[name] = self._encoded(part, dtype=raw.dtype)
+        with torch.no_grad():
+            for name, raw in self.raw.items():
+                raw.copy_(encoded[name])
         self._number = None if isinstance(value, Mapping | Tensor) else _number(value)
 
     def clip_(self) -> None:

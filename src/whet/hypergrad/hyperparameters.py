@@ -224,7 +224,7 @@ class Hyperparameters(Mapping[str, Hyperparameter]):
         """Put a `state_dict` back, in place; nothing is changed if anything does not fit.
 
         Raises:
-            HypergradError: names are missing or unexpected, or a shape or a transform is another.
+            HypergradError: names are missing or unexpected, a shape or a transform is another, or a number is NaN.
         """
         missing, unexpected = [n for n in self if n not in state], [n for n in state if n not in self]
         if missing or unexpected:
@@ -236,6 +236,8 @@ class Hyperparameters(Mapping[str, Hyperparameter]):
                     f"{name!r} was saved with {state[name]['transform']} and has {h.transform}", "give it the same"
                 )
             _check_like(name, state[name]["raw"], h.raw, "the state of")
+            if any(bool(torch.isnan(raw).any()) for raw in state[name]["raw"].values()):
+                raise HypergradError(f"the state of {name!r} has NaN in it", "load one from before training diverged")
         for name, h in self.items():
             h.load(state[name]["raw"])
 
