@@ -31,6 +31,21 @@ def test_dropout_keeps_the_mean_and_has_the_variance_of_dropout(drop: Any, p: fl
     assert float(x.var()) == pytest.approx(p / (1 - p), rel=0.15)
 
 
+@DROPOUTS
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("p_dtype", [None, torch.float32])
+def test_the_ends_are_finite_in_every_precision(drop: Any, dtype: torch.dtype, p_dtype: torch.dtype | None) -> None:
+    torch.manual_seed(0)
+    for end in (0.0, 1.0):
+        p = torch.tensor(end, dtype=p_dtype or dtype, requires_grad=True)
+        x = torch.ones(10_000, dtype=dtype, requires_grad=True)
+        for out in (drop(x, p), drop(x, end)):
+            grads = torch.autograd.grad(out.float().mean(), [x, p], allow_unused=True)
+            assert all(bool(torch.isfinite(t).all()) for t in (out, *grads) if t is not None)
+            if end == 0:
+                torch.testing.assert_close(out, x, rtol=0.02, atol=0.0)
+
+
 def test_concrete_dropout_drops_with_probability_p() -> None:
     torch.manual_seed(0)
     for p in (0.2, 0.7):

@@ -18,7 +18,7 @@ from whet.hypergrad.operators import TensorLike
 __all__ = ["augment", "dropout", "gaussian_dropout", "label_smoothing", "weighted"]
 
 _LEAST = 1e-6
-"""How near a probability comes to 0 and 1, where its logarithm and its square root have no derivative."""
+"""How near a probability comes to 0 and 1, where its logarithm and its square root have no derivative; to 1, as near as its dtype has it."""
 
 
 def dropout(x: Tensor, p: Any, training: bool = True, *, temperature: float = 0.1) -> Tensor:
@@ -43,7 +43,7 @@ def dropout(x: Tensor, p: Any, training: bool = True, *, temperature: float = 0.
     if not training:
         return x
     p = _share(p, x, "the dropout probability")
-    u = torch.rand_like(x).clamp_(_LEAST, 1 - _LEAST)
+    u = torch.rand_like(x).clamp_(_LEAST, _most(x))
     z = torch.sigmoid((torch.logit(p) + torch.logit(u)) / temperature)
     return x * ((1 - z) / (1 - p))
 
@@ -162,4 +162,10 @@ def _tensor(value: Any, like: Tensor) -> Tensor:
 def _share(value: Any, like: Tensor, what: str) -> Tensor:
     if isinstance(value, int | float) and not 0 <= value <= 1:
         raise HypergradError(f"{what} is {value}", "give one in [0, 1]")
-    return _tensor(value, like).clamp(_LEAST, 1 - _LEAST)
+    share = _tensor(value, like)
+    return share.clamp(_LEAST, _most(share, like))
+
+
+def _most(*like: Tensor) -> float:
+    """Return the greatest probability below 1 for tensors like these: in half precision 1 − 1e-6 is 1, and 1e6 infinite."""
+    return 1 - max(_LEAST, *(float(torch.finfo(t.dtype).eps) for t in like))
