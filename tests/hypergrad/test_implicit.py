@@ -181,6 +181,9 @@ def test_a_warm_start_is_the_solution_of_the_last_call() -> None:
     assert cold.spent.hvps > 3
     assert warm.spent.hvps == 1
     assert distance(warm, leaves(cold.grads)) < 1e-7
+    turned = dict(reversed(list((cold.solution or {}).items())))
+    assert list(turned) != list(weights)
+    assert method(case.problem, weights, case.hyper, case.batches, warm=turned).spent.hvps == 1
     other = {n: t[:1] for n, t in (cold.solution or {}).items()}  # of another model: not used
     assert method(case.problem, weights, case.hyper, case.batches, warm=other).spent.hvps == cold.spent.hvps
 

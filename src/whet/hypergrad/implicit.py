@@ -119,7 +119,7 @@ def implicit_through(at: Curvature | Step, val: ValGrad, solve: Solver, hyper: H
     v = list(val.weights.values())
     val.weights = {}
     start = None
-    if warm is not None and list(warm) == names and all(warm[n].shape == t.shape for n, t in zip(names, v, strict=True)):  # fmt: skip
+    if warm is not None and all(n in warm and warm[n].shape == t.shape for n, t in zip(names, v, strict=True)):
         start = [warm[n].detach() for n in names]
     solution = solve(_operator(at, names, hyper, another, 1), v, warm=start)
     del v  # frees it
