@@ -72,7 +72,8 @@ class Hypergradient(ABC):
 
     The laws (`whet.testing.hypergrad_laws` checks them):
 
-    - Exact methods agree with float64 central differences; approximate ones tend to them as their terms grow.
+    - Exact methods agree with float64 central differences; approximate ones tend to them as their terms grow. With BatchNorm they are
+      exact for ``eval_mode=False`` only, since no derivative goes through its running statistics.
     - The model's weights, buffers, training mode and `.grad`, the given tensors, and the random state are as before the call.
     - The same arguments and random state give the same result.
     """

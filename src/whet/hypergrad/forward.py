@@ -49,6 +49,7 @@ class Forward(Hypergradient):
 
     A step costs one product with the Hessian for every scalar hyperparameter, and the memory is that many copies of the weights,
     however long the run is. Two passes over one graph give a product, so every model with second derivatives will do.
+    With BatchNorm it is exact for ``eval_mode=False`` only, since no derivative goes through running statistics.
 
     Args:
         chunk: Hyperparameters that go through the graph at once, >= 1: more is faster and takes that many times a batch's activations.

@@ -25,6 +25,7 @@ class Unrolled(Hypergradient):
 
     The weights and the state that the method is given are where the run starts. A step costs its gradient and one product with the
     Hessian, however many hyperparameters there are; what has to be run again to save memory comes on top (see `Checkpointer`).
+    With BatchNorm it is exact for ``eval_mode=False`` only, since no derivative goes through running statistics.
 
     Args:
         steps: T >= 1, weight updates; the training batches are taken in turn, again from the first if there are fewer. None: one a batch.
