@@ -37,7 +37,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_what_ships_is_registered():
-    assert {"bayes", "grid", "optuna", "random", "sobol", "tpe"} <= set(names("searcher"))
+    assert {"bayes", "gp", "grid", "optuna", "random", "sobol", "tpe"} <= set(names("searcher"))
     assert {"asha", "hyperband", "median"} <= set(names("stopper"))
     assert {"inline", "local"} <= set(names("executor"))
     assert find("stopper", "asha") is ASHA

@@ -48,7 +48,7 @@ class Layout:
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self._spec: list[tuple[str, Parameter, int, int]] = []  # name, parameter, first column of x or h, options or 0
+        self.spec: list[tuple[str, Parameter, int, int]] = []  # name, parameter, first column of x or h, options or 0
         self.place_D: list[int] = []
         self.place_B: list[int] = []
         self.start_B: list[int] = []
@@ -63,7 +63,7 @@ class Layout:
             if isinstance(p, Choice) and (size == 1 or not p.ordered):
                 weights = np.array(p.weights or [1.0] * len(p.options))
                 weights /= weights.sum()
-                self._spec.append((name, p, len(prior), len(weights)))
+                self.spec.append((name, p, len(prior), len(weights)))
                 self.place_B.append(place)
                 self.start_B.append(len(prior))
                 self.middles_B.append(np.array([p.encode(option) for option in p.options]))
@@ -72,7 +72,7 @@ class Layout:
                 counts += [len(weights)] * len(weights)
                 continue
             column = len(self.place_D)
-            self._spec.append((name, p, column, 0))
+            self.spec.append((name, p, column, 0))
             self.place_D.append(place)
             least.append(0.0 if size is None else 0.5 / size)  # narrower than half a cell, a kernel only sees itself
             if size is not None and size <= _MOST_CELLS:
@@ -90,7 +90,7 @@ class Layout:
         """Return the row for `params`; of an unfitting value as if it were inactive."""
         row = [0.0] * self.width
         D, C = self.D, self.C
-        for name, parameter, column, options in self._spec:
+        for name, parameter, column, options in self.spec:
             if name not in params:
                 continue
             if not options:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.history import Key, key
+from whet.search.startup import hypercube
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -93,7 +94,6 @@ class TPE(Searcher):
         self._num_scored = 0
         self._num_rows = 1  # row 0 is the prior
         self._lies: dict[int, tuple[Mapping[str, object], list[float]]] = {}
-        self._starts: list[list[float]] = []
         self._model: tuple[Layout, Array] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
@@ -163,7 +163,7 @@ class TPE(Searcher):
         space, rng = self.problem.space, self.rng(number)
         avoid = self._finite and len(self._visited) + len(taken) < (space.size or 0)
         if self._num_scored < self._num_startup or not space:
-            proposals: Iterator[list[float]] = iter([self._start(number)])
+            proposals: Iterator[list[float]] = iter([hypercube(self.seed, self._num_startup, len(space), number)])
         else:
             proposals = self._proposals(rng, lies)
         repeat: dict[str, object] | None = None
@@ -183,19 +183,6 @@ class TPE(Searcher):
     def _is_taken(self, params: Mapping[str, object], taken: set[Key]) -> bool:
         label = key(self.problem.space, params)
         return label in self._visited or label in taken
-
-    def _start(self, number: int) -> list[float]:
-        """Return point `number` of a Latin hypercube; points after its last are independent."""
-        if not self._starts:
-            rng = random.Random(f"{self.seed}/startup")
-            strata = [rng.sample(range(self._num_startup), self._num_startup) for _ in self.problem.space]
-            self._starts = [
-                [(s + rng.random()) / self._num_startup for s in point] for point in zip(*strata, strict=True)
-            ]
-        if number < len(self._starts):
-            return self._starts[number]
-        rng = self.rng(number)
-        return [rng.random() for _ in self.problem.space]
 
     def _proposals(self, rng: random.Random, lies: list[list[float]]) -> Iterator[list[float]]:
         """Yield candidates for `Space.decode`, in each round the most promising first."""
