@@ -38,6 +38,8 @@ def log10(value: float, **more: Any) -> Hyperparameter:
         (OnePass, {"max_grad_norm": 0.0}, "max_grad_norm=0.0"),
         (OnePass, {"max_skipped": 0}, "max_skipped=0"),
         (OnePass, {"outer": 0.1}, "outer=0.1: give an optimizer, or a function that makes one"),
+        (OnePass, {"lookback": 2.5}, "lookback=2.5: give an integer >= 1"),
+        (OnePass, {"lookback": "5"}, "lookback='5'"),
         (DiffThroughOpt, {"lookback": 2.5}, "lookback=2.5: give an integer >= 1"),
         (DiffThroughOpt, {"lookback": "5"}, "lookback='5'"),
         (Unrolled, {"lookback": 0}, "lookback=0"),

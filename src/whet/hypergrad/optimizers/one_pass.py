@@ -8,9 +8,9 @@ from typing import Any, Unpack, final
 import torch
 from torch import Tensor, nn
 
-from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad
 from whet.hypergrad.hyperparameters import Hyperparameters
+from whet.hypergrad.optimizers.arguments import whole
 from whet.hypergrad.optimizers.base import Common, HyperOptimizer
 from whet.hypergrad.solve.neumann import Neumann
 from whet.hypergrad.updates.base import Update
@@ -50,9 +50,7 @@ class OnePass(HyperOptimizer):
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | Update, *, train_loss: Any, val_loss: Any,
                  hyper: Hyperparameters | Mapping[str, Any], every: float = 10, lookback: int = 5, **common: Unpack[Common]) -> None:  # fmt: skip
         super().__init__(model, optimizer, train_loss=train_loss, val_loss=val_loss, hyper=hyper, every=every, **common)
-        if lookback < 1:
-            raise HypergradError(f"lookback={lookback} has no term", "give an integer >= 1; 5 is usual")
-        self.lookback = lookback
+        self.lookback = whole("lookback", lookback, 1)
 
     def _hyper_step(self, train_batch: Any, val_batch: Any) -> tuple[Tensor, HyperGrad]:
         return self._through_update(train_batch, val_batch, Neumann(terms=self.lookback - 1, scale=1.0))
