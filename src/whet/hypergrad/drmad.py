@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -77,14 +76,14 @@ class DrMAD(Hypergradient):
                         sums[slot][name].add_(tensor, alpha=1 / (high - low))
                 with replay.at(i):
                     grads = Curvature(
-                        problem, now, hyper, batches.train[i], buffers=state.buffers or None, meter=meter, track=False
+                        problem, now, hyper, batches.train[i], buffers=state.buffers, meter=meter, track=False
                     ).grads
                 buffers = state.buffers
                 state = replace(problem.update.step_(now, grads, state, hyper), buffers=buffers)
             end = now if high == count else detached(now, copy=True)
             path.append(_Line(low=low, high=high, begin=begin, end=end, slots=sums))
             begin = end
-        val = ValGrad(problem, now, hyper, batches.val, buffers=_copies(state.buffers), meter=meter)
+        val = ValGrad(problem, now, hyper, batches.val, buffers=state.own_buffers(), meter=meter)
 
         found: HyperGrads = dict(val.hyper)
         adjoint, slots = val.weights, None
@@ -96,7 +95,7 @@ class DrMAD(Hypergradient):
                 at = line.at((low + high - 1) / 2)
                 with replay.at(middle):
                     curvature = Curvature(
-                        problem, at, hyper, batches.train[middle], buffers=_copies(state.buffers), meter=meter
+                        problem, at, hyper, batches.train[middle], buffers=state.own_buffers(), meter=meter
                     )
                 adjoint, slots = _back(
                     problem, curvature, at, hyper, line.slots, range(first_step + low, first_step + high), adjoint, slots, found
@@ -143,7 +142,3 @@ def _back(problem: Bilevel, curvature: Curvature, at: Weights, hyper: Hyper, mea
     add_direct_(products, through)
     assert slots is not None
     return products, slots
-
-
-def _copies(buffers: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    return {n: t.clone() for n, t in buffers.items()} or None

@@ -12,10 +12,10 @@ from torch import Tensor
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished, kept_rng
 from whet.hypergrad.counts import is_count
-from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_, apart
+from whet.hypergrad.linear import Curvature, HyperGrads, Meter, ValGrad, add_into_
 from whet.hypergrad.problem import Batches, Bilevel
 from whet.hypergrad.tape import tensors_in
-from whet.hypergrad.tensors import Hyper, Weights, detached, leaves, unflatten
+from whet.hypergrad.tensors import Hyper, Weights, apart, detached, leaves, unflatten
 from whet.hypergrad.updates.base import State
 
 __all__ = ["FirstOrder"]
@@ -72,19 +72,21 @@ class FirstOrder(Hypergradient):
             batch = batches.train[i % len(batches.train)]
             with kept_rng(weights):
                 grads = Curvature(problem, y, hyper, batch, buffers=y_state.buffers, meter=meter, track=False).grads
-                val = ValGrad(problem, y, hyper, batches.val, buffers=_copies(y_state), meter=meter)
+                val = ValGrad(problem, y, hyper, batches.val, buffers=y_state.own_buffers(), meter=meter)
             grads = {n: torch.add(g, val.weights[n], alpha=1 / self.sigma) for n, g in grads.items()}
             y_state = problem.update.step_(y, grads, y_state, hyper)
             grads = Curvature(problem, z, hyper, batch, buffers=z_state.buffers, meter=meter, track=False).grads
             z_state = problem.update.step_(z, grads, z_state, hyper)
         batch = batches.train[self.steps % len(batches.train)]
         with kept_rng(weights):
-            found = _by_hyper(lambda h: problem.inner(y, h, batch, _copies(y_state)), problem, hyper, batch, meter)[1]
-        less = _by_hyper(lambda h: problem.inner(z, h, batch, _copies(z_state)), problem, hyper, batch, meter)[1]
+            found = _by_hyper(
+                lambda h: problem.inner(y, h, batch, y_state.own_buffers()), problem, hyper, batch, meter
+            )[1]
+        less = _by_hyper(lambda h: problem.inner(z, h, batch, z_state.own_buffers()), problem, hyper, batch, meter)[1]
         add_into_(found, less, -1)
         found = {path: t * self.sigma for path, t in found.items()}
         loss, direct = _by_hyper(
-            lambda h: problem.val(z, h, batches.val, _copies(z_state)), problem, hyper, batches.val, meter
+            lambda h: problem.val(z, h, batches.val, z_state.own_buffers()), problem, hyper, batches.val, meter
         )
         add_into_(found, direct)
         solution = {n: torch.sub(z[n], t, out=t).mul_(self.sigma) for n, t in y.items()}
@@ -111,7 +113,3 @@ def _by_hyper(
     if problem.reduce:
         problem.reduce([loss, *found.values()])
     return loss, found
-
-
-def _copies(state: State) -> dict[str, Tensor] | None:
-    return {n: t.clone() for n, t in state.buffers.items()} or None

@@ -12,9 +12,9 @@ from torch import Tensor
 from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
 from whet.hypergrad.counts import is_count
-from whet.hypergrad.linear import HyperGrads, Meter, ValGrad, add_into_, apart, second_derivatives
+from whet.hypergrad.linear import HyperGrads, Meter, ValGrad, add_into_, second_derivatives
 from whet.hypergrad.problem import Batches, Bilevel
-from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
+from whet.hypergrad.tensors import Hyper, Weights, apart, leaves, unflatten
 from whet.hypergrad.updates.base import State
 
 __all__ = ["Forward", "Tangents", "forward_step", "hypergradient_of"]
@@ -95,7 +95,7 @@ class Forward(Hypergradient):
             weights,
             hyper,
             batches.val,
-            buffers={n: t.clone() for n, t in state.buffers.items()} or None,
+            buffers=state.own_buffers(),
             meter=meter,
         )
         # An update may leave a weight as it is, in the memory of the model.
@@ -171,12 +171,12 @@ class _Gradient:
         self.weights = {n: _dense(w.detach()) for n, w in weights.items()}
         # vmap makes vectors of scalars, which, unlike those, must be where the weights are.
         self.hyper = {path: _dense(t.to(next(iter(self.weights.values())).device)) for path, t in hyper.items()}
-        self._buffers = {n: t.clone() for n, t in state.buffers.items()}
+        self._buffers = state.own_buffers()
         own = {n: w.detach().requires_grad_() for n, w in weights.items()}
         flat = {path: t.detach().requires_grad_() for path, t in self.hyper.items()}
         ends = [*own.values(), *flat.values()]
         with torch.enable_grad():
-            loss = problem.train(own, unflatten(flat), batch, self._buffers or None)
+            loss = problem.train(own, unflatten(flat), batch, self._buffers)
             symmetric = not _by_hand(loss)
             wanted = ends if symmetric else list(own.values())
             outs: tuple[Tensor | None, ...] = (None,) * len(wanted)

@@ -14,9 +14,9 @@ from whet.errors import HypergradError
 from whet.hypergrad.base import HyperGrad, Hypergradient, finished
 from whet.hypergrad.linear import Curvature, HyperGrads, Meter, Step, ValGrad, add_into_
 from whet.hypergrad.problem import Batches, Bilevel
-from whet.hypergrad.solve.base import Operator, Solver, Vector, inner
+from whet.hypergrad.solve.base import Operator, Solver, Vector
 from whet.hypergrad.solve.neumann import Neumann
-from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
+from whet.hypergrad.tensors import Hyper, Weights, inner, leaves, unflatten
 from whet.hypergrad.updates.base import State, setting
 from whet.hypergrad.updates.sgd import SGD
 
@@ -90,13 +90,13 @@ class Implicit(Hypergradient):
             batch = batches.train[i % len(batches.train)]
             if self.system is System.UPDATE:
                 return Step(problem, weights, hyper, batch, state, meter=meter)
-            found = Curvature(problem, weights, hyper, batch, buffers=_copies(state), meter=meter, whole=False)
+            found = Curvature(problem, weights, hyper, batch, buffers=state.own_buffers(), meter=meter, whole=False)
             for name in found.grads:
                 found.grads[name] = found.grads[name].to(_ROUGH)
             return found
 
         at = linearised(0)
-        val = ValGrad(problem, weights, hyper, batches.val, buffers=_copies(state), meter=meter)
+        val = ValGrad(problem, weights, hyper, batches.val, buffers=state.own_buffers(), meter=meter)
         return implicit_through(at, val, self.solve, hyper, meter=meter, warm=warm,
                                 another=linearised if len(batches.train) > 1 else None)  # fmt: skip
 
@@ -218,7 +218,3 @@ def _through_loss(at: Curvature, q: Weights, hyper: Hyper) -> tuple[HyperGrads, 
     for tensor in found.values():
         tensor.neg_()
     return found, pull
-
-
-def _copies(state: State) -> dict[str, Tensor] | None:
-    return {n: t.clone() for n, t in state.buffers.items()} or None

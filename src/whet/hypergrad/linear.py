@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -19,7 +19,7 @@ from torch.autograd.graph import get_gradient_edge
 from whet.errors import HypergradError
 from whet.hypergrad.problem import Bilevel
 from whet.hypergrad.tape import tensors_in
-from whet.hypergrad.tensors import Hyper, Weights, leaves, unflatten
+from whet.hypergrad.tensors import Hyper, Weights, apart, leaves, unflatten
 from whet.hypergrad.updates.base import Cotangents, Part, State, diagonal
 
 __all__ = [
@@ -158,8 +158,8 @@ class Step:
                  meter: Meter | None = None, track: bool = True) -> None:  # fmt: skip
         self.problem = problem
         self.before = state
-        buffers = {n: t.clone() for n, t in state.buffers.items()}
-        self.curvature = Curvature(problem, weights, hyper, batch, buffers=buffers or None, meter=meter, track=track)
+        buffers = state.own_buffers()
+        self.curvature = Curvature(problem, weights, hyper, batch, buffers=buffers, meter=meter, track=track)
         self.weights, self.hyper = dict(weights), hyper
         self._buffers = buffers
         self._diagonal: Cotangents | None = None
@@ -272,17 +272,6 @@ def _gradients(
         if any(g is not None for g in found[:among]):
             return found
     raise HypergradError(f"{what} does not depend on the weights", "compute it from the model that is passed in")
-
-
-def apart(found: Iterable[Tensor | None], given: Iterable[Tensor]) -> Iterator[Tensor | None]:
-    """Yield `found`, each in memory of its own: autograd may return one tensor for two inputs, an expanded one, or one that it was given."""
-    taken = {t.untyped_storage().data_ptr() for t in given}
-    for tensor in found:
-        if tensor is not None:
-            if tensor.untyped_storage().data_ptr() in taken or (0 in tensor.stride() and tensor.numel() > 1):
-                tensor = tensor.clone(memory_format=torch.contiguous_format)
-            taken.add(tensor.untyped_storage().data_ptr())
-        yield tensor
 
 
 def _end(grad: Tensor) -> Any:

@@ -56,7 +56,7 @@ class OneStep(Hypergradient):
         refuse_ascent(problem, "OneStep()")
         meter = Meter()
         hyper = unflatten({path: t.detach() for path, t in leaves(hyper).items()})
-        val = ValGrad(problem, weights, hyper, batches.val, buffers=_copies(state), meter=meter)
+        val = ValGrad(problem, weights, hyper, batches.val, buffers=state.own_buffers(), meter=meter)
         scale = self.scale or natural_step(problem, hyper) or 1.0
         for t in val.weights.values():
             t.mul_(-scale)
@@ -65,7 +65,9 @@ class OneStep(Hypergradient):
             for penalty in problem.penalties:
                 add_into_(found, penalty.cross(weights, hyper, val.weights))
         else:
-            at = Curvature(problem, weights, hyper, batches.train[0], buffers=_copies(state), meter=meter, whole=False)
+            at = Curvature(
+                problem, weights, hyper, batches.train[0], buffers=state.own_buffers(), meter=meter, whole=False
+            )
             at.grads = {}
             found = at.cross(val.weights)
         add_into_(found, val.hyper)
@@ -81,7 +83,3 @@ def _ignores(function: Any, position: int) -> bool:
     # Newer Pythons load two names by one instruction, so `argval` may be a pair.
     used = (i.argval if isinstance(i.argval, tuple) else (i.argval,) for i in dis.get_instructions(code))
     return name not in code.co_cellvars and not any(name in names for names in used)
-
-
-def _copies(state: State) -> dict[str, Any] | None:
-    return {n: t.clone() for n, t in state.buffers.items()} or None

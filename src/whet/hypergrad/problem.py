@@ -135,7 +135,7 @@ class Bilevel:
 
         def loss(w: Weights) -> tuple[Tensor, dict[str, Tensor]]:
             # In here, lest BatchNorm write to a captured tensor.
-            buffers = {n: t.clone() for n, t in state.buffers.items()}
+            buffers = state.own_buffers()
             return self.inner(w, hyper, batch, buffers), buffers
 
         grads, buffers = torch.func.grad(loss, has_aux=True)(dict(weights))

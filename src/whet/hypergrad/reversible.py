@@ -66,18 +66,18 @@ class Reversible(Hypergradient):
     ) -> HyperGrad:
         update, hyper, ratios = _rational(problem.update, weights, hyper)
         problem = replace(problem, update=update)
-        meter, replay, buffers = Meter(), Replay(weights), {n: t.clone() for n, t in state.buffers.items()}
+        meter, replay, buffers = Meter(), Replay(weights), state.own_buffers()
         run = _Run(update, weights, hyper, state, ratios, self.bits)
         for i, batch in enumerate(batches.train):
             with replay.at(i):
                 # With a graph, although none is needed: some kernels give other bits without.
-                at = Curvature(problem, run.weights(), hyper, batch, buffers=buffers or None, meter=meter)
+                at = Curvature(problem, run.weights(), hyper, batch, buffers=buffers, meter=meter)
             run.step(at.weights, at.grads)
         end = run.weights()
-        val = ValGrad(problem, end, hyper, batches.val, buffers=_copies(buffers), meter=meter)
         state = State(step=run.steps, slots={_BUFFER: run.momenta()}, buffers=buffers)
+        val = ValGrad(problem, end, hyper, batches.val, buffers=state.own_buffers(), meter=meter)
         if run.in_range():
-            found = self._back(problem, run, hyper, batches, val, replay, buffers, meter)
+            found = self._back(problem, run, hyper, batches, val, replay, state, meter)
         else:  # training diverged: there is no way back
             found = {path: torch.full_like(t, math.nan) for path, t in leaves(hyper).items()}
         return finished(
@@ -86,13 +86,13 @@ class Reversible(Hypergradient):
         )  # fmt: skip
 
     def _back(self, problem: Bilevel, run: _Run, hyper: Hyper, batches: Batches, val: ValGrad, replay: Replay,
-              buffers: Mapping[str, Tensor], meter: Meter) -> HyperGrads:  # fmt: skip
+              end: State, meter: Meter) -> HyperGrads:  # fmt: skip
         found: HyperGrads = dict(val.hyper)
         adjoint, slots = val.weights, None
         for i in reversed(range(len(batches.train))):
             run.unmove()
             with replay.at(i):
-                at = Curvature(problem, run.weights(), hyper, batches.train[i], buffers=_copies(buffers), meter=meter)
+                at = Curvature(problem, run.weights(), hyper, batches.train[i], buffers=end.own_buffers(), meter=meter)
             run.unturn(at.weights, at.grads)
             before = State(step=run.steps, slots={_BUFFER: run.momenta()})
             weights = {n: w.detach() for n, w in at.weights.items()}
@@ -312,7 +312,3 @@ def _rational(update: Any, weights: Weights, hyper: Hyper) -> tuple[SGD, Hyper, 
 
 def _double(value: Tensor | float) -> Tensor | float:
     return value.to(torch.float64) if isinstance(value, Tensor) else value
-
-
-def _copies(buffers: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    return {n: t.clone() for n, t in buffers.items()} or None

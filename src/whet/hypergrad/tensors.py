@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,15 +11,14 @@ from torch import Tensor
 __all__ = [
     "Hyper",
     "Weights",
-    "add",
+    "apart",
     "broadcasts",
     "detached",
-    "dot",
+    "inner",
     "is_finite",
     "leaves",
     "norm",
     "unflatten",
-    "zeros_like",
 ]
 
 Weights = Mapping[str, Tensor]
@@ -63,31 +62,29 @@ def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
     return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
 
 
-def zeros_like(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Return zeros of the same shapes."""
-    return [torch.zeros_like(t) for t in tensors]
+def apart(found: Iterable[Tensor | None], given: Iterable[Tensor]) -> Iterator[Tensor | None]:
+    """Yield `found`, each in memory of its own: autograd may return one tensor for two inputs, an expanded one, or one that it was given."""
+    taken = {t.untyped_storage().data_ptr() for t in given}
+    for tensor in found:
+        if tensor is not None:
+            if tensor.untyped_storage().data_ptr() in taken or (0 in tensor.stride() and tensor.numel() > 1):
+                tensor = tensor.clone(memory_format=torch.contiguous_format)
+            taken.add(tensor.untyped_storage().data_ptr())
+        yield tensor
 
 
-def add(a: Sequence[Tensor], b: Sequence[Tensor], scale: float = 1.0) -> list[Tensor]:
-    """Return a + scale·b, tensor by tensor."""
-    return [torch.add(x, y, alpha=scale) for x, y in zip(a, b, strict=True)]
-
-
-def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    """Return the inner product over all tensors."""
+def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Return the inner product over all tensors as a float64 tensor without dimensions: nothing waits for a GPU here."""
     if not a:
-        return 0.0
-    return float(
-        sum(
-            (x * y).sum() if x.dim() == 0 else torch.dot(x.reshape(-1), y.reshape(-1))
-            for x, y in zip(a, b, strict=True)
-        )
-    )
+        return torch.zeros((), dtype=torch.float64)
+    parts = [torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(a, b, strict=True)]
+    device = parts[0].device  # weights may be spread over several
+    return torch.stack([p.to(device, torch.float64) for p in parts]).sum()
 
 
 def norm(a: Sequence[Tensor]) -> float:
     """Return the Euclidean norm over all tensors."""
-    return math.sqrt(max(dot(a, a), 0.0)) if is_finite(a) else math.inf
+    return math.sqrt(float(inner(a, a))) if is_finite(a) else math.inf
 
 
 def is_finite(a: Iterable[Tensor]) -> bool:

@@ -224,7 +224,7 @@ class Walk:
             self.end = self._moved(curvature.grads, buffers, self._states.fill(self.end, self._here))
         if not self.problem.update.reads_grads:
             curvature.grads = {}
-        copies = {n: t.clone() for n, t in buffers.items()} or None
+        copies = {n: t.clone() for n, t in buffers.items()}
         val = ValGrad(self.problem, self.end.weights, self.hyper, self.batches.val, buffers=copies, meter=self.meter)
         self.loss, self._cot_weights = val.loss, val.weights
         self._add(val.hyper)
@@ -274,14 +274,14 @@ class Walk:
     def _gradient(self, *, track: bool, recorder: Recorder | None = None) -> tuple[Curvature, dict[str, Tensor]]:
         here = self._here
         self._place.weights = here.weights
-        buffers = {n: t.clone() for n, t in here.state.buffers.items()}
+        buffers = here.state.own_buffers()
         with self._random.at(here.step), recorder.recording() if recorder else contextlib.nullcontext():
             # Looked at once a run of the step, and where its random numbers are drawn: looking may load and augment.
             self._batch = self.batches.train[here.step % len(self.batches.train)]
             if recorder:
                 recorder.know(tensors_in(self._batch))
             curvature = Curvature(
-                self.problem, here.weights, self.hyper, self._batch, buffers=buffers or None,
+                self.problem, here.weights, self.hyper, self._batch, buffers=buffers,
                 meter=self.meter, track=track, again=recorder is not None, whole=False,
             )  # fmt: skip
         curvature.grads = self._completed(curvature, curvature.grads, apart=track and recorder is None)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from whet.errors import HypergradError
-from whet.hypergrad.solve.base import Operator, Solver, Vector, greatest, inner
+from whet.hypergrad.solve.base import Operator, Solver, Vector, greatest
 from whet.hypergrad.solve.cg import CG
 from whet.hypergrad.solve.dense import Dense
 from whet.hypergrad.solve.neumann import Neumann
 from whet.hypergrad.solve.nystrom import Nystrom
+from whet.hypergrad.tensors import inner
 
 EXACT: dict[str, Solver] = {
     "dense": Dense(),

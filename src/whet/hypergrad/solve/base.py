@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Operator", "Solution", "Solver", "Vector", "greatest", "inner"]
+from whet.hypergrad.tensors import inner
+
+__all__ = ["Operator", "Solution", "Solver", "Vector", "greatest"]
 
 Vector = list[Tensor]
 """One tensor a weight."""
@@ -65,15 +67,6 @@ class Solver(ABC):
             v: The right-hand side. The solver may write into its memory: give a copy of what is still needed.
             warm: Where to start, left as it is; solvers that start from nowhere don't look at it.
         """
-
-
-def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Return the inner product over all tensors as a float64 tensor without dimensions: nothing waits for a GPU here."""
-    if not a:
-        return torch.zeros((), dtype=torch.float64)
-    parts = [torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(a, b, strict=True)]
-    device = parts[0].device  # weights may be spread over several
-    return torch.stack([p.to(device, torch.float64) for p in parts]).sum()
 
 
 def greatest(operator: Operator, start: Vector, steps: int) -> float:

@@ -10,7 +10,8 @@ import torch
 
 from whet.errors import HypergradError
 from whet.hypergrad.counts import is_count
-from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector, inner
+from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector
+from whet.hypergrad.tensors import inner
 
 __all__ = ["CG"]
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.counts import is_count
-from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector, inner
+from whet.hypergrad.solve.base import Operator, Solution, Solver, Vector
+from whet.hypergrad.tensors import inner
 
 __all__ = ["Nystrom"]
 

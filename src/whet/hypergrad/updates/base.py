@@ -13,7 +13,7 @@ from torch import Tensor
 
 from whet.errors import HypergradError
 from whet.hypergrad.operators import TensorLike
-from whet.hypergrad.tensors import Hyper, Weights, broadcasts, leaves
+from whet.hypergrad.tensors import Hyper, Weights, apart, broadcasts, leaves
 
 __all__ = ["Cotangents", "Part", "Setting", "State", "Times", "Update", "diagonal", "setting", "slot"]
 
@@ -62,6 +62,10 @@ class State:
         """Return the same state with other tensors in its slots, in the order of `tensors`."""
         rest = iter(tensors)
         return replace(self, slots={slot: {name: next(rest) for name in group} for slot, group in self.slots.items()})
+
+    def own_buffers(self) -> dict[str, Tensor]:
+        """Return copies of the buffers, for a loss to write to."""
+        return {n: t.clone() for n, t in self.buffers.items()}
 
     def detached(self, *, copy: bool = False) -> State:
         """Return the state cut from any graph; with `copy`, in memory of its own."""
@@ -160,10 +164,10 @@ class Update(ABC):
             [cot.expand_as(out) for out, cot in pairs],
             allow_unused=True,
         )
-        taken = set() if lean else {cot.data_ptr() for _, cot in pairs}
+        fresh = found if lean else apart(found, [cot for _, cot in pairs])
         got = {
-            path: g if path[0] == "hyper" else _own(g, inputs[path], None if lean else taken)
-            for path, g in zip(inputs, found, strict=True)
+            path: torch.zeros_like(inputs[path]) if g is None and path[0] != "hyper" else g
+            for path, g in zip(inputs, fresh, strict=True)
         }
         return Cotangents(
             weights={n: got["weights", n] for n in own_w} if Part.WEIGHTS in parts else {},
@@ -267,16 +271,6 @@ def slot(state: State, kind: str, name: str) -> Tensor:
             f"the optimizer's state has no {kind!r} for weight {name!r}",
             "begin with update.init(weights), or with read_state(optimizer, model, update)",
         ) from None
-
-
-def _own(grad: Tensor | None, like: Tensor, taken: set[int] | None) -> Tensor:
-    if grad is None:
-        return torch.zeros_like(like)
-    if taken is not None:  # autograd hands a covector on as it is where the derivative is 1
-        if grad.data_ptr() in taken:
-            grad = grad.clone()
-        taken.add(grad.data_ptr())
-    return grad
 
 
 def _times(value: Setting, factor: float) -> Setting:
