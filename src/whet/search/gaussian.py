@@ -86,7 +86,7 @@ class Process:
         self._z_MF = z_MF * scale_F
         gram = _matern(_square_distances(self._z_MF, self._z_MF))
         gram[np.diag_indices_from(gram)] += noise + _JITTER
-        self._root = cholesky(gram, lower=True, check_finite=False, overwrite_a=True)
+        self._root = _root(gram)
         self._mean = float(y_M.mean())
         self._alpha_M = cho_solve((self._root, True), y_M - self._mean, check_finite=False)
         residual = y_M - self._mean
@@ -195,6 +195,22 @@ def log_expected_improvement(mean_N: Array, deviation_N: Array, best: float) -> 
     )  # fmt: skip
     found: Array = log_h + np.log(deviation_N)
     return found
+
+
+def _root(gram: Array) -> Array:
+    for more in (
+        0.0,
+        1e-6,
+        1e-4,
+        1e-2,
+    ):  # points that are all but the same make a matrix that is not positive definite to rounding
+        gram[np.diag_indices_from(gram)] += more
+        try:
+            found: Array = cholesky(gram, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            continue
+        return found
+    raise AssertionError("a kernel matrix with a hundredth on its diagonal is positive definite")
 
 
 def _square_distances(a_NF: Array, b_MF: Array) -> Array:

@@ -1,0 +1,66 @@
+"""The default search: the method that does best in a space of this kind with this many results, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import final
+
+from whet.plugins import knob_whole
+from whet.search.base import Searcher
+from whet.search.gp import GP
+from whet.search.tpe import TPE
+from whet.trial import Problem, Suggestion, Trial
+
+__all__ = ["Auto"]
+
+_MOST_DIMS = 40
+
+
+@final
+class Auto(Searcher):
+    """Takes a Gaussian process (`gp`) while results are few, and TPE (`tpe`) once there are many, or in spaces of many parameters.
+
+    A Gaussian process makes more of each result, and each of its suggestions costs some 10 to 30 ms; TPE's cost under a millisecond
+    however many results there are. Both are told everything, so that the change costs nothing. Every suggestion says whose it is, and why.
+
+    Args:
+        num_startup: Results before a model is used, >= 2; None: the methods' own defaults.
+        switch_at: Results from which on TPE suggests, >= 1.
+
+    Raises:
+        StudyError: the problem has several metrics.
+        ConfigError: a knob outside its range.
+
+    Example:
+        >>> from whet.space import Float, Space
+        >>> auto = Auto(Problem(space=Space({"x": Float(0, 1)})), seed=0)
+        >>> auto.ask(1)[0].note
+        'gp: a Gaussian process makes the most of few results (0 so far)'
+    """
+
+    def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, switch_at: int = 500) -> None:
+        super().__init__(problem, seed=seed)
+        self._switch_at = knob_whole("auto", "switch_at", switch_at, 1)
+        self._tpe = TPE(problem, seed=seed) if num_startup is None else TPE(problem, seed=seed, num_startup=num_startup)
+        self._gp = GP(problem, seed=seed, num_startup=num_startup) if len(problem.space) <= _MOST_DIMS else None
+
+    def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
+        super().tell(finished, pending)
+        self._tpe.tell(finished, pending)
+        if self._gp is not None:
+            self._gp.tell(finished, pending)
+
+    def ask(self, n: int) -> list[Suggestion]:
+        if not self.problem.space:
+            return self._tpe.ask(n)
+        if self._gp is None:
+            why = f"tpe: {len(self.problem.space)} parameters are many for a Gaussian process"
+            found = self._tpe.ask(n)
+        elif self.num_told >= self._switch_at:
+            why = f"tpe: after {self._switch_at} results it costs less than a Gaussian process and knows as much"
+            found = self._tpe.ask(n)
+        else:
+            why = f"gp: a Gaussian process makes the most of few results ({self.num_told} so far)"
+            found = self._gp.ask(n)
+        return [replace(s, note=why) for s in found]

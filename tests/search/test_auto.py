@@ -1,0 +1,51 @@
+"""The default search takes the right method and says which."""
+
+from __future__ import annotations
+
+import pytest
+
+from whet.errors import ConfigError
+from whet.search.auto import Auto
+from whet.search.gp import GP
+from whet.search.tpe import TPE
+from whet.space import Float, Space
+from whet.testing.searcher_laws import SearcherLaws
+from whet.trial import Phase, Problem, Trial
+
+PLANE = Space({"x": Float(0, 1), "y": Float(0, 1)})
+
+
+class TestAuto(SearcherLaws):
+    num_trials = 16
+
+    def make(self, problem, seed):
+        return Auto(problem, seed=seed, num_startup=4, switch_at=12)
+
+
+def finished(count):
+    return [
+        Trial(number=i, params={"x": i % 7 / 7, "y": i % 5 / 5}, phase=Phase.FINISHED, values=(float(i % 11),))
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "method"), [(0, GP), (30, GP), (31, TPE)])
+def test_it_suggests_what_the_method_of_the_hour_would(count, method) -> None:
+    problem = Problem(space=PLANE)
+    auto, other = Auto(problem, seed=3, switch_at=31), method(problem, seed=3)
+    for searcher in (auto, other):
+        searcher.tell(finished(count), [])
+    (found,), (wanted,) = auto.ask(1), other.ask(1)
+    assert found.params == wanted.params
+    assert found.note.startswith(f"{method.__name__.lower()}: ")
+
+
+def test_many_parameters_are_tpes() -> None:
+    auto = Auto(Problem(space=Space({f"x{i}": Float(0, 1) for i in range(50)})), seed=0)
+    assert auto.ask(1)[0].note == "tpe: 50 parameters are many for a Gaussian process"
+
+
+def test_bad_knobs() -> None:
+    for knobs in ({"switch_at": 0}, {"num_startup": 1}):
+        with pytest.raises(ConfigError):
+            Auto(Problem(space=PLANE), seed=0, **knobs)
