@@ -42,7 +42,7 @@ class _Command(click.Command):
 @click.command("run", cls=_Command)
 @click.argument("words", metavar="SCRIPT [FLAG=VALUE | @FILE]… [-- ARGUMENT…]", nargs=-1)
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does, in SCRIPT's place.")
-@click.option("-o", "--method", metavar="METHOD", help="How to search: grid, random, sobol, bayes (the same as tpe), optuna … Default: grid where every value is listed, bayes where a range is given.")  # fmt: skip
+@click.option("-o", "--method", metavar="METHOD", help="How to search: grid, random, sobol, bayes (the same as auto: a Gaussian process, then TPE), optuna … Default: grid where every value is listed, bayes where a range is given.")  # fmt: skip
 @click.option("-Fo", "knobs", metavar="KNOB=VALUE", multiple=True, help="A knob of the method.")
 @click.option("-n", "--trials", "count", type=click.IntRange(min=1), help=f"The most trials; default {DEFAULT_TRIALS}, of a grid all.")  # fmt: skip
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, help="Trials at a time; default 1.")

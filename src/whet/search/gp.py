@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GP"]
 
-_SMALL = 10_000  # combinations up to which repeats are avoided
+_SMALL = 10_000  # combinations up to which it can happen that all have been tried
 _FITTED = 160  # trials that length scales are fitted to
 _LIES = 64  # pending trials that count, the latest ones
 _REDRAWS = 30
@@ -42,8 +42,7 @@ class GP(Searcher):
     ones as what the model expects of them. The cost of a suggestion is bounded: of many trials the best ones and an even choice of the
     others are kept.
 
-    The first trials are a Latin hypercube. Constraints are kept by rejection. In finite spaces of up to 10,000 combinations a
-    configuration is not repeated while there are others.
+    The first trials are a Latin hypercube. Constraints are kept by rejection. A configuration is not repeated while there are others.
 
     Args:
         num_startup: Results before the model is used, >= 2; None: one more than there are parameters, 5 to 10.
@@ -88,8 +87,7 @@ class GP(Searcher):
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._model = None
         for trial in finished:
-            if self._finite:
-                self._visited.add(key(self.problem.space, trial.params))
+            self._visited.add(key(self.problem.space, trial.params))
             if trial.phase is not Phase.CANCELED:
                 self._trials[trial.number] = self._loss(trial), trial
 
@@ -103,19 +101,18 @@ class GP(Searcher):
     def ask(self, n: int) -> list[Suggestion]:
         space, number = self.problem.space, self.next_number
         pending = [t.params for t in sorted(self.pending, key=lambda t: t.number)]
-        taken = {key(space, params) for params in pending} if self._finite else set()
+        taken = {key(space, params) for params in pending}
         found: list[Suggestion] = []
         while len(found) < n:
             params = self._suggest(number + len(found), pending, taken)
             found.append(Suggestion(params=params))
             pending.append(params)
-            if self._finite:
-                taken.add(key(space, params))
+            taken.add(key(space, params))
         return found
 
     def _suggest(self, number: int, pending: Sequence[Mapping[str, object]], taken: set[Key]) -> dict[str, object]:
         space, rng = self.problem.space, self.rng(number)
-        avoid = self._finite and len(self._visited) + len(taken) < (space.size or 0)
+        avoid = not self._finite or len(self._visited) + len(taken) < (space.size or 0)
         scored = sum(loss == loss for loss, _ in self._trials.values())
         if scored < self._num_startup or not space:
             units = iter([hypercube(self.seed, self._num_startup, len(space), number)])

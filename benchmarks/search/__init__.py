@@ -1,0 +1,1 @@
+"""Search beside its peers: what a suggestion costs, and how good it is."""
