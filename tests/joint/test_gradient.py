@@ -298,7 +298,7 @@ def test_threads_train_side_by_side() -> None:
     ("knobs", "kind", "message"),
     [
         ({"evry": 3}, UnknownName, r"unknown knob of one_pass 'evry': did you mean 'every'\? known: every, "),
-        ({"lookback": 0}, ConfigError, "one_pass refuses its knobs {'lookback': 0} .*lookback=0 has no term"),
+        ({"lookback": 0}, ConfigError, "one_pass refuses its knobs {'lookback': 0} .*lookback=0: give an integer >= 1"),
         (
             {"every": 0.5},
             ConfigError,

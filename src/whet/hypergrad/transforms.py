@@ -14,6 +14,7 @@ from whet.errors import HypergradError, UnknownName
 
 __all__ = ["Box", "Exp", "Identity", "Log10", "Softplus", "Transform", "UnitInterval", "transform_named"]
 
+_MANY = 1000  # values from which speed counts for more than the last digit
 _WITHIN = 0.99
 """The share of a dtype's range of exponents that is used: forward and its derivative neither overflow nor become 0."""
 
@@ -131,10 +132,13 @@ class Log10(_Positive):
     name: ClassVar[str] = "log10"
 
     def forward(self, raw: Tensor) -> Tensor:
-        return torch.pow(10.0, raw)
+        # The exponential is several times as fast, and in float32 wrong in the sixth digit: of millions of values nobody reads that.
+        return torch.pow(10.0, raw) if raw.numel() < _MANY else (raw * math.log(10)).exp_()
 
     def pullback(self, raw: Tensor, grad: Tensor) -> Tensor:
-        return torch.pow(10.0, raw.detach()).mul_(grad).mul_(math.log(10))
+        # log(10)·10^raw in one exponential
+        shift = torch.full((), math.log(math.log(10)), dtype=raw.dtype, device=raw.device)
+        return torch.add(shift, raw.detach(), alpha=math.log(10)).exp_().mul_(grad)
 
     def ends(self, dtype: torch.dtype) -> tuple[float, float]:
         info = torch.finfo(dtype)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Common", "HyperOptimizer", "HypergradWarning", "Outer", "StepResult"]
 
+_MANY = 10_000  # values from which the default outer optimizer's fused step pays
+
 Outer: TypeAlias = "torch.optim.Optimizer | Callable[[list[Tensor]], torch.optim.Optimizer]"
 """What moves the hyperparameters: an optimizer over ``hyper.parameters()``, or what makes one of them."""
 
@@ -261,7 +263,7 @@ class HyperOptimizer(ABC):
     def _tracked_step(self, batch: Any, meter: Meter) -> Step:
         """Make a weight step and return it linearised, at a copy of the weights as they were: moving them would spoil the graph."""
         problem = self.problem
-        state = self._inner.state(problem.update)
+        state = self._inner.state(problem.update, copy=problem.update.reads_grads)  # who reads these reads the state
         step = Step(problem, detached(self._memory, copy=True), self._values, batch, state, meter=meter)
         self._apply(step.curvature.grads)
         with torch.no_grad():
@@ -390,7 +392,8 @@ class HyperOptimizer(ABC):
 
 def _outer(outer: Outer | None, raws: list[Tensor]) -> torch.optim.Optimizer:
     if outer is None:
-        return torch.optim.Adam(raws, lr=0.05, betas=(0.9, 0.999))
+        many = sum(raw.numel() for raw in raws) >= _MANY and all(raw.device.type in ("cpu", "cuda") for raw in raws)
+        return torch.optim.Adam(raws, lr=0.05, betas=(0.9, 0.999), fused=many or None)
     if not isinstance(outer, torch.optim.Optimizer):
         return outer(raws)
     held = {id(p) for group in outer.param_groups for p in group["params"]}

@@ -125,9 +125,9 @@ class Inner(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
 
-    def state(self, update: Update) -> State:
+    def state(self, update: Update, *, copy: bool = True) -> State:
         """Return the optimizer's state, copied, and the model's buffers, themselves."""
-        return replace(self.slots(update).detached(copy=True), buffers=dict(self.model.named_buffers()))
+        return replace(self.slots(update).detached(copy=copy), buffers=dict(self.model.named_buffers()))
 
     def put_buffers(self, buffers: Mapping[str, Tensor]) -> None:
         """Write into the model's buffers those that are given: a module that assigns one leaves a new tensor in their place."""

@@ -22,7 +22,7 @@ class T1T2(HyperOptimizer):
     """Every `every` weight steps w′ = Φ(w, λ): dF/dλ ≈ ∂F/∂w′ · ∂Φ/∂λ, the effect of the last step alone.
 
     A hyper-step costs one gradient of F more than a weight step for hyperparameters in `penalty` or in the update, and one product with
-    the Hessian besides for others in the training loss. So with the default `every` a run takes 10 to 30 % longer than plain training;
+    the Hessian besides for others in the training loss. So with the default `every` a run takes about 20 % longer than plain training;
     the paper's is ``every=1``. When not: learning rates, for which one step is too short a horizon (they come out far too small).
 
     Args:
@@ -46,7 +46,7 @@ class T1T2(HyperOptimizer):
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | Update, *, train_loss: Any, val_loss: Any,
-                 hyper: Hyperparameters | Mapping[str, Any], every: float = 10, **common: Unpack[Common]) -> None:  # fmt: skip
+                 hyper: Hyperparameters | Mapping[str, Any], every: float = 20, **common: Unpack[Common]) -> None:  # fmt: skip
         super().__init__(model, optimizer, train_loss=train_loss, val_loss=val_loss, hyper=hyper, every=every, **common)
 
     def _hyper_step(self, train_batch: Any, val_batch: Any) -> tuple[Tensor, HyperGrad]:
