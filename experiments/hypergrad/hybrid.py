@@ -215,8 +215,15 @@ def _tabulate(report: Report, label: str, found: Mapping[str, list[list[Point]]]
                  ["after", *found, "hybrid ahead", *(f"{name}, test" for name in found)], rows)  # fmt: skip
     counts = {name: statistics.median(len(points) for points in runs) for name, runs in found.items()}
     report.remark(", ".join(f"{name}: {count:g} trials" for name, count in counts.items()) + " (medians)")
-    report.data[label] = {name: [[asdict(p) for p in points] for points in runs] for name, runs in found.items()}
+    report.data[label] = {
+        name: [{"trials": len(points), "improvements": [asdict(p) for p in _improving(points)]} for points in runs]
+        for name, runs in found.items()
+    }
     return wins
+
+
+def _improving(points: Sequence[Point]) -> list[Point]:
+    return [p for i, p in enumerate(points) if all(p.validation < before.validation for before in points[:i])]
 
 
 def _loss(point: Point | None) -> float:
@@ -257,9 +264,9 @@ def draw(found: Mapping[str, Sequence[Sequence[Point]]], budget_s: float) -> Non
         x, y = place(0, value).split(",")
         parts.append(f'<path d="M{x},{y}H{_WIDTH - _RIGHT}" stroke="#e5e5e5"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{float(y) + 4:.1f}" text-anchor="end">{value:g}</text>')
-    for i in range(7):
-        x = place(budget_s * i / 6, 10**low).split(",")[0]
-        parts.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{budget_s * i / 6:.0f}</text>')
+    for i in range(5):
+        x = place(budget_s * i / 4, 10**low).split(",")[0]
+        parts.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{budget_s * i / 4:.0f}</text>')
     for i, (name, band) in enumerate(bands.items()):
         colour = _COLOURS[name]
         edge = [place(t, upper) for t, _, _, upper in band] + [place(t, lower) for t, lower, _, _ in reversed(band)]
