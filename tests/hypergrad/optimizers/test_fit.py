@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -31,7 +32,7 @@ def made(task: Any, kind: Any = OnePass, **more: Any) -> HyperOptimizer:
     model = task.model(touchy=True)
     sgd = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     hyper = {"lr": Hyperparameter(0.05, transform="log10")}
-    return kind(model, sgd, train_loss=task.loss, val_loss=task.loss, hyper=hyper, **{"every": 4, **more})
+    return kind(model, sgd, **{"train_loss": task.loss, "val_loss": task.loss, "hyper": hyper, "every": 4, **more})
 
 
 def loaders(task: Any, *, own: bool = False, workers: int = 0) -> tuple[DataLoader[Any], DataLoader[Any]]:
@@ -297,6 +298,26 @@ def test_runs_draw_the_random_numbers_of_a_plain_loop(task: Any, kind: Any) -> N
             opt.step(batch, task.batches(1, seed=9)[0])
     for a, b in zip(runs.model.parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_validation_data_that_draws_numbers_leaves_those_of_training_alone(task: Any) -> None:
+    class Noisy(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return 60
+
+        def __getitem__(self, i: int) -> Any:
+            return task.x[130 + i] + 0.01 * np.random.randn() + 0.01 * random.random(), task.y[130 + i]
+
+    def loss(model: Any, batch: Any, hyper: Any) -> Any:
+        return task.loss(model, (batch[0] + 0.01 * np.random.randn() + 0.01 * random.random(), batch[1]))
+
+    found = []
+    for val in (loaders(task)[1], DataLoader(Noisy(), batch_size=30)):
+        torch.manual_seed(0), random.seed(0), np.random.seed(0)
+        opt = made(task, train_loss=loss, outer=lambda raws: torch.optim.SGD(raws, lr=0.0))
+        opt.fit(loaders(task, own=True)[0], val, steps=10, progress=False)
+        found.append(opt)
+    assert same(*found)
 
 
 def test_batches_that_a_checkpoint_could_not_give_back_are_refused_when_it_is_saved(tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ class Cycle:
         loader: Can be started more than once, if there is more than one epoch.
         name: For errors: ``"the training loader"``.
         device: Where batches go; None: they stay where they are.
-        seed: A random state of the loader's own, so that loading leaves torch's untouched; None: it draws from that.
+        seed: A random state of the loader's own, so that loading leaves torch's, Python's and NumPy's untouched; None: it draws from those.
     """
 
     def __init__(self, loader: Any, *, name: str, device: torch.device | None = None, seed: int | None = None) -> None:
         if not hasattr(loader, "__iter__"):
             raise HypergradError(f"{name} is {type(loader).__name__}, which gives no batches", "give a DataLoader or a list of batches")  # fmt: skip
         self._loader, self._name, self._device = loader, name, device
-        self._own = None if seed is None else torch.Generator().manual_seed(seed).get_state()
+        self._own = None if seed is None else _fresh_state(seed)
         self._iterator: Iterator[Any] | None = None
         self._start: dict[str, Any] | None = None
         self.epoch = 0
@@ -52,13 +52,13 @@ class Cycle:
         """
         if self._own is None:
             return to_device(self._taken(epochs), self._device)
-        outside = torch.get_rng_state()
-        torch.set_rng_state(self._own)
+        outside = random_state()
+        set_random_state(self._own)
         try:
             return to_device(self._taken(epochs), self._device)
         finally:
-            self._own = torch.get_rng_state()
-            torch.set_rng_state(outside)
+            self._own = random_state()
+            set_random_state(outside)
 
     def seed(self, seed: int) -> None:
         """Seed the generators that the loader has of its own."""
@@ -154,6 +154,14 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
     if "numpy" in state and (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.set_state(state["numpy"])
+
+
+def _fresh_state(seed: int) -> dict[str, Any]:
+    state = {"torch": torch.Generator().manual_seed(seed).get_state(), "python": random.Random(seed).getstate()}
+    if (numpy := sys.modules.get("numpy")) is not None:
+        name, keys, *rest = numpy.random.RandomState(seed % 2**32).get_state()
+        state["numpy"] = (name, keys.tolist(), *rest)
+    return state
 
 
 def _samplers(loader: Any) -> list[Any]:
