@@ -15,6 +15,8 @@ from whet.trial import Problem, Suggestion, Trial
 __all__ = ["Auto"]
 
 _MOST_DIMS = 40
+_ALONE = 12  # trials that are the Gaussian process's own
+_EVERY = 4
 
 
 @final
@@ -22,7 +24,8 @@ class Auto(Searcher):
     """Takes a Gaussian process (`gp`) while results are few, and TPE (`tpe`) once there are many, or in spaces of many parameters.
 
     A Gaussian process makes more of each result, and each of its suggestions costs some 10 to 30 ms; TPE's cost under a millisecond
-    however many results there are. Both are told everything, so that the change costs nothing. Every suggestion says whose it is, and why.
+    however many results there are. Every fourth trial is TPE's even so: on plateaus and where there are many optima it sees what a smooth
+    model does not. Both are told everything, so that a change costs nothing. Every suggestion says whose it is, and why.
 
     Args:
         num_startup: Results before a model is used, >= 2; None: the methods' own defaults.
@@ -54,13 +57,23 @@ class Auto(Searcher):
     def ask(self, n: int) -> list[Suggestion]:
         if not self.problem.space:
             return self._tpe.ask(n)
+        found: list[Suggestion] = []
+        for number in range(self.next_number, self.next_number + n):
+            searcher, why = self._chosen(number)
+            handed = [Trial(number=self.next_number + i, params=s.params) for i, s in enumerate(found)]
+            searcher.pending = [*self.pending, *handed]
+            found.append(replace(searcher.ask(1)[0], note=why))
+            searcher.pending = self.pending
+        return found
+
+    def _chosen(self, number: int) -> tuple[Searcher, str]:
         if self._gp is None:
-            why = f"tpe: {len(self.problem.space)} parameters are many for a Gaussian process"
-            found = self._tpe.ask(n)
-        elif self.num_told >= self._switch_at:
-            why = f"tpe: after {self._switch_at} results it costs less than a Gaussian process and knows as much"
-            found = self._tpe.ask(n)
-        else:
-            why = f"gp: a Gaussian process makes the most of few results ({self.num_told} so far)"
-            found = self._gp.ask(n)
-        return [replace(s, note=why) for s in found]
+            return self._tpe, f"tpe: {len(self.problem.space)} parameters are many for a Gaussian process"
+        if self.num_told >= self._switch_at:
+            return (
+                self._tpe,
+                f"tpe: after {self._switch_at} results it costs less than a Gaussian process and knows as much",
+            )
+        if number >= _ALONE and number % _EVERY == 0:
+            return self._tpe, f"tpe: every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
+        return self._gp, f"gp: a Gaussian process makes the most of few results ({self.num_told} so far)"
