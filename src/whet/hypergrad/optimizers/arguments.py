@@ -33,6 +33,8 @@ __all__ = [
     "whole",
 ]
 
+_MANY = 10_000  # values from which the default outer optimizer's fused step pays
+
 _E = TypeVar("_E", bound=Enum)
 
 _PAIRS = {"beta1", "beta2"}
@@ -88,17 +90,26 @@ def choice(name: str, value: Any, kind: type[_E]) -> _E:
         raise HypergradError(f"{name}={value!r}", f"give one of {', '.join(repr(k.value) for k in kind)}") from None
 
 
-def mover(outer: Any) -> Any:
-    """Return `outer`, which is an optimizer, what makes one, or None.
+def mover(outer: Any, raws: list[Tensor]) -> torch.optim.Optimizer:
+    """Return the optimizer of the raw values: `outer` itself, what it makes, or where it is None Adam.
 
     Raises:
-        HypergradError: it is something else.
+        HypergradError: it is something else, or holds none of `raws`.
     """
-    if outer is None or isinstance(outer, torch.optim.Optimizer) or callable(outer):
-        return outer
-    raise HypergradError(
-        f"outer={outer!r}", "give an optimizer, or a function that makes one: outer=lambda raws: Adam(raws, lr=0.05)"
-    )
+    if outer is None:
+        many = sum(raw.numel() for raw in raws) >= _MANY and all(raw.device.type in ("cpu", "cuda") for raw in raws)
+        return torch.optim.Adam(raws, lr=0.05, betas=(0.9, 0.999), fused=many or None)
+    if not isinstance(outer, torch.optim.Optimizer):
+        if callable(outer):
+            made: torch.optim.Optimizer = outer(raws)
+            return made
+        fix = "give an optimizer, or a function that makes one: outer=lambda raws: Adam(raws, lr=0.05)"
+        raise HypergradError(f"outer={outer!r}", fix)
+    held = {id(p) for group in outer.param_groups for p in group["params"]}
+    if not held & {id(r) for r in raws}:
+        raise HypergradError("the outer optimizer holds none of the hyperparameters",
+                             "make it from hyper.parameters() after hyper.bind(model), or give outer=lambda raws: Adam(raws, lr=0.05)")  # fmt: skip
+    return outer
 
 
 def needs_no_closure(optimizer: Any, what: str) -> None:

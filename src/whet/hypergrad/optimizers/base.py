@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Common", "HyperOptimizer", "HypergradWarning", "Outer", "StepResult"]
 
-_MANY = 10_000  # values from which the default outer optimizer's fused step pays
-
 Outer: TypeAlias = "torch.optim.Optimizer | Callable[[list[Tensor]], torch.optim.Optimizer]"
 """What moves the hyperparameters: an optimizer over ``hyper.parameters()``, or what makes one of them."""
 
@@ -136,7 +134,7 @@ class HyperOptimizer(ABC):
         self._raws = list(self.hyper.parameters())
         if not self._raws:
             raise HypergradError("there is no hyperparameter to tune", "give hyper= at least one")
-        self.outer = _outer(mover(outer), self._raws)
+        self.outer = mover(outer, self._raws)
 
         self._train_loss = self.hyper.wrapped(three_arguments(train_loss, "train_loss"))
         self._bilevel = Bilevel(
@@ -388,16 +386,3 @@ class HyperOptimizer(ABC):
                 "tune it by OnePass, DiffThroughOpt or Unrolled; or give tune=() if it is in the loss after all",
             )
         return inner
-
-
-def _outer(outer: Outer | None, raws: list[Tensor]) -> torch.optim.Optimizer:
-    if outer is None:
-        many = sum(raw.numel() for raw in raws) >= _MANY and all(raw.device.type in ("cpu", "cuda") for raw in raws)
-        return torch.optim.Adam(raws, lr=0.05, betas=(0.9, 0.999), fused=many or None)
-    if not isinstance(outer, torch.optim.Optimizer):
-        return outer(raws)
-    held = {id(p) for group in outer.param_groups for p in group["params"]}
-    if not held & {id(r) for r in raws}:
-        raise HypergradError("the outer optimizer holds none of the hyperparameters",
-                             "make it from hyper.parameters() after hyper.bind(model), or give outer=lambda raws: Adam(raws, lr=0.05)")  # fmt: skip
-    return outer

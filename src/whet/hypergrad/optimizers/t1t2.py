@@ -37,7 +37,7 @@ class T1T2(HyperOptimizer):
         >>> loss = lambda model, batch: ((model(batch[0]) - batch[1]) ** 2).mean()
         >>> opt = T1T2(model, torch.optim.SGD(model.parameters(), lr=0.05), train_loss=loss, val_loss=loss,
         ...            hyper={"decay": Hyperparameter(1e-2, transform="log10")}, penalty=L2(strength="decay"))
-        >>> for _ in range(200):
+        >>> for _ in range(400):
         ...     result = opt.step((x[:20], y[:20]), (x[20:], y[20:]))
         >>> opt.hyper.summary()["decay"] > 5e-2
         True
