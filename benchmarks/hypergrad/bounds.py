@@ -61,7 +61,6 @@ def promise(
                 f"DrMAD's memory at T = {steps}, at most 1.1 × that at T = 20",
                 long.median / short.median,
                 1.1,
-                always=True,
             )
     for row in dict.fromkeys(case.row for case in cases(model)):
         _beside(at_most, row, [case for case in cases(model) if case.row == row], found, turns, correct)

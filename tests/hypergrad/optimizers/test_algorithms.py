@@ -350,7 +350,7 @@ def test_hoag_says_when_the_inner_problem_was_not_solved(ridge: Any) -> None:
     ("kind", "steps", "knobs", "lr"),
     [
         (DiffThroughOpt, 600, {}, 1e-4),
-        (T1T2, 600, {}, 1e-4),
+        (T1T2, 600, {"every": 10}, 1e-4),
         (HypergradientDescent, 600, {"form": "multiplicative", "beta": 0.05}, 1e-4),
         (Unrolled, 600, {"every": 10, "restart": False}, 1e-4),
     ],
