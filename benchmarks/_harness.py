@@ -7,6 +7,7 @@ of them alike; ratios are taken within a turn, and the median of the turns is sh
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Bound", "Report", "Spread", "arguments", "number", "paired", "ratio", "ratios", "spread"]
+__all__ = ["Bound", "Report", "Spread", "arguments", "dispatch", "number", "paired", "ratio", "ratios", "spread"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,16 @@ def arguments(
     given = parser.parse_args()
     given.repeats = given.repeats or (quick_repeats if given.quick else repeats)
     return given
+
+
+def dispatch(usage: str, package: str, commands: Sequence[str]) -> int:
+    """Run the `main` of the module of `package` that the first argument names, or say how a package of benchmarks is used."""
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        asked = len(sys.argv) > 1 and sys.argv[1] in ("-h", "--help")
+        print(usage, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
+    status: int = importlib.import_module(f"{package}.{sys.argv.pop(1)}").main()
+    return status
 
 
 @dataclass(slots=True, kw_only=True)

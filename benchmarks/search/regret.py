@@ -4,7 +4,10 @@
 
 Regret is 0 at the best that is known and 1 at the median of random search after 10 trials. For each problem the median over the seeds is
 taken, and over the problems the mean, with an interval from 1,000 bootstraps over seeds. All tools see the same problems and seeds in
-one run. `bayes` is what a sweep takes when nothing is said.
+one run. `bayes` is what a sweep takes when nothing is said: `gp` and `tpe` in turns.
+
+That every fourth trial of `bayes` is TPE's was chosen on seeds 0 to 3 of these very problems, the length scales' prior on Branin, Hartmann,
+Rosenbrock, Ackley and a mixed function: seeds from 1000 on, which are reported, had no part in it, other problems may show other figures.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ from whet.trial import Problem as Search
 
 __all__ = ["main"]
 
-TOOLS = ("random", "tpe", "bayes", "optuna tpe", "optuna gp")
+TOOLS = ("random", "tpe", "gp", "bayes", "optuna tpe", "optuna gp")
+FIRST_SEED = 1000
 AT = (25, 50, 100)
 PEERS = ("optuna tpe", "optuna gp")
 
@@ -85,7 +89,12 @@ def main() -> int:
     given = arguments(__doc__ or "", repeats=20, quick_repeats=2)
     count = 30 if given.quick else max(AT)
     names = [n for n in PROBLEMS if not given.quick or n in ("branin", "branches")]
-    jobs = [(tool, name, seed, count) for seed in range(given.repeats) for name in names for tool in TOOLS]
+    jobs = [
+        (tool, name, seed, count)
+        for seed in range(FIRST_SEED, FIRST_SEED + given.repeats)
+        for name in names
+        for tool in TOOLS
+    ]
     curves: dict[tuple[str, str], list[np.ndarray[Any, Any]]] = {}
     spent: dict[str, float] = dict.fromkeys(TOOLS, 0.0)
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:

@@ -237,8 +237,8 @@ class _Run:
     def keep(self) -> None:
         """Keep the answer with the trial."""
         if self.tuned is not None:
-            if not getattr(self.steps, "num_hyper_steps", 1):
-                every = getattr(self.steps, "every", "")
+            every = getattr(self.steps, "every", 1)
+            if every > self.training.steps:
                 self.notes["none"] = (
                     f"nothing was tuned: a hyper-step is due every {every} steps, and there were {self.training.steps}"
                 )

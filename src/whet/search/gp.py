@@ -78,18 +78,20 @@ class GP(Searcher):
         size = problem.space.size
         self._finite = size is not None and size <= _SMALL
         self._visited: set[Key] = set()
-        self._trials: dict[int, tuple[float, Trial]] = {}  # by number: loss (NaN: none) and trial
+        self._trials: dict[
+            int, tuple[float, Mapping[str, object]]
+        ] = {}  # by number: loss (NaN: none) and configuration
         self._rows: dict[int, list[float]] = {}
         self._tools: tuple[Layout, Features] | None = None
         self._scales: tuple[tuple[int, ...], Any] | None = None
-        self._model: tuple[int, Process, float] | None = None
+        self._model: tuple[Array, Array, Process, float] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._model = None
         for trial in finished:
             self._visited.add(key(self.problem.space, trial.params))
             if trial.phase is not Phase.CANCELED:
-                self._trials[trial.number] = self._loss(trial), trial
+                self._trials[trial.number] = self._loss(trial), trial.params
 
     def _loss(self, trial: Trial) -> float:
         if trial.complete and trial.values is not None:
@@ -146,14 +148,18 @@ class GP(Searcher):
             self._tools = layout, Features(layout)
         return self._tools
 
-    def _features(self, numbers: Sequence[int]) -> Array:
+    def _table(self, numbers: Sequence[int]) -> Array:
+        """Return the trials' rows of the layout, each made once."""
         import numpy as np
 
-        layout, features = self._ready()
+        layout, _ = self._ready()
         for number in numbers:
             if number not in self._rows:
-                self._rows[number] = layout.row(self._trials[number][1].params)
-        return features.of_rows(np.array([self._rows[number] for number in numbers]))
+                self._rows[number] = layout.row(self._trials[number][1])
+        return np.array([self._rows[number] for number in numbers])
+
+    def _features(self, numbers: Sequence[int]) -> Array:
+        return self._ready()[1].of_rows(self._table(numbers))
 
     def _kept(self, numbers: Sequence[int], most: int) -> list[int]:
         """Return at most so many of these trials, the better half of them being the best ones, in the order of their numbers."""
@@ -190,15 +196,15 @@ class GP(Searcher):
 
         from whet.search.gaussian import Process
 
-        layout, features = self._ready()
         scale_F, noise = self._fit()
-        numbers = self._kept(list(self._trials), self._max_points)
-        z, y = self._features(numbers), self._values(numbers)
         if self._model is None:
+            numbers = self._kept(list(self._trials), self._max_points)
+            z, y = self._features(numbers), self._values(numbers)
             process = Process(z, y, scale_F, noise)
-            self._model = 0, process, float(process.mean(z).min())
-        _, process, best = self._model
+            self._model = z, y, process, float(process.mean(z).min())
+        z, y, process, best = self._model
         if pending:
+            layout, features = self._ready()
             more = features.of_rows(np.array([layout.row(params) for params in pending]))
             process = Process(np.concatenate([z, more]), np.concatenate([y, process.mean(more)]), scale_F, noise)
         return process, best
@@ -243,7 +249,7 @@ class GP(Searcher):
 
         def mutated(x_ND: Array, index_NB: Array, width: float) -> tuple[Array, Array]:
             count = len(x_ND)
-            share = max(1.0, 3.0 / (D + B)) / 1.0 if D + B <= 3 else max(0.2, 3.0 / (D + B))
+            share = max(0.2, 3.0 / (D + B))  # of the numbers that move: all where there are few, else about three
             other_x, other_index = drawn(count)
             moves = generator.random((count, D)) < share
             x = np.where(moves, x_ND + width * generator.standard_normal((count, D)), x_ND)
@@ -283,9 +289,7 @@ class GP(Searcher):
         """Return quantiles and options of the best trials, in the middle where a parameter was inactive."""
         import numpy as np
 
-        numbers = sorted(self._trials, key=lambda n: (_order(self._trials[n][0]), n))[:count]
-        self._features(numbers)
-        rows = np.array([self._rows[n] for n in numbers])
+        rows = self._table(sorted(self._trials, key=lambda n: (_order(self._trials[n][0]), n))[:count])
         D = layout.D
         x = np.where(rows[:, D : 2 * D] > 0, rows[:, :D], 0.5)
         h = rows[:, 2 * D : 2 * D + layout.C]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from whet.errors import HypergradError
+from whet.hypergrad.counts import is_count
 from whet.hypergrad.hyperparameters import Hyperparameters
 from whet.hypergrad.penalties import Penalty
 from whet.hypergrad.problem import Loss, Reduce
@@ -58,8 +58,9 @@ def whole(name: str, value: Any, least: int, *, also: str = "") -> int:
     Raises:
         HypergradError: it is something else.
     """
-    if _is_real(value) and least <= value < math.inf and value == int(value):
-        return int(value)
+    count = int(value) if isinstance(value, float) and value.is_integer() else value
+    if is_count(count, least):
+        return int(count)
     raise HypergradError(f"{name}={value!r}", f"give an integer >= {least}{also}")
 
 
@@ -69,13 +70,9 @@ def number(name: str, value: Any, above: float = 0.0) -> float:
     Raises:
         HypergradError: it is something else.
     """
-    if _is_real(value) and value > above:
+    if isinstance(value, Real) and not isinstance(value, bool) and float(value) > above:
         return float(value)
     raise HypergradError(f"{name}={value!r}", f"give a number > {above:g}")
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def choice(name: str, value: Any, kind: type[_E]) -> _E:
