@@ -30,7 +30,6 @@ __all__ = [
     "ValGrad",
     "add_direct_",
     "add_into_",
-    "apart",
     "second_derivatives",
 ]
 
