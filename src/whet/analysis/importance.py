@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from whet.errors import StudyError, UnknownName
+from whet.analysis.surface import metric_of
+from whet.errors import StudyError
 from whet.parameters import Choice, Parameter
-from whet.trial import Metric, Problem, Trial
+from whet.trial import Problem, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ def importance(
         raise StudyError(
             f"importance needs {_LEAST_TOP} different complete trials, and there are {different}", "run more trials"
         )
-    place, chosen = _metric(problem, metric)
+    place, chosen = metric_of(problem, metric)
     losses = [chosen.goal.loss(t.values[place]) for t in complete if t.values is not None]
     stopped = sorted((t for t in trials if t.stopped), key=lambda t: t.number)
     wanted = max(math.ceil(quantile * (len(losses) + len(stopped))), _LEAST_TOP)
@@ -79,15 +80,6 @@ def importance(
 
 
 _INACTIVE = object()
-
-
-def _metric(problem: Problem, name: str | None) -> tuple[int, Metric]:
-    if name is None:
-        return 0, problem.metric
-    for place, metric in enumerate(problem.metrics):
-        if metric.name == name:
-            return place, metric
-    raise UnknownName.of("metric", name, [m.name for m in problem.metrics])
 
 
 def _score(parameter: Parameter, values: Sequence[object], is_top: Sequence[bool]) -> float:
