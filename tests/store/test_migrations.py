@@ -91,12 +91,26 @@ def test_tables_and_migrations_agree(url: str) -> None:
     store.close()
 
 
+def test_ends_of_trials_are_found_in_a_database_from_before_replays(url: str) -> None:
+    store = opened(url)
+    sweep = fill(store)
+    store.trials.add(sweep, 1, Suggestion(params={"x": 2}), owner="me", seen=2)
+    before = store.trials.origins(sweep)
+    migrate.downgrade(store.database, "0001")
+    store.close()
+    later = opened(url)
+    assert [o.over for o in before] == [o.over for o in later.trials.origins(sweep)]
+    assert [o.seen for o in later.trials.origins(sweep)] == [0, 2]
+    assert later.sweeps.former(sweep) == {}
+    later.close()
+
+
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 def upgrade():
     op.add_column("sweeps", sa.Column("color", sa.Text))
@@ -113,22 +127,22 @@ def test_an_older_database_is_brought_up_to_date(url: str, tmp_path: Path, monke
     store.close()
     scripts = tmp_path / "migrations"  # as a later release will have them
     shutil.copytree(migrate.SCRIPTS, scripts)
-    (scripts / "versions" / "0002_color.py").write_text(NEXT)
+    (scripts / "versions" / "0003_color.py").write_text(NEXT)
     monkeypatch.setattr(migrate, "SCRIPTS", scripts)
-    monkeypatch.setattr(database, "HEAD", "0002")
+    monkeypatch.setattr(database, "HEAD", "0003")
     later = opened(url)
-    assert later.database.version() == "0002"
+    assert later.database.version() == "0003"
     assert later.sweeps.get(sweep) == before
     assert later.runs.metrics(str(before.best_run))["loss"].values == [0.5]
     later.close()
-    monkeypatch.setattr(database, "HEAD", "0001")
+    monkeypatch.setattr(database, "HEAD", "0002")
     with pytest.raises(
-        StoreError, match=r"was written by a newer Whet \(its tables have version 0002, this one knows 0001\)"
+        StoreError, match=r"was written by a newer Whet \(its tables have version 0003, this one knows 0002\)"
     ) as caught:
         opened(url)
     assert caught.value.fix == "upgrade this one with `pip install -U whet`, or use another store"
     if url.startswith("sqlite"):
-        path = Path(f"{url.removeprefix('sqlite:///')}.bak-0001")
+        path = Path(f"{url.removeprefix('sqlite:///')}.bak-0002")
         copy = sqlite3.connect(path)
         assert copy.execute("SELECT name FROM sweeps").fetchall() == [("s",)]
         assert "color" not in [row[1] for row in copy.execute("PRAGMA table_info(sweeps)")]
@@ -140,10 +154,10 @@ def test_a_migration_that_fails_changes_nothing(url: str, tmp_path: Path, monkey
     sweep = fill(store)
     scripts = tmp_path / "migrations"
     shutil.copytree(migrate.SCRIPTS, scripts)
-    (scripts / "versions" / "0002_color.py").write_text(NEXT.replace("\ndef downgrade", "    1 / 0\n\ndef downgrade"))
+    (scripts / "versions" / "0003_color.py").write_text(NEXT.replace("\ndef downgrade", "    1 / 0\n\ndef downgrade"))
     monkeypatch.setattr(migrate, "SCRIPTS", scripts)
     with pytest.raises(ZeroDivisionError):
         migrate.upgrade(store.database)
-    assert store.database.version() == "0001"
+    assert store.database.version() == "0002"
     assert store.sweeps.get(sweep).name == "s"
     store.close()

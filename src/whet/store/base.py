@@ -30,6 +30,7 @@ from whet.store.values import (
     Curve,
     Lease,
     NewRun,
+    Origin,
     Row,
     Run,
     RunQuery,
@@ -48,6 +49,7 @@ __all__ = [
     "Curve",
     "Lease",
     "NewRun",
+    "Origin",
     "Row",
     "Run",
     "RunQuery",
@@ -112,9 +114,15 @@ class Sweeps(ABC):
     ) -> Sweep:
         """Change what is given, if the sweep's version is still `version`. A cap may grow or shrink, never below what was handed out.
 
+        The configuration that was is kept (see `former`), unless they differ in the user's ``attrs`` only.
+
         Raises:
             Conflict: somebody else changed it: read it again.
         """
+
+    @abstractmethod
+    def former(self, id: str) -> Mapping[int, Mapping[str, object]]:
+        """Return the configurations that were replaced, each by the last version that had it."""
 
     @abstractmethod
     def drive(self, id: str, owner: str, *, silent_s: float) -> None:
@@ -152,13 +160,22 @@ class Trials(ABC):
 
     @abstractmethod
     def add(
-        self, sweep: str, number: int, suggestion: Suggestion, *, owner: str, seen: int, name: str | None = None
+        self,
+        sweep: str,
+        number: int,
+        suggestion: Suggestion,
+        *,
+        owner: str,
+        seen: int,
+        version: int | None = None,
+        name: str | None = None,
     ) -> str:
         """Hand out a new trial to `owner`, RUNNING, and return its run's id.
 
         Args:
             number: Must be the sweep's next number.
-            seen: The revision that the suggestion was made from (for replays).
+            seen: The revision that the suggestion was made from, and
+            version: the sweep's version, that is the configuration, that it was made by (both for replays: see `origins`).
             name: The run's; default ``<sweep name>-<number>``.
 
         Raises:
@@ -248,6 +265,10 @@ class Trials(ABC):
         attrs: Mapping[str, object] | None = None,
     ) -> None:
         """Replace a running trial's params, or merge into the attrs of any trial."""
+
+    @abstractmethod
+    def origins(self, sweep: str) -> list[Origin]:
+        """Return where the trials came from, by number."""
 
     @abstractmethod
     def leases(self, sweep: str) -> Sequence[Lease]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from whet.errors import (
     AlreadyDriven,
@@ -45,6 +45,7 @@ __all__ = [
     "no_trial",
     "not_found",
     "same_values",
+    "searches_alike",
 ]
 
 # Looking up an enum's member costs a tenth of a microsecond, and these are on every trial's way.
@@ -257,3 +258,8 @@ def beats(goal: Goal, value: float, number: int, best: float | None, best_number
         return True
     loss, least = goal.loss(value), goal.loss(best)
     return loss < least or (loss == least and number < best_number)
+
+
+def searches_alike(config: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Return whether two configurations of a sweep differ in nothing but the user's own attributes."""
+    return {k: v for k, v in config.items() if k != "attrs"} == {k: v for k, v in other.items() if k != "attrs"}

@@ -28,6 +28,7 @@ __all__ = [
     "VERSION_TABLE",
     "artifacts",
     "chunks",
+    "former",
     "metadata",
     "metas",
     "projects",
@@ -38,7 +39,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0001"
+HEAD = "0002"
 """The version of these tables: the last migration's."""
 VERSION_TABLE = "whet_version"
 
@@ -119,6 +120,10 @@ runs = Table(
     Column("beat", _Seconds),
     Column("revision", BigInteger),  # the sweep's, at this trial's last change
     Column("seen", BigInteger),  # the sweep's, that the suggestion was made from
+    Column("seen_version", BigInteger),  # the sweep's, that the suggestion was made by
+    Column("over", BigInteger),  # the sweep's revision at which this trial was over
+    Column("suggested", Text),  # params before they were first replaced
+    Column("settled", BigInteger),  # the sweep's revision at which they were
     UniqueConstraint("id", name="runs_by_id"),
     UniqueConstraint("sweep", "number", name="runs_by_number"),
     Index("runs_by_revision", "sweep", "revision"),
@@ -126,6 +131,14 @@ runs = Table(
 )
 _is_live = literal_column("phase") == literal_column("'running'")
 Index("runs_live", runs.c.sweep, sqlite_where=_is_live, postgresql_where=_is_live)
+
+former = Table(  # configurations that were replaced by ones that search otherwise
+    "former",
+    metadata,
+    Column("sweep", Text, ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", BigInteger, primary_key=True),  # the last one that had it
+    Column("config", Text, nullable=False),
+)
 
 metas = Table(  # apart from runs: a diff may be long, and SQLite writes a changed row anew from end to end
     "metas",

@@ -10,11 +10,11 @@ from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from whet.store import rules
 from whet.store.base import Sweep, Sweeps, SweepState
-from whet.store.codec import dump, text
+from whet.store.codec import dump, load, text
 from whet.store.database import Database, Statement, Transaction
 from whet.store.ids import new_id
 from whet.store.rows import ADD_PROJECT, SWEEPS, to_sweep
-from whet.store.schema import runs, sweeps
+from whet.store.schema import former, runs, sweeps
 from whet.trial import Goal, Phase
 
 __all__ = ["SqlSweeps", "no_sweep"]
@@ -57,7 +57,13 @@ _CANCEL_WAITING = Statement(
         runs.c.sweep == bindparam("sweep_id"),
         or_(runs.c.phase == Phase.PENDING.value, runs.c.phase == Phase.PAUSED.value),
     )
-    .values(phase=Phase.CANCELED.value, reason=bindparam("why"), ended=bindparam("now"), revision=bindparam("next"))
+    .values(
+        phase=Phase.CANCELED.value,
+        reason=bindparam("why"),
+        ended=bindparam("now"),
+        revision=bindparam("next"),
+        over=bindparam("next"),
+    )
 )
 _EDIT = Statement(
     update(sweeps)
@@ -68,6 +74,10 @@ _EDIT = Statement(
         version=sweeps.c.version + 1,
         updated=bindparam("now"),
     )
+)
+_KEEP_FORMER = Statement(insert(former).values({c.name: bindparam(c.name, type_=c.type) for c in former.c}))
+_FORMER = Statement(
+    select(former.c.version, former.c.config).where(former.c.sweep == bindparam("sweep")).order_by(former.c.version)
 )
 _DRIVER = Statement(select(sweeps.c.name, sweeps.c.driver, sweeps.c.driver_beat).where(_ID).with_for_update())
 _DRIVE = Statement(update(sweeps).where(_ID).values(driver=bindparam("owner"), driver_beat=bindparam("now")))
@@ -153,8 +163,15 @@ class SqlSweeps(Sweeps):
             if cap is not None:
                 rules.check_cap(sweep.name, cap, sweep.next_number)
             kept = None if config is None else dump(config)
+            if config is not None and not rules.searches_alike(sweep.config, load(dump(config))):
+                tx.run(_KEEP_FORMER, sweep=id, version=sweep.version, config=dump(sweep.config))
             tx.run(_EDIT, sweep=id, new_config=kept, new_cap=cap, now=time.time())
             return _read(tx, id)
+
+    def former(self, id: str) -> Mapping[int, Mapping[str, object]]:
+        with self._db.read() as tx:
+            _read(tx, id)
+            return {version: load(config) for version, config in tx.rows(_FORMER, sweep=id)}
 
     def drive(self, id: str, owner: str, *, silent_s: float) -> None:
         now = time.time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, literal_column, select, update
+from sqlalchemy import bindparam, delete, func, literal_column, select, update
 
 from whet.store.base import SweepState
 from whet.store.database import Statement
@@ -31,8 +31,10 @@ __all__ = [
     "Line",
     "NOT_BEST",
     "NOW",
+    "ORIGINS",
     "REPORT",
     "REPORTED",
+    "REPORT_REVISIONS",
     "REQUEUE",
     "RUN_ID",
     "SET_ATTRS",
@@ -139,6 +141,7 @@ REQUEUE = Statement(
         started=None,
         ended=bindparam("end", type_=_FLOAT),
         beat=None,
+        over=bindparam("over", type_=_INT),
         stats="{}",
         summary="{}",
         revision=bindparam("rev"),
@@ -165,11 +168,31 @@ TELL = Statement(
         best=bindparam("is_best"),
         reason=bindparam("why"),
         ended=bindparam("end", type_=_FLOAT),
+        over=bindparam("over", type_=_INT),
         revision=bindparam("rev"),
     )
 )
-SET_PARAMS = Statement(update(runs).where(*_TRIAL).values(params=bindparam("kept"), revision=bindparam("rev")))
+SET_PARAMS = Statement(
+    update(runs)
+    .where(*_TRIAL)
+    .values(
+        params=bindparam("kept"),
+        suggested=func.coalesce(runs.c.suggested, runs.c.params),
+        settled=func.coalesce(runs.c.settled, bindparam("rev", type_=_INT)),
+        revision=bindparam("rev", type_=_INT),
+    )
+)
 SET_ATTRS = Statement(update(runs).where(*_TRIAL).values(attrs=bindparam("kept"), revision=bindparam("rev")))
+ORIGINS = Statement(
+    select(runs.c.number, runs.c.seen, runs.c.seen_version, runs.c.over, runs.c.suggested, runs.c.settled)
+    .where(_OF_SWEEP)
+    .order_by(runs.c.number)
+)
+REPORT_REVISIONS = Statement(
+    select(reports.c.number, reports.c.step, reports.c.revision)
+    .where(reports.c.sweep == bindparam("sweep_id"))
+    .order_by(reports.c.number, reports.c.step)
+)
 LEASES = Statement(
     select(runs.c.id, runs.c.number, runs.c.attempt, runs.c.owner, runs.c.beat, runs.c.num_lost)
     .where(*_LIVE)

@@ -13,7 +13,7 @@ from typing import Any, final
 
 from whet.store import rules
 from whet.store import trial_statements as say
-from whet.store.base import NOTHING, Changes, Lease, Trials
+from whet.store.base import NOTHING, Changes, Lease, Origin, Trials
 from whet.store.codec import dump, floats, load, text
 from whet.store.database import Database, Transaction
 from whet.store.ids import new_id
@@ -53,7 +53,15 @@ class SqlTrials(Trials):
         return self._db.turn(sweep)
 
     def add(
-        self, sweep: str, number: int, suggestion: Suggestion, *, owner: str, seen: int, name: str | None = None
+        self,
+        sweep: str,
+        number: int,
+        suggestion: Suggestion,
+        *,
+        owner: str,
+        seen: int,
+        version: int | None = None,
+        name: str | None = None,
     ) -> str:
         id, params, note = new_id(), dump(suggestion.params), text(suggestion.note)
         with self._db.write() as tx:
@@ -82,6 +90,7 @@ class SqlTrials(Trials):
                 started=now,
                 beat=now,
                 seen=seen,
+                seen_version=version,
                 **({} if name is None else {"name": text(name)}),
             )
         return id
@@ -140,6 +149,7 @@ class SqlTrials(Trials):
                         "started": trial.started,
                         "ended": trial.ended,
                         "revision": rev,
+                        "over": rev,
                     }
                 )
             reported = [_report(sweep, first + i, 0, r, rev) for i, trial in enumerate(trials) for r in trial.reports]
@@ -185,7 +195,18 @@ class SqlTrials(Trials):
             to = rules.landing(head.state, Phase.PENDING)
             end = now if to.is_over else None
             why = text(reason)
-            tx.run(say.REQUEUE, sweep_id=sweep, trial=number, to=to.value, lost=int(lost), why=why, end=end, rev=rev)
+            over = rev if to.is_over else None
+            tx.run(
+                say.REQUEUE,
+                sweep_id=sweep,
+                trial=number,
+                to=to.value,
+                lost=int(lost),
+                why=why,
+                end=end,
+                rev=rev,
+                over=over,
+            )
             tx.run(say.FORGET_REPORTS, sweep_id=sweep, trial=number)
             tx.run(say.FORGET_METRICS, run=line.id)
             tx.run(say.FORGET_OFFSETS, run=line.id)
@@ -241,6 +262,7 @@ class SqlTrials(Trials):
                 why=text(reason),
                 end=now if to.is_over else None,
                 rev=rev,
+                over=rev if to.is_over else None,
             )
             _note(tx, sweep, number, line, params, attrs, rev)
             tx.run(say.BUMP, sweep_id=sweep, rev=rev, now=now)
@@ -260,6 +282,26 @@ class SqlTrials(Trials):
             if params is not None or attrs:
                 _note(tx, sweep, number, line, params, attrs, head.revision + 1)
                 tx.run(say.BUMP, sweep_id=sweep, rev=head.revision + 1, now=time.time())
+
+    def origins(self, sweep: str) -> list[Origin]:
+        with self._db.read() as tx:
+            if tx.row(say.NOW, sweep_id=sweep) is None:
+                raise no_sweep(tx, sweep)
+            reported: dict[int, list[tuple[int, int]]] = {}
+            for number, step, rev in tx.rows(say.REPORT_REVISIONS, sweep_id=sweep):
+                reported.setdefault(number, []).append((step, rev))
+            return [
+                Origin(
+                    number=number,
+                    seen=seen,
+                    version=version,
+                    over=over,
+                    suggested=None if suggested is None else load(suggested),
+                    settled=settled,
+                    reported=tuple(reported.get(number, ())),
+                )
+                for number, seen, version, over, suggested, settled in tx.rows(say.ORIGINS, sweep_id=sweep)
+            ]
 
     def leases(self, sweep: str) -> Sequence[Lease]:
         return [

@@ -17,6 +17,7 @@ __all__ = [
     "Curve",
     "Lease",
     "NewRun",
+    "Origin",
     "Row",
     "Run",
     "RunQuery",
@@ -100,6 +101,28 @@ class Lease:
     owner: str
     beat: float
     num_lost: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a trial came from and how it went on, in the sweep's revisions: what a replay needs besides the trial.
+
+    Args:
+        number: The trial's.
+        seen: The revision that its suggestion was made from; None: it was enqueued or added.
+        version: The sweep's version that it was made by, or None where that is not known.
+        over: The revision at which it was over, or None.
+        suggested: Its params at first, where they were replaced since, at revision `settled` (define-by-run).
+        reported: (step, revision) of the reports it has.
+    """
+
+    number: int
+    seen: int | None
+    version: int | None
+    over: int | None
+    suggested: Mapping[str, object] | None
+    settled: int | None
+    reported: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from whet.study.history import History
 from whet.study.learn import Learned
 from whet.study.lost import LEASE_S, lost, requeue
 from whet.study.results import check_count, judge
+from whet.study.told import as_told
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -192,7 +193,9 @@ class Engine:
             if waiting := len(self._history.open):
                 return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
             return Nothing(f"{self.config.method.name} has tried everything", final=True)
-        run_id = self.store.trials.add(self.id, number, suggestion, owner=self.owner, seen=self._history.revision)
+        run_id = self.store.trials.add(
+            self.id, number, suggestion, owner=self.owner, seen=self._history.revision, version=self._version
+        )
         return Assignment(run_id=run_id, number=number, attempt=0, params=suggestion.params, note=suggestion.note)
 
     def _suggest(self) -> Suggestion | None:
@@ -213,11 +216,7 @@ class Engine:
         """Return `trial` as the searcher may see it: its params must fit the space as it is now."""
         if self._version == 0 and not self.config.define_by_run:
             return trial
-        space = self.problem.space
-        known = {name: value for name, value in trial.params.items() if name in space}
-        if space.contains(known):
-            return trial if len(known) == len(trial.params) else replace(trial, params=known)
-        return replace(trial, params={}, values=None, phase=Phase.CANCELED if trial.phase.is_over else trial.phase)
+        return as_told(trial, self.problem.space)
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 

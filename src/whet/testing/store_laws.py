@@ -9,6 +9,7 @@ Example::
 
 from __future__ import annotations
 
+from whet.testing.store_replay_laws import ReplayLaws
 from whet.testing.store_run_laws import RunLaws
 from whet.testing.store_sweep_laws import SweepLaws
 from whet.testing.store_trial_laws import TrialLaws
@@ -16,5 +17,5 @@ from whet.testing.store_trial_laws import TrialLaws
 __all__ = ["StoreLaws"]
 
 
-class StoreLaws(SweepLaws, TrialLaws, RunLaws):
+class StoreLaws(SweepLaws, TrialLaws, RunLaws, ReplayLaws):
     """What every store does alike. Inherit, and say with `make` how to get an empty one."""

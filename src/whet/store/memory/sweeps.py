@@ -75,6 +75,7 @@ class MemorySweeps(Sweeps):
                 waiting = [run for run in sweep.trials if run.phase in (Phase.PENDING, Phase.PAUSED)]
                 for run in waiting:
                     run.phase, run.reason, run.ended = Phase.CANCELED, rules.CANCELED, now
+                    run.over = len(sweep.changed) + 1
                 if waiting:
                     sweep.bump(now, [cast(int, run.number) for run in waiting])
             return sweep.as_sweep()
@@ -89,10 +90,16 @@ class MemorySweeps(Sweeps):
                 rules.check_cap(sweep.name, cap, len(sweep.trials))
                 sweep.cap = cap
             if config is not None:
+                if not rules.searches_alike(sweep.config, config):
+                    sweep.former[sweep.version] = sweep.config
                 sweep.config = dict(config)
             sweep.version += 1
             sweep.updated = time.time()
             return sweep.as_sweep()
+
+    def former(self, id: str) -> Mapping[int, Mapping[str, object]]:
+        with self._world.lock:
+            return dict(self._world.sweep(id).former)
 
     def drive(self, id: str, owner: str, *, silent_s: float) -> None:
         now = time.time()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import cast, final
 
 from whet.store import rules
-from whet.store.base import NOTHING, Changes, Lease, Trials
+from whet.store.base import NOTHING, Changes, Lease, Origin, Trials
 from whet.store.codec import floats, text
 from whet.store.ids import new_id
 from whet.store.memory.world import NO_STATS, KeptRun, KeptSweep, World
@@ -50,7 +50,15 @@ class MemoryTrials(Trials):
             return cast("AbstractContextManager[None]", self._world.sweep(sweep).turn)
 
     def add(
-        self, sweep: str, number: int, suggestion: Suggestion, *, owner: str, seen: int, name: str | None = None
+        self,
+        sweep: str,
+        number: int,
+        suggestion: Suggestion,
+        *,
+        owner: str,
+        seen: int,
+        version: int | None = None,
+        name: str | None = None,
     ) -> str:
         with self._world.lock:
             s = self._world.sweep(sweep)
@@ -62,6 +70,7 @@ class MemoryTrials(Trials):
             run.note = text(suggestion.note)
             run.parent, run.parent_number = parent, suggestion.parent
             run.owner = owner
+            run.seen, run.version = seen, version
             run.started = run.beat = run.created
             s.running[number] = run
             s.bump(run.created, (number,))
@@ -98,7 +107,7 @@ class MemoryTrials(Trials):
             for run, trial in zip(new, trials, strict=True):
                 run.params, run.attrs, run.values = dict(trial.params), dict(trial.attrs), floats(trial.values)
                 run.stopped, run.reason, run.note = trial.stopped, text(trial.reason), text(trial.note)
-                run.started, run.ended = trial.started, trial.ended
+                run.started, run.ended, run.over = trial.started, trial.ended, revision
                 if trial.parent in places:
                     run.parent_number = places[trial.parent]
                     run.parent = s.trials[run.parent_number].id
@@ -151,6 +160,7 @@ class MemoryTrials(Trials):
             run.num_lost += lost
             run.reason, run.owner = text(reason), ""
             run.started, run.beat, run.ended = None, None, now if run.phase.is_over else None
+            run.over = len(s.changed) + 1 if run.phase.is_over else None
             run.stats, run.summary = NO_STATS, NOTHING
             run.reports = run.curves = run.sources = None
             s.running.pop(number, None)
@@ -192,10 +202,11 @@ class MemoryTrials(Trials):
             run.phase, run.values, run.stopped = to, values, stopped
             run.reason = text(reason)
             run.ended = now if to is not Phase.PAUSED else None
+            run.over = len(s.changed) + 1 if to is not Phase.PAUSED else None
             if to is _FINISHED and not stopped:
                 s.crown(run)
             if params is not None:
-                run.params = dict(params)
+                run.settle(params, len(s.changed) + 1)
             if attrs:
                 run.attrs = {**run.attrs, **attrs}
             s.running.pop(number, None)
@@ -214,11 +225,15 @@ class MemoryTrials(Trials):
             run = s.trial(number)
             if params is not None:
                 rules.check_running(number, run.phase, run.attempt, run.attempt)
-                run.params = dict(params)
+                run.settle(params, len(s.changed) + 1)
             if attrs:
                 run.attrs = {**run.attrs, **attrs}
             if params is not None or attrs:
                 s.bump(time.time(), (number,))
+
+    def origins(self, sweep: str) -> list[Origin]:
+        with self._world.lock:
+            return [run.as_origin() for run in self._world.sweep(sweep).trials]
 
     def leases(self, sweep: str) -> Sequence[Lease]:
         with self._world.lock:

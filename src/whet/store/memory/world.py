@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import cast
 
 from whet.store import rules
-from whet.store.base import NOTHING, Artifact, Curve, Run, Stat, Sweep, SweepState
+from whet.store.base import NOTHING, Artifact, Curve, Origin, Run, Stat, Sweep, SweepState
 from whet.trial import Goal, Phase, Report, Trial
 
 __all__ = ["NO_STATS", "KeptRun", "KeptSweep", "World"]
@@ -25,6 +25,7 @@ class KeptRun:
         *("reason", "note", "attempt", "parent", "parent_number", "owner", "group", "tags", "notes", "folder", "attrs"),
         *("stats", "summary", "meta", "created", "started", "ended", "beat", "num_lost"),
         *("reports", "curves", "sources", "artifacts"),
+        *("seen", "version", "over", "suggested", "settled"),
     )
 
     def __init__(self, id: str, project: str, name: str, phase: Phase, now: float) -> None:
@@ -55,6 +56,11 @@ class KeptRun:
         self.curves: dict[str, Curve] | None = None
         self.sources: dict[str, int] | None = None
         self.artifacts: dict[str, Artifact] | None = None
+        self.seen: int | None = None  # this and what follows: see `Origin`
+        self.version: int | None = None
+        self.over: int | None = None
+        self.suggested: Mapping[str, object] | None = None
+        self.settled: int | None = None
 
     def as_trial(self) -> Trial:
         """Return the trial that the search sees, without reports."""
@@ -71,6 +77,24 @@ class KeptRun:
             attrs=self.attrs,
             started=self.started,
             ended=self.ended,
+        )
+
+    def settle(self, params: Mapping[str, object], revision: int) -> None:
+        """Replace the params; what was suggested at first stays known."""
+        if self.settled is None:
+            self.suggested, self.settled = self.params, revision
+        self.params = dict(params)
+
+    def as_origin(self) -> Origin:
+        """Return where the trial came from."""
+        return Origin(
+            number=cast(int, self.number),
+            seen=self.seen,
+            version=self.version,
+            over=self.over,
+            suggested=self.suggested,
+            settled=self.settled,
+            reported=tuple((step, at) for step, (at, _) in sorted((self.reports or {}).items())),
         )
 
     def as_run(self) -> Run:
@@ -115,6 +139,7 @@ class KeptSweep:
         self.project = project
         self.name = name
         self.config = config
+        self.former: dict[int, Mapping[str, object]] = {}
         self.goals = goals
         self.goal = goals[0] if len(goals) == 1 else None
         self.state = SweepState.RUNNING
