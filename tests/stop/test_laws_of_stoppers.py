@@ -4,13 +4,20 @@ import pytest
 
 from whet.stop.asha import ASHA
 from whet.stop.base import Decision, Stopper, Verdict
+from whet.stop.curve import Curve
 from whet.stop.hyperband import Hyperband
 from whet.stop.median import Median
+from whet.stop.pasha import PASHA
+from whet.stop.patience import Patience
+from whet.stop.threshold import Threshold
+from whet.stop.wilcoxon import Wilcoxon
 from whet.testing.stopper_laws import StopperLaws
 from whet.trial import Goal, Report, Trial
 
 
 class TestMedian(StopperLaws):
+    most_metrics = 3
+
     def make(self, problem):
         return Median(problem, startup_trials=1)
 
@@ -21,16 +28,22 @@ class TestQuartileAtIntervals(StopperLaws):
 
 
 class TestASHA(StopperLaws):
+    most_metrics = 4
+
     def make(self, problem):
         return ASHA(problem, min_steps=1, eta=2)
 
 
 class TestHyperbandMinIter(StopperLaws):
+    most_metrics = 3
+
     def make(self, problem):
         return Hyperband(problem, min_iter=1, eta=2)
 
 
 class TestHyperbandStrict(StopperLaws):
+    most_metrics = 2
+
     def make(self, problem):
         return Hyperband(problem, max_iter=9, s=2, strict=True)
 
@@ -38,6 +51,53 @@ class TestHyperbandStrict(StopperLaws):
 class TestHyperbandBrackets(StopperLaws):
     def make(self, problem):
         return Hyperband(problem, max_iter=8, s=3, eta=2, brackets=4)
+
+
+class TestThreshold(StopperLaws):
+    most_metrics = 3
+
+    def make(self, problem):
+        names = [metric.name for metric in problem.metrics]
+        return Threshold(problem, lower=dict.fromkeys(names, -2), upper=dict.fromkeys(names, 2))
+
+
+class TestPatience(StopperLaws):
+    most_metrics = 3
+
+    def make(self, problem):
+        return Patience(problem, patience_steps=2, min_delta=1)
+
+
+class TestPatientASHA(StopperLaws):
+    most_metrics = 2
+
+    def make(self, problem):
+        return Patience(problem, patience_steps=2, stopper={"type": "asha", "eta": 2})
+
+
+class TestWilcoxon(StopperLaws):
+    def make(self, problem):
+        return Wilcoxon(problem, p_threshold=0.5)
+
+
+class TestCurve(StopperLaws):
+    def make(self, problem):
+        return Curve(problem, level=0.5, min_reports=3)
+
+
+class TestCurveWithAHorizon(StopperLaws):
+    def make(self, problem):
+        return Curve(problem, level=0.2, max_steps=20, startup_trials=2, warmup_steps=2)
+
+
+class TestPASHA(StopperLaws):
+    def make(self, problem):
+        return PASHA(problem, eta=2)
+
+
+class TestPASHAWithEpsilon(StopperLaws):
+    def make(self, problem):
+        return PASHA(problem, eta=2, max_steps=9, epsilon=0.5)
 
 
 @final

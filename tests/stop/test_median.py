@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from whet.errors import ConfigError, StudyError
+from whet.errors import ConfigError
 from whet.space import Float, Space
 from whet.stop.base import Verdict
 from whet.stop.median import Median
@@ -113,9 +113,3 @@ def test_a_bad_knob_says_what_it_wants(knob, message):
     with pytest.raises(ConfigError) as caught:
         Median(a_problem(), **knob)
     assert message in str(caught.value)
-
-
-def test_several_metrics_are_refused():
-    several = Problem(space=Space(), metrics=(Metric(name="a"), Metric(name="b")))
-    with pytest.raises(StudyError, match="one metric, not 2"):
-        Median(several)

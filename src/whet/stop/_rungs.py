@@ -1,12 +1,13 @@
-"""What the rung methods share: ladders of rungs, and who stands where on one."""
+"""Ladders of rungs, and when a trial gets to one: what the rung methods share."""
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-__all__ = ["Standing", "ladder", "ladder_down", "standing", "word"]
+from whet.trial import Report
+
+__all__ = ["arrival", "done", "ladder", "ladder_down"]
 
 
 def ladder(first: int, eta: float, up_to: int) -> list[int]:
@@ -29,24 +30,19 @@ def ladder_down(last: int, eta: float, count: int) -> list[int]:
     return rungs[::-1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a loss does on a rung: `ahead` of the `num_others` there are strictly better."""
+def done(reports: Sequence[Report]) -> int:
+    """Return the resource that a trial has used: the number of its last step, counted from 1; 0 without a report.
 
-    ahead: int
-    num_others: int
-
-    @property
-    def size(self) -> int:
-        """How many stand on the rung, this one included."""
-        return self.num_others + 1
+    A trial whose first report has step 0 counts from 0, and has done one step more than the number says.
+    """
+    return reports[-1].step + (reports[0].step == 0) if reports else 0
 
 
-def standing(loss: float, others: Sequence[float]) -> Standing:
-    """Return how `loss`, a number, does among `others`, of which NaN is worse than any number."""
-    return Standing(ahead=sum([other < loss for other in others]), num_others=len(others))
-
-
-def word(value: float) -> str:
-    """Return `value` as reasons show it, with four significant digits."""
-    return "NaN" if math.isnan(value) else f"{value:.4g}"
+def arrival(reports: Sequence[Report], rung: int) -> int:
+    """Return the index of the first report whose resource is at least `rung`, of reports that go so far."""
+    first = reports[0].step
+    step = rung - (first == 0)
+    guess = step - first  # where it is if every step is reported
+    if 0 < guess < len(reports) and reports[guess].step >= step > reports[guess - 1].step:
+        return guess
+    return bisect_left(reports, step, key=lambda report: report.step)

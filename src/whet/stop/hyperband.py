@@ -11,7 +11,8 @@ from typing import final
 
 from whet.errors import ConfigError
 from whet.plugins import knob_flag, knob_number, knob_whole
-from whet.stop._rungs import ladder, ladder_down, standing, word
+from whet.stop._places import best_standing, losses_by, metrics_of, missing, nan_words, shown
+from whet.stop._rungs import ladder, ladder_down
 from whet.stop.base import Decision, Stopper, Verdict
 from whet.trial import Problem, Trial
 
@@ -35,8 +36,11 @@ class Hyperband(Stopper):
     compares only with trials of the same bracket. The brackets share the trials as in the paper, ⌈B/(s + 1)·eta^s⌉ to each with
     s = B - 1 - b, spread evenly over the numbers.
 
+    With several metrics "strictly better" is: on an earlier front of the values on the rung, or on the same one and earlier in the spread
+    over it, as in `ASHA`.
+
     Args:
-        problem: Space and one metric.
+        problem: Space and metrics.
         min_iter: The first rung, >= 1.
         max_iter: The reports of a whole trial, >= 1; needs `s`. As in W&B it goes before `min_iter`.
         s: How many rungs, >= 1; plays no part without `max_iter`.
@@ -46,7 +50,7 @@ class Hyperband(Stopper):
 
     Raises:
         ConfigError: a knob is out of its range, or there is no rung at all.
-        StudyError: the problem has several metrics.
+        StudyError: the problem has no metric.
 
     Source: Li, Jamieson, DeSalvo et al., Hyperband, JMLR 2018; W&B's sweep reference, ``early_terminate``.
     """
@@ -54,7 +58,7 @@ class Hyperband(Stopper):
     def __init__(self, problem: Problem, *, min_iter: int | None = None, max_iter: int | None = None, s: int | None = None,
                  eta: float = 3, strict: bool = False, brackets: int = 1) -> None:  # fmt: skip
         super().__init__(problem)
-        self.metric = problem.metric
+        self.metrics = metrics_of(problem)
         self.eta = knob_number("hyperband", "eta", eta, 2)
         self.strict = knob_flag("hyperband", "strict", strict)
         self.min_iter = None if min_iter is None else knob_whole("hyperband", "min_iter", min_iter, 1)
@@ -91,30 +95,31 @@ class Hyperband(Stopper):
         return 0 if self.brackets == 1 else min(bisect_right(self._shares, _spread(number)), self.brackets - 1)
 
     def decide(self, trial: Trial, peers: Sequence[Trial]) -> Decision:
-        name, loss_of, count = self.metric.name, self.metric.goal.loss, len(trial.reports)
+        metrics, losses, count = self.metrics, losses_by(self.metrics), len(trial.reports)
         bracket = self.bracket(trial.number)
         rungs = [rung for rung in self._ladder(count)[bracket:] if rung <= count]
         if not rungs:
             return Decision(Verdict.CONTINUE, f"report {count} is before the first rung{self._in(bracket)}")
         rung = rungs[-1]
         index = rung - 1
-        values = [trial.reports[index].values[0]] if self.strict else [report.values[0] for report in trial.reports]
-        value = min((v for v in values if not math.isnan(v)), key=loss_of, default=math.nan)
+        own = [trial.reports[index].values] if self.strict else [report.values for report in trial.reports]
         where = f"at report {rung}" if self.strict else f"(best of {count} reports)"
-        if math.isnan(value):
+        numbers = [values for values in own if not missing(values)]
+        if not numbers:
             what = f"at report {rung}" if self.strict else f"in all of {count} reports"
-            return Decision(Verdict.STOP, f"{name} is NaN {what}, and a trial without a number never goes on")
+            which = nan_words(metrics, own[-1])
+            return Decision(Verdict.STOP, f"{which} {what}, and a trial without a number never goes on")
         if self.brackets > 1:
             peers = [peer for peer in peers if self.bracket(peer.number) == bracket]
-        place = standing(
-            loss_of(value), [loss_of(peer.reports[index].values[0]) for peer in peers if len(peer.reports) > index]
-        )
+        others = [losses(peer.reports[index].values) for peer in peers if len(peer.reports) > index]
+        best, place = best_standing([losses(values) for values in numbers], others)
         keep = int(place.size / self.eta) + 1
         verdict = Verdict.CONTINUE if place.ahead < keep else Verdict.STOP
-        among = "among" if verdict is Verdict.CONTINUE else "not among"
+        among = "is among" if verdict is Verdict.CONTINUE else "is not among"
         return Decision(
             verdict,
-            f"{name} {word(value)} {where} is {among} the best {keep} of {place.size} at report {rung}{self._in(bracket)}",
+            f"{shown(metrics, numbers[best])} {where} {place.words}{among} the best {keep} of {place.size} "
+            f"at report {rung}{self._in(bracket)}",
         )
 
     def _ladder(self, up_to: int) -> list[int]:

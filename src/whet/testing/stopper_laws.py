@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from whet.errors import MissingDependency
 from whet.space import Float, Space
@@ -27,18 +27,20 @@ _quick = settings(
 )
 
 
-def problem(goal: Goal) -> Problem:
-    """Return a problem with one parameter and one metric, ``val_loss``."""
-    return Problem(space=Space({"x": Float(0, 1)}), metrics=(Metric(name="val_loss", goal=goal),))
+def problem(*goals: Goal) -> Problem:
+    """Return a problem with one parameter and a metric a goal: ``val_loss``, ``val_loss_1``, …"""
+    metrics = [Metric(name=f"val_loss_{i}" if i else "val_loss", goal=goal) for i, goal in enumerate(goals)]
+    return Problem(space=Space({"x": Float(0, 1)}), metrics=tuple(metrics))
 
 
 @st.composite
-def histories(draw: st.DrawFn, *, sane: bool = False) -> tuple[Trial, tuple[Trial, ...]]:
+def histories(draw: st.DrawFn, *, sane: bool = False, num_metrics: int = 1) -> tuple[Trial, tuple[Trial, ...]]:
     """Draw a running trial with a report, and its peers in any phase and order.
 
     Args:
         draw: Hypothesis's own.
         sane: Values are finite, every step from the first one on is reported once, and some values are equal.
+        num_metrics: Values a report.
     """
     values: Any = st.integers(-4, 4).map(float)
     if not sane:
@@ -46,12 +48,12 @@ def histories(draw: st.DrawFn, *, sane: bool = False) -> tuple[Trial, tuple[Tria
     first = draw(st.sampled_from([0, 1]))
 
     def reports(least: int) -> tuple[Report, ...]:
-        drawn = draw(st.lists(values, min_size=least, max_size=12))
+        drawn = draw(st.lists(st.tuples(*[values] * num_metrics), min_size=least, max_size=12))
         if sane:
             steps = list(range(first, first + len(drawn)))
         else:  # gaps, and steps reported twice
             steps = sorted(draw(st.lists(st.integers(0, 40), min_size=len(drawn), max_size=len(drawn))))
-        return tuple(Report(step=step, values=(value,)) for step, value in zip(steps, drawn, strict=True))
+        return tuple(Report(step=step, values=told) for step, told in zip(steps, drawn, strict=True))
 
     count = draw(st.integers(0, 10))
     numbers = draw(st.permutations(range(count + 1)))
@@ -76,6 +78,9 @@ class StopperLaws(ABC):
         ...     def make(self, problem):
         ...         return Median(problem, startup_trials=1)
     """
+
+    most_metrics: ClassVar[int] = 1
+    """With how many metrics the stopper is tested: more than 1 for one that takes several."""
 
     @abstractmethod
     def make(self, problem: Problem) -> Stopper:
@@ -124,6 +129,27 @@ class StopperLaws(ABC):
         decision = self.make(problem(goal)).decide(trial, peers)
         mirrored = self.make(problem(other)).decide(_mirrored([trial])[0], _mirrored(peers))
         assert mirrored.verdict is decision.verdict
+
+    @_quick
+    @given(data=st.data())
+    def test_the_laws_hold_for_several_metrics(self, data: st.DataObject) -> None:
+        """A stopper for several metrics is pure, has a reason, and knows no order of peers and no direction there, too."""
+        if self.most_metrics == 1:
+            return
+        num_metrics = data.draw(st.integers(2, self.most_metrics))
+        sane = data.draw(st.booleans())
+        trial, peers = data.draw(histories(sane=sane, num_metrics=num_metrics))
+        goals = [data.draw(st.sampled_from(Goal)) for _ in range(num_metrics)]
+        stopper, before = self.make(problem(*goals)), repr((trial, peers))
+        decision = stopper.decide(trial, peers)
+        assert isinstance(decision, Decision)
+        _assert_sentence(decision.reason)
+        assert stopper.decide(trial, data.draw(st.permutations(peers))) == decision
+        assert repr((trial, peers)) == before, "the arguments were changed"
+        if sane:
+            others = [Goal.MAXIMIZE if goal is Goal.MINIMIZE else Goal.MINIMIZE for goal in goals]
+            mirrored = self.make(problem(*others)).decide(_mirrored([trial])[0], _mirrored(peers))
+            assert mirrored.verdict is decision.verdict
 
     @_quick
     @given(history=histories(), goal=st.sampled_from(Goal))
