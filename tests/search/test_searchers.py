@@ -34,6 +34,46 @@ class TestTPE(Named):
     knobs = {"num_startup": 4}
 
 
+class TestMOTPE(Named):
+    name = "motpe"
+    knobs = {"num_startup": 4}
+
+
+class TestMOTPEofTwo(TestMOTPE):
+    num_metrics = 2
+
+
+class TestMOTPEofThree(TestMOTPE):
+    num_metrics = 3
+
+
+class TestEHVI(Named):
+    name = "ehvi"
+    knobs = {"num_startup": 4}
+    num_trials = 14
+
+
+class TestEHVIofTwo(TestEHVI):
+    num_metrics = 2
+
+
+class TestEHVIofThree(TestEHVI):
+    num_metrics = 3
+
+
+class TestNSGA2(Named):
+    name = "nsga2"
+    knobs = {"population": 4}
+
+
+class TestNSGA2ofTwo(TestNSGA2):
+    num_metrics = 2
+
+
+class TestNSGA2ofThree(TestNSGA2):
+    num_metrics = 3
+
+
 class TestOptunaTPE(Named):
     name = "optuna"
     knobs = {"n_startup_trials": 4}

@@ -41,25 +41,27 @@ class History:
     pending: tuple[Trial, ...]
 
 
-def outcome(trial: Trial, rng: random.Random) -> Trial:
+def outcome(trial: Trial, rng: random.Random, num_metrics: int = 1) -> Trial:
     """Return `trial` as it may end: mostly with a value, now and then in one of the ways that are harder to digest."""
     value = rng.gauss(0.0, 1.0)
-    reports = tuple(Report(step=step, values=(value + 1 / step,)) for step in range(1, rng.randint(1, 4)))
+    steps = range(1, rng.randint(1, 4))
+    more = tuple(rng.choice([rng.gauss(0.0, 1.0), round(rng.gauss(0.0, 1.0))]) for _ in range(num_metrics - 1))
+    reports = tuple(Report(step=step, values=(value + 1 / step, *more)) for step in steps)
     match rng.randint(0, 19):
         case 0:
             return replace(trial, phase=Phase.FAILED, reason="crashed")
         case 1:
             return replace(trial, phase=Phase.CANCELED, reason="canceled by hand")
         case 2:
-            return replace(trial, phase=Phase.FINISHED, values=(float("nan"),), reports=reports)
+            return replace(trial, phase=Phase.FINISHED, values=(*more, float("nan")), reports=reports)
         case 3:
-            return replace(trial, phase=Phase.FINISHED, values=(rng.choice([float("inf"), float("-inf")]),))
+            return replace(trial, phase=Phase.FINISHED, values=(rng.choice([float("inf"), float("-inf")]), *more))
         case 4:
-            return replace(trial, phase=Phase.FINISHED, values=(0.0,))  # ties
+            return replace(trial, phase=Phase.FINISHED, values=(0.0,) * num_metrics)  # ties
         case 5 | 6 | 7:
             values = reports[-1].values if reports else None
             return replace(trial, phase=Phase.FINISHED, values=values, reports=reports, stopped=True, reason="hopeless")
-    return replace(trial, phase=Phase.FINISHED, values=(value,), reports=reports)
+    return replace(trial, phase=Phase.FINISHED, values=(value, *more), reports=reports)
 
 
 def play(searcher: Searcher, *, num_trials: int, seed: int, workers: int = 3, enqueue: float = 0.2) -> History:
@@ -78,7 +80,7 @@ def play(searcher: Searcher, *, num_trials: int, seed: int, workers: int = 3, en
         pending.append(Trial(number=number, params=params))
         over = []
         while pending and rng.random() < len(pending) / workers:
-            over.append(outcome(pending.pop(rng.randrange(len(pending))), rng))
+            over.append(outcome(pending.pop(rng.randrange(len(pending))), rng, len(searcher.problem.metrics)))
         finished += over
         searcher.tell(over, tuple(pending))
     return History(finished=tuple(finished), pending=tuple(pending))
@@ -92,16 +94,24 @@ def _law(test: Any) -> Any:
 
 
 class SearcherLaws:
-    """Inherit, name the class ``Test…`` and say how your searcher is made. Set `num_trials` lower for a slow one."""
+    """Inherit, name the class ``Test…`` and say how your searcher is made. Set `num_trials` lower for a slow one.
+
+    A searcher that takes several metrics has a class more with `num_metrics` 2, and one with 3.
+    """
 
     num_trials: ClassVar[int] = 24
+    num_metrics: ClassVar[int] = 1
 
     @abstractmethod
     def make(self, problem: Problem, seed: int) -> Searcher:
         """Return a new searcher."""
 
+    def _problem(self, space: Space, goal: Goal = Goal.MINIMIZE) -> Problem:
+        names = ["value", *(f"value {m}" for m in range(2, self.num_metrics + 1))]
+        return Problem(space=space, metrics=tuple(Metric(name=name, goal=goal) for name in names))
+
     def _played(self, space: Space, seed: int) -> tuple[Problem, Searcher, History]:
-        problem = Problem(space=space)
+        problem = self._problem(space)
         searcher = self.make(problem, seed)
         return problem, searcher, play(searcher, num_trials=self.num_trials, seed=seed)
 
@@ -181,7 +191,7 @@ class SearcherLaws:
     def test_maximizing_mirrors_minimizing(self, space: Space, seed: int) -> None:
         """Maximizing the negative of the values leads to the same suggestion."""
         _, searcher, history = self._played(space, seed)
-        mirror = Problem(space=space, metrics=(Metric(name="value", goal=Goal.MAXIMIZE),))
+        mirror = self._problem(space, Goal.MAXIMIZE)
         finished = tuple(
             replace(
                 t,
@@ -194,7 +204,7 @@ class SearcherLaws:
 
     def test_an_empty_space_has_one_configuration(self) -> None:
         """In a space without parameters the empty configuration is suggested."""
-        assert self.make(Problem(space=Space({})), 0).ask(1) == [Suggestion(params={})]
+        assert self.make(self._problem(Space({})), 0).ask(1) == [Suggestion(params={})]
 
     def test_survives_trials_that_do_not_fit_the_space(self) -> None:
         """Trials with unknown, missing or illegal parameters are digested somehow."""
@@ -208,11 +218,12 @@ class SearcherLaws:
             {"c": "a"},
             {"y": None, "c": "b"},
         ]
+        values = [(float(i), *(float((i * 7 + m) % 20) for m in range(1, self.num_metrics))) for i in range(20)]
         told = [
-            Trial(number=i, params=strange[i % len(strange)], phase=Phase.FINISHED, values=(float(i),))
+            Trial(number=i, params=strange[i % len(strange)], phase=Phase.FINISHED, values=values[i])
             for i in range(20)
         ]
-        searcher = self.make(Problem(space=space), 3)
+        searcher = self.make(self._problem(space), 3)
         searcher.tell(told, [Trial(number=20, params={"c": "nowhere"})])
         for suggestion in searcher.ask(2):
             assert space.contains(suggestion.params)

@@ -1,0 +1,326 @@
+"""Several objectives by Gaussian processes: the greatest expected gain of hypervolume."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, final
+
+from whet.fronts import boxes, nondominated, ranks, reference
+from whet.plugins import knob_whole
+from whet.search.base import Searcher
+from whet.search.choosing import Chooser
+from whet.search.startup import hypercube
+from whet.trial import Phase, Problem, Suggestion, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whet.search.gaussian import Features, Process
+    from whet.search.parzen import Layout
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["EHVI", "log_expected_gain"]
+
+_FITTED = 160  # trials that length scales are fitted to
+_LIES = 64  # pending trials that count, the latest ones
+_GROWTH, _EVERY = (
+    1.1,
+    20,
+)  # length scales are fitted anew after so many times the trials, up to the twentieth at every one
+_FRONT = {1: 1, 2: 200, 3: 60, 4: 25}  # points of the front that the boxes are made for, by metrics
+_MANY = 12  # the same for more metrics: the number of boxes grows fast
+_GOOD, _ROUNDS = 12, 12
+_SHARED, _SAME = 3, 1e-4  # trials that share the least loss, to so much of the range: nothing lies below
+_NOISY = 0.02  # variance of the noise, relative to that of the metric, from which on means make the front
+
+
+@final
+class EHVI(Searcher):
+    """Models each metric by a Gaussian process of its own and suggests where the expected gain of hypervolume is greatest.
+
+    The processes are those of `gp` (Matérn-5/2, a length scale a parameter, aware of conditions). The gain is exact for any number of
+    metrics: the region that no trial dominates is cut into boxes, and in each the expectation is a product over the metrics; its
+    logarithm is taken throughout, so that it points somewhere also where it is far below the smallest float. The reference
+    point is a tenth of the range beyond the worst of all trials in each metric (terrible ones are clipped), so that the ends of the front
+    are worth finding; and a least loss that several trials share is taken for a bound below which there is nothing to gain.
+
+    Failed trials and NaN count as the worst result in every metric, pending ones as what the models expect of them. The cost of a
+    suggestion is bounded as that of `gp` is. With one metric this is expected improvement.
+
+    The first trials are a Latin hypercube. Constraints are kept by rejection. A configuration is not repeated while there are others.
+
+    Args:
+        num_startup: Results before the models are used, >= 2; None: one more than there are parameters, 5 to 10.
+        max_points: The most trials in a model, >= 10.
+        num_candidates: Random points at which the gain is looked at first, >= 10.
+
+    Raises:
+        ConfigError: a knob outside its range.
+
+    Example:
+        >>> from whet.space import Float, Space
+        >>> from whet.trial import Metric
+        >>> two = (Metric(name="loss"), Metric(name="size"))
+        >>> ehvi, found = EHVI(Problem(space=Space({"x": Float(-5, 5)}), metrics=two), seed=1), []
+        >>> for number in range(12):
+        ...     x = ehvi.ask(1)[0].params["x"]
+        ...     found.append(x)
+        ...     ehvi.tell([Trial(number=number, params={"x": x}, phase=Phase.FINISHED, values=(x * x, (x - 2) ** 2))], [])
+        >>> all(-0.5 < x < 2.5 for x in found[-4:])
+        True
+
+    Source: Emmerich, Giannakoglou & Naujoks, IEEE TEVC 2006; Daulton, Balandat & Bakshy, Differentiable Expected Hypervolume
+    Improvement, NeurIPS 2020, for boxes; Ament et al., Unexpected Improvements to Expected Improvement, NeurIPS 2023, for the logarithm.
+    """
+
+    def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, max_points: int = 200,
+                 num_candidates: int = 400) -> None:  # fmt: skip
+        super().__init__(problem, seed=seed)
+        usual = min(max(5, len(problem.space) + 1), 10)
+        self._num_startup = usual if num_startup is None else knob_whole("ehvi", "num_startup", num_startup, 2)
+        self._max_points = knob_whole("ehvi", "max_points", max_points, 10)
+        self._num_candidates = knob_whole("ehvi", "num_candidates", num_candidates, 10)
+        self._chooser = Chooser(problem.space)
+        self._trials: dict[int, tuple[tuple[float, ...] | None, Mapping[str, object]]] = {}  # by number: losses
+        self._scored = 0
+        self._rows: dict[int, list[float]] = {}
+        self._tools: tuple[Layout, Features] | None = None
+        self._scales: tuple[tuple[int, ...], list[tuple[Any, float]]] | None = None
+
+    def _learn(self, finished: Sequence[Trial]) -> None:
+        self._chooser.learn(finished)
+        for trial in finished:
+            if trial.phase is not Phase.CANCELED:
+                losses = self._losses(trial)
+                self._trials[trial.number] = losses, trial.params
+                self._scored += losses is not None
+
+    def _losses(self, trial: Trial) -> tuple[float, ...] | None:
+        values = trial.values if trial.complete else None
+        if trial.phase is Phase.FINISHED and trial.stopped and trial.reports:
+            values = trial.reports[-1].values
+        if values is None or any(math.isnan(v) for v in values):
+            return None
+        return self.problem.losses(values)
+
+    def ask(self, n: int) -> list[Suggestion]:
+        number = self.next_number
+        pending = [t.params for t in sorted(self.pending, key=lambda t: t.number)]
+        found: list[Suggestion] = []
+        while len(found) < n:
+            params = self._suggest(number + len(found), pending)
+            found.append(Suggestion(params=params))
+            pending.append(params)
+        return found
+
+    def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
+        space, rng = self.problem.space, self.rng(number)
+        if self._scored < self._num_startup or not space:
+            units = [hypercube(self.seed, self._num_startup, len(space), number)]
+        else:
+            units = self._ranked(rng, pending[-_LIES:])
+        return self._chooser.choose(units, pending, rng)
+
+    # -- the models -----------------------------------------------------------------------------------------------------
+
+    def _ready(self) -> tuple[Layout, Features]:
+        from whet.search.gaussian import Features
+        from whet.search.parzen import Layout  # numpy and scipy: 0.3 s
+
+        if self._tools is None:
+            layout = Layout(self.problem.space)
+            self._tools = layout, Features(layout)
+        return self._tools
+
+    def _table(self, numbers: Sequence[int]) -> Array:
+        """Return the trials' rows of the layout, each made once."""
+        import numpy as np
+
+        layout, _ = self._ready()
+        for number in numbers:
+            if number not in self._rows:
+                self._rows[number] = layout.row(self._trials[number][1])
+        return np.array([self._rows[number] for number in numbers])
+
+    def _ordered(self, numbers: Sequence[int]) -> list[int]:
+        """Return these trials by rank, equal ones by number; failed ones last."""
+        import numpy as np
+
+        nothing = (math.nan,) * len(self.problem.metrics)
+        ordered = sorted(numbers)
+        rank = ranks(np.array([self._trials[n][0] or nothing for n in ordered]))
+        return [ordered[i] for i in rank.argsort(kind="stable")]
+
+    def _kept(self, numbers: Sequence[int], most: int) -> list[int]:
+        """Return at most so many of these trials, the better half of them being those of best rank, in the order of their numbers."""
+        if len(numbers) <= most:
+            return sorted(numbers)
+        ranked = self._ordered(numbers)
+        near = most // 2
+        rest = ranked[near:]
+        stride = len(rest) / (most - near)
+        return sorted(ranked[:near] + [rest[int(i * stride)] for i in range(most - near)])
+
+    def _values(self, numbers: Sequence[int]) -> Array:
+        """Return the losses [trial, metric] on a common scale, see `_standard`."""
+        import numpy as np
+
+        nothing = (math.nan,) * len(self.problem.metrics)
+        return _standard(np.array([self._trials[n][0] or nothing for n in numbers]))
+
+    def _fit(self) -> list[tuple[Array, float]]:
+        """Return length scales and noise of each metric, which depend on the first so many trials only: see `gp`."""
+        from whet.search.gaussian import fitted
+
+        numbers = sorted(self._trials)
+        first = tuple(numbers[: _milestone(len(numbers))])
+        if self._scales is None or self._scales[0] != first:
+            some = self._kept(first, _FITTED)
+            _, features = self._ready()
+            z, y = self._features(some), self._values(some)
+            self._scales = first, [fitted(z, column, features.group_F, features.H) for column in y.T]
+        return self._scales[1]
+
+    def _features(self, numbers: Sequence[int]) -> Array:
+        return self._ready()[1].of_rows(self._table(numbers))
+
+    def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array]:
+        """Return a posterior a metric, pending trials taken for what is expected of them, and the losses that the front is made of."""
+        import numpy as np
+
+        from whet.search.gaussian import Process
+
+        numbers = self._kept(list(self._trials), self._max_points)
+        z, y = self._features(numbers), self._values(numbers)
+        scales = self._fit()
+        models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
+        # Where a metric is noisy its mean counts, so that a lucky draw does not stand in the way for good.
+        noisy = [noise > _NOISY for _, noise in scales]
+        mean = np.where(noisy, np.stack([model.mean(z) for model in models], axis=1), y)
+        if pending:
+            layout, features = self._ready()
+            more = features.of_rows(np.array([layout.row(params) for params in pending]))
+            lies = np.stack([model.mean(more) for model in models], axis=1)
+            z, y, mean = np.concatenate([z, more]), np.concatenate([y, lies]), np.concatenate([mean, lies])
+            models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
+        return models, mean
+
+    def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]]) -> list[list[float]]:
+        """Return points for `Space.decode`, the one with the greatest expected gain first."""
+        import numpy as np
+
+        from whet.search.climb import climbed, places_of
+
+        layout, features = self._ready()
+        models, mean_NM = self._processes(pending)
+        front = mean_NM[nondominated(mean_NM)]
+        far = reference(mean_NM)
+        lower, upper = boxes(_thinned(front), far)
+        lower = np.maximum(lower, _floors(mean_NM))
+
+        def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
+            z = features.of_points(x_ND, m_ND, h_NC)
+            mean, deviation = zip(*(model(z) for model in models), strict=True)
+            return log_expected_gain(np.stack(mean, axis=1), np.stack(deviation, axis=1), lower, upper)
+
+        generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
+        best = self._table(self._ordered(list(self._trials))[:_GOOD])
+        return climbed(layout, score, generator, places_of(layout, best), self._num_candidates, _ROUNDS)
+
+
+def log_expected_gain(mean_NM: Array, deviation_NM: Array, lower_KM: Array, upper_KM: Array) -> Array:
+    """Return the logarithm of the expected gain of hypervolume at N points whose M losses are independent and normal.
+
+    In a box the gain of a point y is Π_m (upper − max(lower, y))₊, whose factors have the expectation E(upper − y)₊ − E(lower − y)₊.
+
+    Args:
+        mean_NM, deviation_NM: Of the losses.
+        lower_KM, upper_KM: Corners of the boxes, see `whet.fronts.boxes`.
+    """
+    import numpy as np
+
+    from whet.search.gaussian import log_expected_improvement
+
+    N, M = mean_NM.shape
+    log_NK = np.zeros((N, len(lower_KM)))
+    for m in range(M):
+        levels, place = np.unique(np.concatenate([lower_KM[:, m], upper_KM[:, m]]), return_inverse=True)
+        at_NL = np.full((N, len(levels)), -np.inf)
+        finite = np.isfinite(levels)
+        mean, deviation = mean_NM[:, m, None], deviation_NM[:, m, None]
+        wide = np.broadcast_to(deviation, (N, int(finite.sum())))
+        at_NL[:, finite] = log_expected_improvement(mean - levels[finite], wide, 0.0)
+        low, high = at_NL[:, place[: len(lower_KM)]], at_NL[:, place[len(lower_KM) :]]
+        # log(eʰ − eˡ) = h + log(1 − e^(l − h)), by the form that keeps most digits
+        gap = np.minimum(low - high, -1e-300)
+        with np.errstate(divide="ignore"):
+            log_NK += high + np.where(gap > -math.log(2), np.log(-np.expm1(gap)), np.log1p(-np.exp(gap)))
+    top_N = log_NK.max(axis=1)
+    safe_N = np.where(np.isfinite(top_N), top_N, 0.0)
+    with np.errstate(divide="ignore"):
+        found: Array = np.log(np.exp(log_NK - safe_N[:, None]).sum(axis=1)) + safe_N
+    return found
+
+
+def _floors(loss_NM: Array) -> Array:
+    """Return for each metric the least loss if several trials share it, or all but, so that it is a bound that no trial will get below; else −∞.
+
+    A smooth model sees no such bound (an error of 0, a share, a count) and promises what lies below it, for ever at the front's ends.
+    """
+    import numpy as np
+
+    least, most = loss_NM.min(axis=0), loss_NM.max(axis=0)
+    shared = (loss_NM <= least + _SAME * (most - least)).sum(axis=0)
+    found: Array = np.where(shared >= _SHARED, least, -np.inf)
+    return found
+
+
+def _thinned(front_NM: Array) -> Array:
+    """Return a front of bounded size: an even choice in the order of the first metric, both ends kept."""
+    import numpy as np
+
+    most = _FRONT.get(front_NM.shape[1], _MANY)
+    if len(front_NM) <= most:
+        return front_NM
+    order = np.lexsort(front_NM.T[::-1])
+    found: Array = front_NM[order[np.linspace(0, len(order) - 1, most).astype(int)]]
+    return found
+
+
+def _milestone(count: int) -> int:
+    """Return the greatest number of trials, not above `count`, at which length scales are fitted anew."""
+    if count <= _EVERY:
+        return count
+    found = float(_EVERY)
+    while int(found * _GROWTH) <= count:
+        found = int(found * _GROWTH)
+    return int(found)
+
+
+def _standard(loss_NM: Array) -> Array:
+    """Return losses with mean 0 and deviation 1 in each metric, clipped from above; NaN and infinity become the worst.
+
+    What is clipped lies far beyond the median, and beyond the front by more than its range: at the end of a front half of all losses may
+    be next to the least. No shape is changed, as `gp` does it for one metric: volumes would be bent.
+    """
+    import numpy as np
+
+    found = np.zeros_like(loss_NM)
+    front_N = nondominated(loss_NM)
+    for m, loss in enumerate(loss_NM.T):
+        finite = np.isfinite(loss)
+        if not finite.any():
+            continue
+        loss = loss / max(float(np.abs(loss[finite]).max()), 1e-300)  # so that no square overflows
+        low, middle, high = np.quantile(loss[finite], [0.0, 0.5, 1.0])
+        y = np.where(finite, loss, np.where(loss == -np.inf, low, high))
+        worst = loss[front_N & finite].max(initial=middle)
+        most = max(middle + 5.0 * (middle - low), worst + (worst - low))
+        y = np.minimum(y, most) if most > low else y
+        deviation = y.std()
+        if deviation > 1e-12 * max(1.0, abs(float(middle))):
+            found[:, m] = (y - y.mean()) / deviation
+    return found

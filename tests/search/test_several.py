@@ -1,0 +1,133 @@
+"""Searchers for several metrics: their sums against simulation, and how far they get."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from whet.errors import ConfigError
+from whet.fronts import boxes, hypervolume
+from whet.plugins import build
+from whet.search.ehvi import log_expected_gain
+from whet.space import Choice, Float, Space
+from whet.trial import Metric, Phase, Problem, Trial
+
+PLANE = Space({f"x{i}": Float(0, 1) for i in range(6)})
+
+
+def problem(space=PLANE, count=2):
+    return Problem(space=space, metrics=tuple(Metric(name=f"m{i}") for i in range(count)))
+
+
+def zdt1(params):
+    x = np.array(list(params.values()))
+    g = 1 + 9 * x[1:].mean()
+    return float(x[0]), float(g * (1 - np.sqrt(x[0] / g)))
+
+
+def reached(name, count, seed, objective=zdt1, space=PLANE, far=(1.1, 7.0)):
+    searcher = build("searcher", name, problem(space, len(far)), seed=seed, knobs_given={})
+    losses = []
+    for number in range(count):
+        params = searcher.ask(1)[0].params
+        losses.append(objective(params))
+        searcher.tell([Trial(number=number, params=params, phase=Phase.FINISHED, values=losses[-1])], [])
+    return hypervolume(np.array(losses), np.array(far))
+
+
+@pytest.mark.parametrize("M", [1, 2, 3, 4])
+def test_expected_gain_is_the_mean_of_the_gain(M) -> None:
+    rng = np.random.default_rng(M)
+    front, far = rng.random((6, M)), np.full(M, 1.2)
+    mean, deviation = rng.random((4, M)) * 1.5, 0.05 + 0.4 * rng.random((4, M))
+    lower, upper = boxes(front, far)
+    found = np.exp(log_expected_gain(mean, deviation, lower, upper))
+    for n in range(4):
+        y = mean[n] + deviation[n] * rng.standard_normal((100_000, M))
+        gain = np.zeros(len(y))
+        for low, high in zip(lower, upper, strict=True):
+            gain += np.prod(np.maximum(high - np.maximum(low, y), 0.0), axis=1)
+        assert found[n] == pytest.approx(gain.mean(), abs=5 * gain.std() / np.sqrt(len(y)) + 1e-9)
+
+
+def test_expected_gain_without_doubt_is_the_gain_and_far_away_it_still_has_a_slope() -> None:
+    front, far = np.array([[0.2, 0.6], [0.6, 0.2]]), np.array([1.0, 1.0])
+    lower, upper = boxes(front, far)
+    mean = np.array([[0.4, 0.4], [0.1, 0.1]])
+    found = np.exp(log_expected_gain(mean, np.full((2, 2), 1e-9), lower, upper))
+    wanted = [hypervolume(np.vstack([front, y]), far) - hypervolume(front, far) for y in mean]
+    assert found == pytest.approx(np.array(wanted), rel=1e-6)
+    hopeless = np.array([[3.0, 3.0], [3.1, 3.0], [3.1, 3.1]])
+    log = log_expected_gain(hopeless, np.full((3, 2), 0.01), lower, upper)
+    assert np.isfinite(log).all()
+    assert log[0] > log[1] > log[2]
+    assert log[0] < -10_000  # exp of it is 0
+
+
+@pytest.mark.parametrize(("name", "count", "share"), [("ehvi", 50, 0.985), ("motpe", 100, 0.84), ("nsga2", 150, 0.80)])
+def test_gets_further_than_chance(name, count, share) -> None:
+    whole = 1.1 * 7 - 1 / 3
+    mine = np.mean([reached(name, count, seed) for seed in range(3)])
+    chance = np.mean([reached("random", count, seed) for seed in range(3)])
+    assert mine > share * whole
+    assert whole - mine < 0.7 * (whole - chance)
+
+
+@pytest.mark.parametrize("name", ["ehvi", "motpe", "nsga2"])
+def test_a_front_over_choices_is_found_whole(name) -> None:
+    space = Space(
+        {"net": Choice(["a", "b", "c"]), "w": Float(0, 1), "d": Float(0, 1, when="net != 'a'")},
+        constraints=["w <= 0.9"],
+    )
+
+    def loss(params):
+        base = {"a": 0.0, "b": 0.5, "c": 1.0}[params["net"]]
+        off = (params["w"] - 0.3) ** 2 + (params["d"] - 0.7) ** 2 if "d" in params else (params["w"] - 0.6) ** 2
+        return base + off, 1.0 - base + off
+
+    far = (1.5, 1.5)
+    whole = hypervolume(np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]), np.array(far))
+    assert reached(name, 120 if name == "nsga2" else 60, 1, loss, space, far) > 0.93 * whole
+
+
+@pytest.mark.parametrize(("name", "most_ms"), [("motpe", 60), ("nsga2", 60)])
+def test_ten_thousand_trials_do_not_make_a_suggestion_dear(name, most_ms) -> None:
+    rng = np.random.default_rng(0)
+    searcher = build("searcher", name, problem(count=3), seed=0, knobs_given={})
+    trials = [
+        Trial(number=n, params={f"x{i}": float(v) for i, v in enumerate(rng.random(6))}, phase=Phase.FINISHED, values=tuple(rng.random(3)))
+        for n in range(10_000)
+    ]  # fmt: skip
+    searcher.tell(trials, ())
+    searcher.ask(1)
+    spent = []
+    for n in range(10):
+        began = time.perf_counter()
+        params = searcher.ask(1)[0].params
+        spent.append(time.perf_counter() - began)
+        searcher.tell([Trial(number=10_000 + n, params=params, phase=Phase.FINISHED, values=tuple(rng.random(3)))], ())
+    assert sorted(spent)[5] < most_ms / 1e3
+
+
+@pytest.mark.parametrize("name", ["ehvi", "motpe", "nsga2"])
+def test_constant_and_hopeless_objectives_are_survived(name) -> None:
+    for values in ((1.0, 1.0), (float("nan"), 1.0), (float("inf"), float("-inf")), (1e308, -1e308)):
+        assert reached(name, 20, 0, lambda _, values=values: values, far=(2.0, 2.0)) >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("ehvi", {"num_startup": 1}),
+        ("ehvi", {"max_points": 3}),
+        ("motpe", {"gamma": 0}),
+        ("motpe", {"num_kernels": 1}),
+        ("nsga2", {"population": 1}),
+        ("nsga2", {"crossover": 2}),
+    ],
+)
+def test_bad_knobs(name, knobs) -> None:
+    with pytest.raises(ConfigError, match=next(iter(knobs))):
+        build("searcher", name, problem(), seed=0, knobs_given=knobs)
