@@ -1,4 +1,4 @@
-"""``python -m benchmarks.search overhead|regret``."""
+"""``python -m benchmarks.search overhead|regret|pareto``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ _USAGE = """usage: python -m benchmarks.search COMMAND [--quick] [--json FILE] [
 
   overhead   milliseconds of a suggestion after n trials
   regret     how far the best of 25, 50 and 100 trials is from the optimum, on problems of many kinds
+  pareto     hypervolume after 200 trials with two and three objectives
 
 COMMAND --help lists what each takes."""
 
 if __name__ == "__main__":
-    sys.exit(dispatch(_USAGE, "benchmarks.search", ("overhead", "regret")))
+    sys.exit(dispatch(_USAGE, "benchmarks.search", ("overhead", "regret", "pareto")))

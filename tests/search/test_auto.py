@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from whet.errors import ConfigError
 from whet.search.auto import Auto
+from whet.search.ehvi import EHVI
 from whet.search.gp import GP
+from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
 from whet.space import Float, Space
 from whet.testing.searcher_laws import SearcherLaws
-from whet.trial import Phase, Problem, Trial
+from whet.trial import Metric, Phase, Problem, Trial
 
 PLANE = Space({"x": Float(0, 1), "y": Float(0, 1)})
 
@@ -20,6 +24,10 @@ class TestAuto(SearcherLaws):
 
     def make(self, problem, seed):
         return Auto(problem, seed=seed, num_startup=4, switch_at=12)
+
+
+class TestAutoOfTwo(TestAuto):
+    num_metrics = 2
 
 
 def finished(count):
@@ -58,3 +66,22 @@ def test_bad_knobs() -> None:
     for knobs in ({"switch_at": 0}, {"num_startup": 1}):
         with pytest.raises(ConfigError):
             Auto(Problem(space=PLANE), seed=0, **knobs)
+
+
+def several(count, space=PLANE):
+    return Problem(space=space, metrics=tuple(Metric(name=f"m{i}") for i in range(count)))
+
+
+@pytest.mark.parametrize(("told", "method"), [(11, EHVI), (13, EHVI), (16, MOTPE), (20, MOTPE)])
+def test_several_metrics_have_methods_of_their_own(told, method) -> None:
+    auto, other = Auto(several(2), seed=3, switch_at=20), method(several(2), seed=3)
+    trials = [replace(t, values=(*t.values, float(t.number * 7 % 5))) for t in finished(told)]
+    for searcher in (auto, other):
+        searcher.tell(trials, [])
+    (found,), (wanted,) = auto.ask(1), other.ask(1)
+    assert found.params == wanted.params
+    assert found.note.startswith(f"{method.__name__.lower()}: ")
+
+
+def test_many_metrics_are_motpes() -> None:
+    assert Auto(several(5), seed=0).ask(1)[0].note == "motpe: 5 metrics are many for expected hypervolume"

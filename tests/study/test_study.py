@@ -583,8 +583,21 @@ def test_several_metrics(store: Store) -> None:
 
 def test_several_metrics_by_default(store: Store) -> None:
     study = make(store, directions=["minimize", "minimize"])
-    study.optimize(lambda trial: (trial.params["x"] ** 2, (trial.params["x"] - 2) ** 2), n_trials=8)
+    study.optimize(lambda trial: (trial.params["x"] ** 2, (trial.params["x"] - 2) ** 2), n_trials=14)
     assert study.best_trials
+    assert study.trials[13].note == "ehvi: a Gaussian process for each metric makes the most of few results (13 so far)"
+
+
+@pytest.mark.parametrize(("asked", "taken"), [("tpe", "motpe"), ("gp", "ehvi"), ("bayes", "bayes"), ("nsga2", "nsga2")])
+def test_several_metrics_by_a_method_of_one(store: Store, asked: str, taken: str) -> None:
+    study = make(
+        store,
+        directions=["minimize", "minimize"],
+        method={"name": asked, **({"num_startup": 3} if asked in ("tpe", "gp") else {})},
+    )
+    study.optimize(lambda trial: (trial.params["x"] ** 2, (trial.params["x"] - 2) ** 2), n_trials=6)
+    assert study.method.name == taken
+    assert len(study.trials) == 6
 
 
 # -- what a study can't be made of --------------------------------------------------------------------------------------

@@ -8,13 +8,16 @@ from typing import final
 
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
+from whet.search.ehvi import EHVI
 from whet.search.gp import GP
+from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
 from whet.trial import Problem, Suggestion, Trial
 
 __all__ = ["Auto"]
 
 _MOST_DIMS = 40
+_MOST_METRICS = 4
 _ALONE = 12  # trials that are the Gaussian process's own
 _EVERY = 4
 
@@ -27,12 +30,14 @@ class Auto(Searcher):
     however many results there are. Every fourth trial is TPE's even so: on plateaus and where there are many optima it sees what a smooth
     model does not. Both are told everything, so that a change costs nothing. Every suggestion says whose it is, and why.
 
+    With several metrics the two are their counterparts `ehvi` and `motpe`; with more than four it is `motpe` alone, for the volumes that
+    `ehvi` works with become dear.
+
     Args:
         num_startup: Results before a model is used, >= 2; None: the methods' own defaults.
         switch_at: Results from which on TPE suggests, >= 1.
 
     Raises:
-        StudyError: the problem has several metrics.
         ConfigError: a knob outside its range.
 
     Example:
@@ -45,8 +50,13 @@ class Auto(Searcher):
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, switch_at: int = 500) -> None:
         super().__init__(problem, seed=seed)
         self._switch_at = knob_whole("auto", "switch_at", switch_at, 1)
-        self._tpe = TPE(problem, seed=seed) if num_startup is None else TPE(problem, seed=seed, num_startup=num_startup)
-        self._gp = GP(problem, seed=seed, num_startup=num_startup) if len(problem.space) <= _MOST_DIMS else None
+        self._several = len(problem.metrics) > 1
+        own = {} if num_startup is None else {"num_startup": num_startup}
+        self._tpe: Searcher = MOTPE(problem, seed=seed, **own) if self._several else TPE(problem, seed=seed, **own)
+        self._gp: Searcher | None = None
+        if len(problem.space) <= _MOST_DIMS and len(problem.metrics) <= _MOST_METRICS:
+            process = EHVI if self._several else GP
+            self._gp = process(problem, seed=seed, num_startup=num_startup)
 
     def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
         super().tell(finished, pending)
@@ -67,13 +77,17 @@ class Auto(Searcher):
         return found
 
     def _chosen(self, number: int) -> tuple[Searcher, str]:
+        tpe, gp = ("motpe", "ehvi") if self._several else ("tpe", "gp")
+        process = "a Gaussian process for each metric" if self._several else "a Gaussian process"
+        if self._gp is None and len(self.problem.space) > _MOST_DIMS:
+            return self._tpe, f"{tpe}: {len(self.problem.space)} parameters are many for a Gaussian process"
         if self._gp is None:
-            return self._tpe, f"tpe: {len(self.problem.space)} parameters are many for a Gaussian process"
+            return self._tpe, f"{tpe}: {len(self.problem.metrics)} metrics are many for expected hypervolume"
         if self.num_told >= self._switch_at:
             return (
                 self._tpe,
-                f"tpe: after {self._switch_at} results it costs less than a Gaussian process and knows as much",
+                f"{tpe}: after {self._switch_at} results it costs less than {process} and knows as much",
             )
         if number >= _ALONE and number % _EVERY == 0:
-            return self._tpe, f"tpe: every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
-        return self._gp, f"gp: a Gaussian process makes the most of few results ({self.num_told} so far)"
+            return self._tpe, f"{tpe}: every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
+        return self._gp, f"{gp}: {process} makes the most of few results ({self.num_told} so far)"

@@ -37,8 +37,8 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         name, study_name: One of them (they are the same); the sweep's id by default.
         space: A `Space`, or names with parameters or their plain forms (``{"lr": {"min": 1e-5, "max": 1e-1, "log": True}}``).
             None: the objective declares it as it runs (``trial.suggest_float`` …).
-        method: A searcher's name, or ``{"name": "tpe", knob: value, …}``. With several directions the default is Optuna's NSGA-II
-            where Optuna is installed, else "random".
+        method: A searcher's name, or ``{"name": "tpe", knob: value, …}``. With several directions "tpe" and "gp" are
+            their counterparts "motpe" and "ehvi".
         direction, directions: "minimize" (default) or "maximize"; several make it multi-objective.
         storage: None: the local ``.whet/whet.db``. "memory" keeps nothing; else a URL (``sqlite:///…``, ``postgresql://…``).
         seed: With one, the same history gives the same suggestions; None draws one and keeps it.

@@ -5,8 +5,8 @@ Each returns the plain value that a sweep file would hold. Samplers that Whet ha
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,8 @@ from whet.errors import StudyError
 from whet.space import Choice, Space
 
 __all__ = ["Pruner", "Sampler", "as_method", "as_stopper", "for_several", "pruners", "samplers"]
+
+_COUNTERPARTS = {"tpe": "motpe", "gp": "ehvi"}
 
 
 def as_method(given: Any) -> tuple[Plugin, int | None]:
@@ -30,17 +32,8 @@ def as_method(given: Any) -> tuple[Plugin, int | None]:
 
 
 def for_several(method: Plugin) -> Plugin:
-    """Return `method`, or what takes its place with several metrics: Whet's own TPE knows only one, Optuna's knows more."""
-    if method.name not in ("bayes", "tpe"):
-        return method
-    if importlib.util.find_spec("optuna") is None:
-        return Plugin(name="random")
-    if method.name == "bayes":
-        return Plugin(name="optuna", knobs={"sampler": "NSGAIISampler"})
-    names = {"num_startup": "n_startup_trials", "num_candidates": "n_ei_candidates"}
-    return Plugin(
-        name="optuna", knobs={"sampler": "TPESampler", **{names[k]: v for k, v in method.knobs.items() if k in names}}
-    )
+    """Return `method`, or its counterpart that knows several metrics: `motpe` of `tpe`, `ehvi` of `gp`; they have the same knobs."""
+    return replace(method, name=_COUNTERPARTS.get(method.name, method.name))
 
 
 def as_stopper(given: Any) -> Plugin | None:
