@@ -74,6 +74,22 @@ class TestNSGA2ofThree(TestNSGA2):
     num_metrics = 3
 
 
+class TestEvolution(Named):
+    name = "evolution"
+    knobs = {"population": 4, "sample": 2}
+
+
+class TestDE(Named):
+    name = "de"
+    knobs = {"population": 4}
+
+
+@pytest.mark.skipif(find_spec("cmaes") is None, reason="cmaes is not installed")
+class TestCMAES(Named):
+    name = "cmaes"
+    knobs = {"population": 4}
+
+
 class TestOptunaTPE(Named):
     name = "optuna"
     knobs = {"n_startup_trials": 4}

@@ -1,0 +1,120 @@
+"""Regularised evolution: the best of a few young trials, with one parameter changed."""
+
+from __future__ import annotations
+
+import random
+from bisect import insort
+from collections.abc import Iterator, Sequence
+from typing import final
+
+from whet.parameters import Choice
+from whet.plugins import knob_number, knob_whole
+from whet.search.base import Searcher
+from whet.search.choosing import Chooser
+from whet.search.standing import Standing, place, standing
+from whet.search.startup import hypercube
+from whet.trial import Phase, Problem, Suggestion, Trial
+
+__all__ = ["Evolution"]
+
+_CHILDREN = 20  # bred until one is legal and new
+_WILD = 0.1  # of the changes of a number that are a draw from anywhere
+
+
+@final
+class Evolution(Searcher):
+    """Takes the best of a random sample of the youngest trials and changes one parameter.
+
+    The population are the last `population` trials that are over, by number: trials die of age, not of being worse, so that a lucky result
+    of a noisy metric does not rule for ever. A number takes a normal step in its quantile (now and then a draw from anywhere), an
+    unordered choice another option; a parameter that becomes active by the change is drawn. Failed trials and NaN are never parents.
+
+    The first trials are a Latin hypercube. Constraints are kept by breeding again, at last by plain sampling. A configuration is not
+    repeated while there are others.
+
+    Args:
+        population: Trials that live, and the number of results before any are bred, >= 2.
+        sample: Of them the parent is the best of so many, drawn at random, >= 1.
+        width: Of a step, as a share of the range, > 0.
+
+    Raises:
+        StudyError: the problem has several metrics.
+        ConfigError: a knob outside its range.
+
+    Example:
+        >>> from whet.space import Float, Space
+        >>> searcher = Evolution(Problem(space=Space({"x": Float(-5, 5)})), seed=1)
+        >>> for number in range(80):
+        ...     params = searcher.ask(1)[0].params
+        ...     searcher.tell([Trial(number=number, params=params, phase=Phase.FINISHED, values=(params["x"] ** 2,))], [])
+        >>> abs(searcher.ask(1)[0].params["x"]) < 2
+        True
+
+    Source: Real et al., Regularized Evolution for Image Classifier Architecture Search, AAAI 2019.
+    """
+
+    def __init__(
+        self, problem: Problem, *, seed: int, population: int = 20, sample: int = 8, width: float = 0.1
+    ) -> None:
+        super().__init__(problem, seed=seed)
+        self._goal = problem.metric.goal
+        self._population = knob_whole("evolution", "population", population, 2)
+        self._sample = knob_whole("evolution", "sample", sample, 1)
+        self._width = knob_number("evolution", "width", width, 1e-6, 1)
+        self._chooser = Chooser(problem.space)
+        self._trials: list[tuple[int, Standing, list[float]]] = []  # by number, of trials with a result
+
+    def _learn(self, finished: Sequence[Trial]) -> None:
+        self._chooser.learn(finished)
+        for trial in finished:
+            stands = standing(self._goal, trial)
+            if trial.phase is not Phase.CANCELED and stands[0] < 2:
+                unit = place(self.problem.space, trial.params, random.Random(f"{self.seed}/{trial.number}/place"))
+                insort(self._trials, (trial.number, stands, unit))
+
+    def ask(self, n: int) -> list[Suggestion]:
+        number = self.next_number
+        pending = [t.params for t in self.pending]
+        found: list[Suggestion] = []
+        while len(found) < n:
+            rng = self.rng(number + len(found))
+            params = self._chooser.choose(self._children(number + len(found), rng), pending, rng)
+            found.append(Suggestion(params=params))
+            pending.append(params)
+        return found
+
+    def _children(self, number: int, rng: random.Random) -> Iterator[Sequence[float]]:
+        space = self.problem.space
+        if len(self._trials) < self._population or not space:
+            yield hypercube(self.seed, self._population, len(space), number)
+            return
+        alive = self._trials[-self._population :]
+        for _ in range(_CHILDREN):
+            parent = min((alive[rng.randrange(len(alive))] for _ in range(self._sample)), key=lambda trial: trial[1])
+            yield self._changed(parent[2], rng)
+
+    def _changed(self, parent: Sequence[float], rng: random.Random) -> list[float]:
+        space = self.problem.space
+        params = space.decode(parent)
+        names = list(space)
+        active = [i for i, name in enumerate(names) if name in params and space[name].size != 1]
+        child = list(parent)
+        if not active:
+            return child
+        i = active[rng.randrange(len(active))]
+        parameter = space[names[i]]
+        for _ in range(10):  # a step may be too small to change a discrete value
+            if (isinstance(parameter, Choice) and not parameter.ordered) or rng.random() < _WILD:
+                child[i] = rng.random()
+            else:
+                child[i] = _reflected(parent[i] + rng.gauss(0.0, self._width))
+            if parameter.size is None or parameter.decode(child[i]) != params[names[i]]:
+                break
+        # What was inactive in the parent has no value that was ever tried.
+        now = space.decode(child)
+        return [child[j] if name in params or name not in now else rng.random() for j, name in enumerate(names)]
+
+
+def _reflected(u: float) -> float:
+    u = abs(u) % 2.0
+    return 2.0 - u if u > 1.0 else u
