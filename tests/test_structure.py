@@ -23,7 +23,7 @@ FLOORS = {
     "shapes": 2, "parameters": 2, "space": 2, "plugins": 2, "launch": 2, "fronts": 2,
     "trial": 3, "hypergrad": 3, "speed": 3,
     "config": 4, "search": 4, "stop": 4, "analysis": 4,
-    "store": 5,
+    "store": 5, "figures": 5,
     "track": 6, "study": 6,
     "project": 7, "joint": 7,
     "tune": 8, "server": 8,

@@ -53,7 +53,8 @@ def fanova(problem: Problem, trials: Iterable[Trial], *, metric: str | None = No
     credited to the parameter that decides it. In contrast to PED-ANOVA (`whet.analysis.importance`) this is about the
     whole space, bad regions included, and about complete trials only.
 
-    Where the metric never varies, all shares are 0. Infinite results count as the worst finite one.
+    Where the metric never varies, all shares are 0. A result that lies beyond the middle half of all, on the worse side, by more than five
+    times its width counts as if it lay there, so that a few diverged runs are not all the variance there is; infinite ones too.
 
     Args:
         problem: Space and metrics.

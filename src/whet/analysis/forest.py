@@ -63,12 +63,10 @@ class Forest:
     Args:
         trees: At least one.
         explained: 1 - (mean squared error out of bag) / variance; 0 where the mean does as well, and None where nothing was out of bag.
-        errors: Target minus prediction out of bag, of the rows that were.
     """
 
     trees: Sequence[Tree]
     explained: float | None
-    errors: NDArray[np.float64]
 
     def predict(self, points_ND: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the mean over the trees at each point."""
@@ -123,7 +121,7 @@ def grow(
     errors = targets_N[judged] - total_N[judged] / outside_N[judged]
     spread = float(np.var(targets_N[judged])) if judged.sum() > 1 else 0.0
     explained = 1.0 - float(np.mean(errors**2)) / spread if spread > 0 else None
-    return Forest(trees=tuple(trees), explained=explained, errors=errors)
+    return Forest(trees=tuple(trees), explained=explained)
 
 
 def _filled(table_ND: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from whet.analysis.surface import Surface
 from whet.errors import StudyError
 from whet.trial import Goal
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["expected_best", "random_best"]
 
@@ -51,19 +46,14 @@ def expected_best(values: Sequence[float], counts: Sequence[int], goal: Goal = G
 def random_best(fitted: Surface, counts: Sequence[int]) -> list[float] | None:
     """Return what random search is estimated to have found on average after n trials, for each n of `counts`.
 
-    An estimate, and no measurement: what the forest predicts for 4,096 configurations drawn from the space, with its own errors on trials
-    that it had not seen added to it, one each. It is as good as the forest (see `Fanova.explained`), and where the search has never been,
-    a forest knows least. A sweep of ``method: random`` with a seed of its own settles it.
+    An estimate, and no measurement: the distribution of results that random search draws from is taken to be what the single trees of
+    the forest say of 4,096 configurations drawn from the space. So nothing better than what the sweep has found is ever drawn, and the
+    estimate is as good as the forest (see `Fanova.explained`): where the search has never been, a forest knows least. A sweep of
+    ``method: random`` settles it.
 
     Returns:
         None where all results are equal.
     """
-    import numpy as np
-
-    if fitted.forest is None or fitted.predicted is None:
+    if fitted.forest is None:
         return None
-    drawn: NDArray[np.float64] = fitted.predicted
-    errors = fitted.forest.errors
-    if len(errors):
-        drawn = drawn + np.random.default_rng(0).choice(errors, size=len(drawn))
-    return expected_best(drawn.tolist(), counts, fitted.metric.goal)
+    return expected_best(fitted.drawn().ravel().tolist(), counts, fitted.metric.goal)

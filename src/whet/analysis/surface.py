@@ -18,6 +18,7 @@ __all__ = ["Surface", "metric_of", "surface"]
 
 _LEAST = 8  # different trials: with fewer a forest is a guess
 _POINTS = 4_096
+_FENCE = 5.0  # times the width of the middle half: a result that is worse than that beyond it is as bad as that
 
 
 def metric_of(problem: Problem, name: str | None) -> tuple[int, Metric]:
@@ -39,8 +40,7 @@ def metric_of(problem: Problem, name: str | None) -> tuple[int, Metric]:
 class Surface:
     """A forest fitted to a sweep's results, and its marginals.
 
-    `forest` is None where all results are equal or no parameter varies. `predicted` is what it says at 4,096 fixed draws from the
-    parameters' own distributions (constraints are not looked at), `variance` the variance of that.
+    `forest` is None where all results are equal or no parameter varies. `variance` is that of its prediction over the space.
     """
 
     def __init__(self, cells: Cells, forest: Forest | None, num_trials: int, metric: Metric) -> None:
@@ -49,7 +49,6 @@ class Surface:
         self.num_trials = num_trials
         self.metric = metric
         self.variance = 0.0
-        self.predicted: NDArray[np.float64] | None = None
         if forest is None:
             return
         import numpy as np
@@ -58,8 +57,14 @@ class Surface:
         self._points_PD, self._active_PD = cells.draw(_POINTS, seed=1)
         self._leaves = [tree.leaves(self._points_PD) for tree in forest.trees]
         self._column_of = {name: j for j, name in enumerate(cells.names)}
-        self.predicted = np.mean([t.value_L[at] for t, at in zip(forest.trees, self._leaves, strict=True)], axis=0)
-        self.variance = float(np.var(self.predicted))
+        self.variance = float(np.var(self.drawn().mean(axis=0)))
+
+    def drawn(self) -> NDArray[np.float64]:
+        """Return what each tree says at 4,096 fixed draws from the parameters' own distributions (constraints are not looked at)."""
+        import numpy as np
+
+        assert self.forest is not None
+        return np.array([t.value_L[at] for t, at in zip(self.forest.trees, self._leaves, strict=True)])
 
     def spread(self, name: str) -> float:
         """Return the variance of a parameter's marginal, times the share of the space in which it is active."""
@@ -178,9 +183,13 @@ def surface(problem: Problem, trials: Iterable[Trial], *, metric: str | None = N
     cells = Cells(problem.space, configs)
     if not finite.any() or not cells.columns:
         return Surface(cells, None, len(complete), chosen)
-    worst = max(results[finite], key=chosen.goal.loss)
-    best = min(results[finite], key=chosen.goal.loss)
-    results = np.where(finite, results, np.where((results == np.inf) == (worst > best), worst, best))
+    losses = np.array([chosen.goal.loss(v) for v in results])
+    low, high = np.min(losses[finite]), np.max(losses[finite])
+    q1, q3 = np.quantile(losses[finite], [0.25, 0.75])
+    if q3 > q1:
+        high = min(high, q3 + _FENCE * (q3 - q1))
+    losses = np.clip(losses, low, high)
+    results = np.array([chosen.goal.loss(v) for v in losses])
     if np.ptp(results) <= 0:
         return Surface(cells, None, len(complete), chosen)
     forest = grow(cells.table(configs), results, [c.unordered for c in cells.columns], cells.most, num_trees=num_trees)

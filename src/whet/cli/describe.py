@@ -20,7 +20,7 @@ from whet.trial import Phase
 if TYPE_CHECKING:
     from whet.config import SweepConfig
     from whet.store.base import Run, Store, Sweep
-    from whet.trial import Problem, Trial
+    from whet.trial import Metric, Problem, Trial
 
 __all__ = [
     "agent_command",
@@ -36,6 +36,7 @@ __all__ = [
     "seconds_of",
     "state_of",
     "sweep_as_json",
+    "the_metric",
     "values_of",
 ]
 
@@ -175,3 +176,27 @@ def problem_trials(store: Store, sweep: Sweep) -> tuple[Problem, list[Trial]]:
 
     problem = parse(dict(sweep.config), source=f"sweep {sweep.id}").problem
     return problem, sorted(store.trials.changes(sweep.id).trials, key=lambda t: t.number)
+
+
+def the_metric(problem: Problem, name: str | None) -> Metric:
+    """Return the metric called `name`, or with None the only one.
+
+    Raises:
+        WhetError: there are several, and none is named; or nothing is optimised.
+        UnknownName: no such metric.
+    """
+    from whet.cli.output import wrong_call
+    from whet.errors import UnknownName
+
+    known = {metric.name: metric for metric in problem.metrics}
+    if name is not None and name not in known:
+        raise UnknownName.of("metric", name, list(known))
+    if name is not None:
+        return known[name]
+    if not known:
+        raise wrong_call("the sweep optimises nothing, so nothing matters for it", "make a sweep with a metric")
+    if len(known) > 1:
+        raise wrong_call(
+            f"the sweep has several metrics: {', '.join(known)}", f"name one: --metric {next(iter(known))}"
+        )
+    return problem.metric

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-__all__ = ["ago", "counted", "duration", "number", "params", "size", "sparkline", "value"]
+from whet.figures.words import bar, number
 
-_EXPONENT = re.compile(r"e([-+])0*(\d+)$")
+__all__ = ["ago", "bar", "counted", "duration", "number", "params", "size", "sparkline", "value"]
+
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = "_.:-=+*#"
-
-
-def number(x: float) -> str:
-    """Return `x` with 4 significant digits; integers in full.
-
-    Example:
-        >>> number(0.98123456), number(1e-05), number(40), number(float("nan"))
-        ('0.9812', '1e-5', '40', 'nan')
-    """
-    if isinstance(x, int):
-        return str(x)
-    if math.isfinite(x) and x == int(x) and abs(x) < 10_000:
-        return str(int(x))
-    return _EXPONENT.sub(lambda m: f"e{'-' if m[1] == '-' else ''}{m[2]}", f"{x:.4g}")
 
 
 def value(x: object) -> str:

@@ -30,11 +30,14 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "show": "Show a run or a sweep in full",
         "best": "Show the best run and how to reproduce it",
         "compare": "Compare runs side by side",
+        "importance": "Show which parameters of a sweep matter",
+        "plot": "Draw a sweep: on the terminal, or as PNG, SVG or PDF",
         "logs": "Print what a run printed",
     },
     "Keep": {
         "export": "Write a sweep or project as CSV, JSON, Parquet or TensorBoard",
         "rm": "Remove runs or a sweep",
+        "replay": "Make a sweep's suggestions again from its history, and compare",
         "sync": "Bring runs that were logged while the store was away into it",
     },
     "Help": {

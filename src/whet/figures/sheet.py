@@ -1,0 +1,120 @@
+"""What figures are made of: a sweep's problem and trials, and which of its metrics and parameters are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import final
+
+from whet.analysis.fanova import Fanova, shares
+from whet.analysis.importance import importance
+from whet.analysis.surface import Surface, surface
+from whet.errors import StudyError, UnknownName
+from whet.parameters import Choice, Float, Int
+from whet.trial import Metric, Problem, Trial
+
+__all__ = ["Sheet"]
+
+
+@final
+class Sheet:
+    """A sweep as figures see it; what costs time is computed once, when it is first asked for.
+
+    Args:
+        title: The sweep's name.
+        problem: Its space and metrics.
+        trials: All of them, with their reports.
+        metric: Which metric is meant, by name; None: the only one, or the first.
+        params: Which parameters are meant; none: the most important ones.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        problem: Problem,
+        trials: Sequence[Trial],
+        *,
+        metric: str | None = None,
+        params: Sequence[str] = (),
+    ) -> None:
+        self.title = title
+        self.problem = problem
+        self.trials = sorted(trials, key=lambda t: t.number)
+        self.metric_given = metric is not None
+        names = [m.name for m in problem.metrics]
+        if not names:
+            raise StudyError("the sweep optimises nothing, so there is nothing to draw", "make a sweep with a metric")
+        if metric is not None and metric not in names:
+            raise UnknownName.of("metric", metric, names)
+        for name in params:
+            if name not in problem.space:
+                raise UnknownName.of("parameter", name, list(problem.space))
+        self.params = tuple(params)
+        self.place = 0 if metric is None else names.index(metric)
+        self.metric: Metric = problem.metrics[self.place]
+
+    @property
+    def goal_label(self) -> str:
+        """The metric as an axis names it."""
+        return f"{self.metric.name} ({self.metric.goal.value})"
+
+    @cached_property
+    def complete(self) -> list[Trial]:
+        """The trials that ran to their end with a finite result in the metric, by number."""
+        return [t for t in self.trials if t.complete and t.values is not None and math.isfinite(t.values[self.place])]
+
+    @cached_property
+    def values(self) -> list[float]:
+        """Their results."""
+        return [t.values[self.place] for t in self.complete if t.values is not None]
+
+    def need(self, count: int = 1) -> None:
+        """Raise where there are fewer complete trials than that.
+
+        Raises:
+            StudyError: with the reason.
+        """
+        if len(self.complete) < count:
+            have = f"{len(self.complete)} of {len(self.trials)}" if self.trials else "no trial"
+            wanted = "a complete trial with a finite result" if count == 1 else f"{count} complete trials"
+            raise StudyError(f"this needs {wanted}, and there is {have}", "run more trials")
+
+    @cached_property
+    def one_metric(self) -> Problem:
+        """The problem with the chosen metric alone, for analyses that know but one."""
+        return Problem(space=self.problem.space, metrics=(self.metric,))
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Importance of the parameters by PED-ANOVA, the greatest first."""
+        return importance(self.problem, self.trials, metric=self.metric.name)
+
+    @cached_property
+    def surface(self) -> Surface:
+        """The forest behind responses and variances."""
+        return surface(self.problem, self.trials, metric=self.metric.name)
+
+    @cached_property
+    def fanova(self) -> Fanova:
+        """Importance by explained variance."""
+        return shares(self.surface)
+
+    def leading(self, count: int) -> list[str]:
+        """Return the parameters asked for, or the `count` that explain most (in the space's order, where that can't be told)."""
+        if self.params:
+            return list(self.params)
+        try:
+            named = [name for name in self.fanova.main if name in self.surface.cells.names]
+        except StudyError:
+            named = [name for name, p in self.problem.space.items() if p.size != 1]
+        return named[:count]
+
+    def is_log(self, name: str) -> bool:
+        """Return whether an axis of this parameter is logarithmic."""
+        parameter = self.problem.space[name]
+        return isinstance(parameter, (Float, Int)) and parameter.log and parameter.low > 0
+
+    def is_choice(self, name: str) -> bool:
+        """Return whether it is a choice."""
+        return isinstance(self.problem.space[name], Choice)
