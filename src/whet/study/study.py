@@ -24,6 +24,7 @@ from whet.study.heart import Heart
 from whet.study.interrupt import Interrupts
 from whet.study.live import LiveTrial
 from whet.study.logs import LOGGER, log_trial
+from whet.study.look import Look
 from whet.study.progress import progress
 from whet.study.results import as_values, check_count
 from whet.trial import Goal, Phase, Problem, Trial, TrialState
@@ -43,7 +44,7 @@ Callback = Callable[["Study", Trial], None]
 
 
 @final
-class Study:
+class Study(Look):
     """A sweep in the hands of Python code: ask and tell, or `optimize`. Made by `create_study` and `load_study` (in `whet.study.create`)."""
 
     def __init__(self, store: Store, engine: Engine) -> None:
