@@ -341,3 +341,17 @@ def test_logs_of_a_lost_run_end(whet: Call, store: Store, workspace: Path) -> No
     result = whet("logs", "own", "--follow")
     assert lines(result) == ["one", "tw"]
     assert result.stderr == "the run is lost: its process is gone without an end; whet doctor says what to do\n"
+
+
+def test_show_says_why_a_sweep_ended(whet: Call, store: Store) -> None:
+    study = create_study(
+        name="still", space={"x": {"min": 0.0, "max": 1.0}}, method="random", stopper="none", storage=store, seed=1,
+        terminate={"no_improvement": 2, "wall_clock_s": 3600},
+    )  # fmt: skip
+    assert document(whet("show", study.id, "--json"))["ended"] is None
+    study.optimize(lambda trial: 1.0)
+    why = "the last 2 trials brought no improvement: the best is still value 1 of trial 0"
+    text = whet("show", "still").stdout
+    assert f"finished: {why}" in " ".join(text.split())
+    assert "no_improvement=2 wall_clock_s=3600" in " ".join(text.split())
+    assert document(whet("show", "still", "--json"))["ended"] == why

@@ -134,6 +134,16 @@ EXACT = {
         LR + "metric: a\nearly_terminate:\n  type: hyperbend",
         "sweep.yaml:5: early_terminate.type: unknown stopper 'hyperbend': did you mean 'hyperband'? known: hyperband, ",
     ),
+    "terminate: empty": (LR + "terminate: {}", "sweep.yaml:3: terminate: the mapping is empty: give at least one key, or leave it out"),
+    "terminate: unknown": (LR + "terminate: {no_improvment: 3}",
+                           "sweep.yaml:3: terminate.no_improvment: unknown key 'no_improvment': did you mean 'no_improvement'? known: no_improvement, "),
+    "terminate: tolerance alone": (LR + "terminate: {tolerance: 0.1}", "sweep.yaml:3: terminate.tolerance: it says what counts as no "
+                                   "improvement: add no_improvement, such as 20"),
+    "terminate: tolerance": (LR + "terminate: {no_improvement: 3, tolerance: 1.5}",
+                             "sweep.yaml:3: terminate.tolerance: 1.5 is not below 1: give a smaller number"),
+    "terminate: budget": (LR + "terminate:\n  cost: {seconds: -1}",
+                          "sweep.yaml:4: terminate.cost.seconds: -1 is not above 0: give a greater number"),
+    "terminate: no metric": (LR + "program: a.py\nterminate: {no_improvement: 3}", "sweep.yaml:1: metric: terminate.no_improvement goes by a metric, and there is none: add metric: "),
     "run cap": (LR + "run_cap: 0", "sweep.yaml:3: run_cap: 0 is below 1: give 1 or more"),
     "name that is a number": (LR + "name: 7", "sweep.yaml:3: name: got the number 7, wanted text: put it in quotes"),
     "resources": (

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from whet.config import (
     Plugin,
     SweepConfig,
+    Termination,
     dump,
     flatten,
     nest,
@@ -117,6 +118,11 @@ def configs(draw):
         program=draw(st.none() | texts),
         command=draw(st.none() | st.lists(texts, min_size=1, max_size=3).map(tuple)),
         run_cap=draw(st.none() | st.integers(1, 10**6)),
+        terminate=draw(
+            st.none()
+            | st.builds(Termination, no_improvement=st.integers(1, 99), tolerance=st.floats(0, 0.99))
+            | st.builds(Termination, wall_clock_s=positive, cost=st.dictionaries(texts, positive, max_size=2))
+        ),
         seed=draw(st.none() | st.integers(-(2**63), 2**63)),
         resources=draw(st.sampled_from([{}, {"cpus": 2, "gpus": 1, "mem_gb": 1.5, "timeout_s": 60}])),
         define_by_run=draw(st.booleans()),

@@ -90,7 +90,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_key_method_stopper_and_distribution_is_in_sweep_files() -> None:
     from whet.config.distributions import DISTRIBUTIONS
-    from whet.config.keys import METRIC, PARAMETER, RESOURCES, SWEEP
+    from whet.config.keys import METRIC, PARAMETER, RESOURCES, SWEEP, TERMINATE
 
     text = (ROOT / "docs" / "sweep-files.md").read_text(encoding="utf-8")
     said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
@@ -98,7 +98,7 @@ def test_every_key_method_stopper_and_distribution_is_in_sweep_files() -> None:
         kind: {p.name for p in metadata.distribution("whet").entry_points if p.group == KINDS[kind]} for kind in KINDS
     }
     stoppers = {knob for name in own["stopper"] for knob in knobs(find_plugin("stopper", name))}
-    wanted = {*SWEEP, *METRIC, *PARAMETER, *RESOURCES, *DISTRIBUTIONS, *own["searcher"], *own["stopper"], *stoppers}
+    wanted = {*SWEEP, *METRIC, *PARAMETER, *RESOURCES, *TERMINATE, *DISTRIBUTIONS, *own["searcher"], *own["stopper"], *stoppers}
     assert wanted - said == set()
 
 

@@ -146,12 +146,16 @@ def _metrics(store: Store, run: Run) -> None:
 def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
     from whet.cli.describe import agent_command, method_of, metrics_of, sweep_as_json
     from whet.config import parse
-    from whet.store.base import RunQuery
+    from whet.store.base import RunQuery, SweepState
+    from whet.study.engine import Engine
 
     runs = store.runs.select(RunQuery(sweep=sweep.id, newest_first=False))
     counts = _counts(runs)
+    ended = Engine(store, sweep)
+    ended.sync()
+    why = ended.why_over() if ended.state is SweepState.FINISHED else ""
     if as_json:
-        output.print_json({**sweep_as_json(sweep), "config": sweep.config, "counts": counts})
+        output.print_json({**sweep_as_json(sweep), "config": sweep.config, "counts": counts, "ended": why or None})
         return
     config = parse(dict(sweep.config), source=f"sweep {sweep.id}")
     names = metrics_of(sweep)
@@ -161,12 +165,14 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
         ("sweep", sweep.id),
         ("name", shown.value(sweep.name)),
         ("project", shown.value(sweep.project)),
-        ("state", sweep.state.value),
+        ("state", f"{sweep.state.value}: {why}" if why else sweep.state.value),
         ("goal", ", ".join(f"{g.value} {n}" for n, g in zip(names, sweep.goals, strict=True))),
         ("method", _with_knobs(method_of(sweep), config.method.knobs)),
     ]
     if config.stopper is not None:
         facts.append(("stopper", _with_knobs(config.stopper.name, config.stopper.knobs)))
+    if config.terminate is not None:
+        facts.append(("ends after", shown.params(cast(Any, sweep.config["terminate"]))))
     facts.append(("trials", f"{trials} ({tally})" if tally else trials))
     best = next((run for run in runs if run.id == sweep.best_run), None)
     if best is not None and sweep.best_value is not None:

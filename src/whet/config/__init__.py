@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from whet.config.distributions import parameter_from, parameter_to_mapping
 from whet.config.names import flatten, nest
-from whet.config.parse import load, parse, space_from
+from whet.config.parse import load, parse, space_from, termination_from
 from whet.config.schema import schema
-from whet.config.values import Plugin, SweepConfig
+from whet.config.values import Plugin, SweepConfig, Termination
 from whet.config.write import dump, space_to_mapping, to_mapping
 
 __all__ = [
     "Plugin",
     "SweepConfig",
+    "Termination",
     "dump",
     "flatten",
     "load",
@@ -31,5 +32,6 @@ __all__ = [
     "schema",
     "space_from",
     "space_to_mapping",
+    "termination_from",
     "to_mapping",
 ]

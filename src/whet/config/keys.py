@@ -11,7 +11,7 @@ from whet.config.place import Place
 from whet.config.read import kind
 from whet.trial import Goal, Summary
 
-__all__ = ["KEPT", "METRIC", "PARAMETER", "RESOURCES", "SWEEP", "check", "check_keys"]
+__all__ = ["KEPT", "METRIC", "PARAMETER", "RESOURCES", "SWEEP", "TERMINATE", "check", "check_keys"]
 
 Fragment = dict[str, Any]
 Table = Mapping[str, Fragment]
@@ -66,6 +66,15 @@ RESOURCES = _table(
     timeout_s=(_POSITIVE, "A trial is ended after that many seconds."),
 )
 
+TERMINATE = _table(
+    no_improvement=({"type": "integer", "minimum": 1}, "After so many finished trials without an improvement."),
+    tolerance=({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "A gain counts as an improvement only above this share of the "
+               "best value before (default 0); goes with no_improvement."),
+    wall_clock_s=(_POSITIVE, "That many seconds after the first trial started."),
+    cost=({"type": "object", "minProperties": 1, "additionalProperties": _POSITIVE}, "Once the trials together have used up a budget: "
+          "of seconds, of one of the metrics, or of an attribute of the trials, by name."),
+)  # fmt: skip
+
 KEPT = ("entity", "controller", "scheduler", "job", "image_uri", "apiVersion", "kind")
 """W&B's keys that Whet keeps but does not act on."""
 
@@ -82,6 +91,8 @@ SWEEP = _table(
     constraints=({"type": ["string", "array"]}, "Expressions that every configuration must fulfil."),
     early_terminate=({"type": ["string", "object"]}, "How bad trials are stopped early: a type, or a mapping with its knobs."),
     run_cap=({"type": "integer", "minimum": 1}, "The greatest number of trials."),
+    terminate=({"type": "object", "minProperties": 1, "dependentRequired": {"tolerance": ["no_improvement"]}},
+               "When the sweep ends by itself: whichever of its keys comes first."),
     seed=({"type": "integer"}, "The searcher's seed."),
     resources=({"type": "object"}, "What one trial needs."),
     define_by_run=(_FLAG, "The space is learned from what the objective asks for; it may start empty."),
@@ -97,7 +108,7 @@ _NAMES = {
 
 
 def check(place: Place, value: object, fragment: Mapping[str, Any]) -> Any:
-    """Return `value`, which must be as the JSON Schema `fragment` says (type, enum, minimum, exclusiveMinimum, minItems, items).
+    """Return `value`, which must be as the JSON Schema `fragment` says (type, enum, minimum, exclusiveMinimum, …).
 
     Integers may be written as 50.0 or 1e3; numbers must be finite.
     """
@@ -119,12 +130,19 @@ def check(place: Place, value: object, fragment: Mapping[str, Any]) -> Any:
             raise place.error(f"{value!r} is below {fragment['minimum']}", f"give {fragment['minimum']} or more")
         if "exclusiveMinimum" in fragment and value <= fragment["exclusiveMinimum"]:
             raise place.error(f"{value!r} is not above {fragment['exclusiveMinimum']}", "give a greater number")
+        if "exclusiveMaximum" in fragment and value >= fragment["exclusiveMaximum"]:
+            raise place.error(f"{value!r} is not below {fragment['exclusiveMaximum']}", "give a smaller number")
         return int(value) if "integer" in types else value
     if isinstance(value, list):
         if len(value) < fragment.get("minItems", 0):
             raise place.error("the list is empty", "give at least one value")
         if "items" in fragment:
             return [check(place.at(i), inner, fragment["items"]) for i, inner in enumerate(value)]
+    if isinstance(value, Mapping):
+        if len(value) < fragment.get("minProperties", 0):
+            raise place.error("the mapping is empty", "give at least one key, or leave it out")
+        if "additionalProperties" in fragment:
+            return {key: check(place.at(key), inner, fragment["additionalProperties"]) for key, inner in value.items()}
     return value
 
 

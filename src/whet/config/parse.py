@@ -13,17 +13,17 @@ from typing import Any
 from whet import plugins
 from whet.config.conditions import condition, expression
 from whet.config.distributions import read_parameter
-from whet.config.keys import KEPT, METRIC, PARAMETER, RESOURCES, SWEEP, check_keys
+from whet.config.keys import KEPT, METRIC, PARAMETER, RESOURCES, SWEEP, TERMINATE, check, check_keys
 from whet.config.names import nest
 from whet.config.place import Place
 from whet.config.read import kind, plain, read
-from whet.config.values import Plugin, SweepConfig
+from whet.config.values import Plugin, SweepConfig, Termination
 from whet.errors import ConfigError, SpaceError, UnknownName
 from whet.expression import Expression
 from whet.space import Parameter, Space, undefined
 from whet.trial import Goal, Metric, Problem, Summary
 
-__all__ = ["load", "parse", "space_from"]
+__all__ = ["load", "parse", "space_from", "termination_from"]
 
 _IMPUTE = ("impute", "impute_while_running")
 
@@ -114,6 +114,7 @@ def parse(text_or_mapping: str | Mapping[str, object], *, source: str = "<config
         program=given.get("program"),
         command=_command(given["command"], place.at("command")) if "command" in given else None,
         run_cap=given.get("run_cap"),
+        terminate=_terminate(given["terminate"], place.at("terminate")) if "terminate" in given else None,
         seed=given.get("seed"),
         resources=check_keys(place.at("resources"), given.get("resources", {}), RESOURCES),
         define_by_run=given.get("define_by_run", False),
@@ -132,6 +133,16 @@ def space_from(mapping: Mapping[str, object], *, source: str = "<config>") -> Sp
     """
     place = Place(source)
     return _space(check_keys(place, plain(mapping, place), SWEEP), place, [])[0]
+
+
+def termination_from(mapping: Mapping[str, object], *, source: str = "<config>") -> Termination:
+    """Return what a mapping says under `terminate`.
+
+    Raises:
+        ConfigError: it says nothing, or what it can't.
+    """
+    place = Place(source).at("terminate")
+    return _terminate(check(place, plain(mapping, place), SWEEP["terminate"]), place)
 
 
 def _plugin(kind_: str, value: object, place: Place, key: str) -> Plugin:
@@ -159,6 +170,13 @@ def _method(given: Mapping[str, Any], place: Place, notices: list[str]) -> Plugi
         notices.append("method custom hands the search to W&B's own scheduler; Whet searches with bayes instead")
         value = "bayes"
     return _plugin("searcher", value, place.at("method"), "name")
+
+
+def _terminate(value: Mapping[str, object], place: Place) -> Termination:
+    given = check_keys(place, value, TERMINATE)
+    if "tolerance" in given and "no_improvement" not in given:
+        raise place.at("tolerance").error("it says what counts as no improvement", "add no_improvement, such as 20")
+    return Termination(**given)
 
 
 def _space(given: Mapping[str, Any], place: Place, notices: list[str]) -> tuple[Space, frozenset[str]]:
@@ -252,6 +270,8 @@ def _without_metric(given: Mapping[str, Any], method: Plugin, place: Place, noti
     fix = "add metric: {name: …, goal: minimize}"
     if given.get("early_terminate"):
         raise place.at("metric").error("early_terminate compares trials by a metric, and there is none", fix)
+    if given.get("terminate", {}).get("no_improvement") and not {"metrics", "program", "command"}.isdisjoint(given):
+        raise place.at("metric").error("terminate.no_improvement goes by a metric, and there is none", fix)
     if "program" not in given and "command" not in given:
         return  # a function returns its value
     if plugins.find("searcher", method.name).learns:

@@ -8,7 +8,7 @@ from typing import Any
 
 from whet import plugins
 from whet.config.distributions import DISTRIBUTIONS
-from whet.config.keys import METRIC, PARAMETER, RESOURCES, SWEEP
+from whet.config.keys import METRIC, PARAMETER, RESOURCES, SWEEP, TERMINATE
 
 __all__ = ["schema"]
 
@@ -27,6 +27,7 @@ def schema() -> dict[str, Any]:
     keys["metric"] = {**metric, "description": keys["metric"]["description"]}
     keys["metrics"]["items"] = metric
     keys["resources"] |= _object(RESOURCES)
+    keys["terminate"] |= _object(TERMINATE)
     for key in keys:
         if key not in ("parameters", "nested") and "type" in keys[key]:
             keys[key]["type"] = [*_list(keys[key]["type"]), "null"]

@@ -8,9 +8,10 @@ from types import MappingProxyType
 
 from whet.trial import Problem
 
-__all__ = ["Plugin", "SweepConfig"]
+__all__ = ["Plugin", "SweepConfig", "Termination"]
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_NO_BUDGETS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,23 @@ class Plugin:
 
     name: str
     knobs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Termination:
+    """When a sweep ends by itself, besides its cap and its metric's target; whichever comes first.
+
+    Args:
+        no_improvement: So many finished trials in a row without a better one.
+        tolerance: What a better one must gain to count, relative to the value before, in [0, 1).
+        wall_clock_s: Seconds since the first trial started.
+        cost: Budgets by name: ``seconds`` of all trials, one of the sweep's metrics, or an attribute of the trials; each is summed.
+    """
+
+    no_improvement: int | None = None
+    tolerance: float = 0.0
+    wall_clock_s: float | None = None
+    cost: Mapping[str, float] = field(default_factory=lambda: _NO_BUDGETS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +51,7 @@ class SweepConfig:
         program: The training script, or None for a sweep of Python functions.
         command: The command template with W&B's macros, or None for the default one.
         run_cap: The greatest number of trials, or None.
+        terminate: When it ends by itself before that, or None.
         seed: The searcher's seed; None is drawn once, when the sweep is created.
         resources: What one trial needs: `cpus`, `gpus`, `mem_gb`, `timeout_s`.
         define_by_run: The space is learned from what the objective asks for; it starts empty.
@@ -51,6 +70,7 @@ class SweepConfig:
     program: str | None = None
     command: tuple[str, ...] | None = None
     run_cap: int | None = None
+    terminate: Termination | None = None
     seed: int | None = None
     resources: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     define_by_run: bool = False

@@ -9,7 +9,7 @@ from whet.config.distributions import parameter_to_mapping
 from whet.config.names import flatten, split
 from whet.config.place import Place
 from whet.config.read import plain, read_exponents
-from whet.config.values import Plugin, SweepConfig
+from whet.config.values import Plugin, SweepConfig, Termination
 from whet.space import Space
 from whet.trial import Goal, Metric, Summary
 
@@ -41,6 +41,7 @@ def to_mapping(config: SweepConfig) -> dict[str, object]:
         "constraints": [rule.source for rule in space.constraints] or None,
         "early_terminate": stopper,
         "run_cap": config.run_cap,
+        "terminate": None if config.terminate is None else _terminate(config.terminate),
         "seed": config.seed,
         "resources": dict(config.resources) or None,
         "define_by_run": config.define_by_run or None,
@@ -81,6 +82,16 @@ def dump(config: SweepConfig) -> str:
 
 def _method(method: Plugin) -> object:
     return {"name": method.name, **method.knobs} if method.knobs else method.name
+
+
+def _terminate(terminate: Termination) -> dict[str, object]:
+    found: dict[str, object] = {
+        "no_improvement": terminate.no_improvement,
+        "tolerance": terminate.tolerance or None,
+        "wall_clock_s": terminate.wall_clock_s,
+        "cost": dict(terminate.cost) or None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _metric(metric: Metric, impute: Mapping[str, object]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from whet.config import Plugin, SweepConfig, load, parameter_to_mapping, parse, space_from, to_mapping
+from whet.config import Plugin, SweepConfig, load, parameter_to_mapping, parse, space_from, termination_from, to_mapping
 from whet.errors import Conflict, NotFound, SpaceError, StudyError
 from whet.plugins import build
 from whet.space import Parameter, Space
@@ -30,7 +30,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
                  direction: str | Goal | None = None, directions: Sequence[str | Goal] | None = None, storage: str | Store | None = None,
                  seed: int | None = None, load_if_exists: bool = False, stopper: str | Mapping[str, Any] | Plugin | None = None,
                  sampler: Any = None, pruner: Any = None, metrics: Sequence[str] | None = None, project: str = _DEFAULT_PROJECT,
-                 run_cap: int | None = None) -> Study:  # fmt: skip
+                 run_cap: int | None = None, terminate: Mapping[str, Any] | None = None) -> Study:  # fmt: skip
     """Make a study, or with `load_if_exists` go on with the one of that name.
 
     Args:
@@ -48,6 +48,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         metrics: Names of the values; default "value", or "value_0" ….
         project: The project that the sweep is listed under.
         run_cap: The greatest number of trials, over all processes.
+        terminate: When the study ends by itself, as in a sweep file: ``{"no_improvement": 20, "wall_clock_s": 3600}``.
 
     Raises:
         Conflict: there is a study of that name.
@@ -86,6 +87,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         name=name or study_name,
         project=project,
         run_cap=run_cap,
+        terminate=None if terminate is None else termination_from(terminate, source="create_study"),
         seed=next((s for s in (seed, sampler_seed) if s is not None), None),
         define_by_run=space is None,
     )

@@ -23,6 +23,7 @@ from whet.store import owner as owners
 from whet.store import rules
 from whet.store.base import Lease, Store, Sweep, SweepState
 from whet.study.assignment import Assignment, Nothing
+from whet.study.ending import Ending
 from whet.study.fill import fill
 from whet.study.history import History
 from whet.study.learn import Learned
@@ -82,6 +83,8 @@ class Engine:
             self.stopper = None
             if (plug := new.stopper) is not None:
                 self.stopper = build("stopper", plug.name, new.problem, knobs_given=dict(plug.knobs))
+        if old is None or (old.problem.metrics, old.terminate) != (new.problem.metrics, new.terminate):
+            self._ending = Ending(new)
         if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
             self._searcher, self._num_learned = None, 0
             self._learned = Learned(new.problem.space) if new.define_by_run else None
@@ -153,6 +156,8 @@ class Engine:
             self._look_for_lost(_LOOK_FOR_LOST_S)
             while True:
                 self.sync()
+                if self.config.terminate is not None:
+                    self.finish_if_done()
                 try:
                     answer = self._waiting() or self._resumed() or self._suggested()
                 except Conflict:
@@ -183,6 +188,8 @@ class Engine:
         return Assignment(run_id=run_id, number=number, attempt=attempt, params=suggestion.params, note=suggestion.note)
 
     def _suggested(self) -> Assignment | Nothing:
+        if self.state is SweepState.FINISHED and (why := self.why_over()):
+            return Nothing(f"the sweep is finished: {why}", final=True)
         if self.state is not SweepState.RUNNING:
             return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
         number = len(self.trials)
@@ -275,18 +282,17 @@ class Engine:
         )  # fmt: skip
         if asked is not None and phase is not Phase.CANCELED:
             self._learn(asked)
-        if self.cap is not None or any(m.target is not None for m in self.problem.metrics):
+        if self.cap is not None or self.config.terminate or any(m.target is not None for m in self.problem.metrics):
             self.finish_if_done()
         return phase
 
     def finish_if_done(self, *, exhausted: bool = False) -> bool:
-        """Finish the sweep when its cap is used up (or its method `exhausted`) and nothing runs, or its target is reached."""
+        """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished."""
         with self._lock:
             self.sync()
             if self.state is not SweepState.RUNNING:
                 return self.state is SweepState.FINISHED
-            used_up = exhausted or (self.cap is not None and len(self.trials) >= self.cap)
-            if not (used_up and not self._history.open) and not self._target_reached():
+            if not (exhausted and not self._history.open) and not self.why_over():
                 return False
             try:
                 self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
@@ -294,12 +300,11 @@ class Engine:
                 self.sync()
             return self.state is SweepState.FINISHED
 
-    def _target_reached(self) -> bool:
-        best = self.best
-        if best is None or best.values is None or self.problem.metric.target is None:
-            return False
-        loss = self.problem.metric.goal.loss
-        return loss(best.values[0]) <= loss(self.problem.metric.target)
+    def why_over(self) -> str:
+        """Return why the sweep is over, as last seen, in words; empty while it goes on, and where nothing but a person or its method ended it."""
+        with self._lock:
+            now = time.time() if self.state is SweepState.RUNNING else self.store.sweeps.get(self.id).updated
+            return self._ending.why(self._history, self.cap, now)
 
     # -- other ways in ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from whet.store.base import Batch, Row
 from whet.store.codec import dump
 from whet.study.assignment import Assignment
 from whet.study.engine import Engine
+from whet.study.results import as_report
 from whet.trial import Report
 
 if TYPE_CHECKING:
@@ -131,20 +132,17 @@ class LiveTrial:
         self._params[name] = value
         return value
 
-    def report(self, value: float, step: int) -> None:
+    def report(self, value: float | Sequence[float] | Mapping[str, float], step: int) -> None:
         """Report the value of the study's metric at `step`, an integer >= 0. The first report of a step counts, as in Optuna.
 
+        Args:
+            value: Of a study with several metrics: a value for each, in their order or by their names.
+            step: Counted as the objective likes, the same in all trials.
+
         Raises:
-            StudyError: the study has several metrics, or the value is no number.
+            StudyError: the value is no number, or there is not one a metric.
         """
-        if len(self._engine.problem.metrics) > 1:
-            raise StudyError(
-                "trial.report takes one value and the study has several metrics", "report to a study of one metric"
-            )
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise StudyError(f"reported {value!r}, which is not a number", "report a float") from None
+        values = as_report(value, self._engine.problem)
         try:
             whole = int(step)
         except (TypeError, ValueError):
@@ -155,14 +153,18 @@ class LiveTrial:
             warnings.warn(f"trial {self.number} has reported step {whole} already: ignored", stacklevel=2)
             return
         self._steps.add(whole)
-        self._engine.report(self.number, self.attempt, Report(step=whole, values=(number,)))
+        self._engine.report(self.number, self.attempt, Report(step=whole, values=values))
         self.flush()
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep numbers that are not the result, such as a training loss, as curves of the trial's run (``whet show``, exports).
 
-        They reach the store with the next report, or when the trial ends.
+        They reach the store with the next report, or when the trial ends. In a study with several metrics, `metrics` that hold all of them
+        are such a report, too.
         """
+        names = [metric.name for metric in self._engine.problem.metrics]
+        if len(names) > 1 and all(name in metrics for name in names):
+            self.report({name: metrics[name] for name in names}, step)
         self._rows.append(Row(step=int(step), time=time.time(), values={str(k): float(v) for k, v in metrics.items()}))
 
     def flush(self) -> None:
@@ -180,8 +182,6 @@ class LiveTrial:
 
     def should_prune(self) -> bool:
         """Return whether the stopper ends the trial here; then `raise whet.TrialPruned()`."""
-        if len(self._engine.problem.metrics) > 1:
-            raise StudyError("trial.should_prune needs a study of one metric", "leave it out")
         decision = self._engine.decide(self.number)
         if decision is None or decision.verdict.value == "continue":
             return False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from whet.errors import StudyError
 from whet.trial import Phase, Problem
 
-__all__ = ["as_values", "check_count", "judge"]
+__all__ = ["as_report", "as_values", "check_count", "judge"]
 
 
 def as_values(result: object) -> tuple[float, ...] | None:
@@ -27,6 +27,32 @@ def as_values(result: object) -> tuple[float, ...] | None:
         return (float(result),)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise StudyError(f"the objective returned {result!r}", "return a number, or one number a metric") from None
+
+
+def as_report(given: object, problem: Problem) -> tuple[float, ...]:
+    """Return what an objective reports as floats, one a metric in their order.
+
+    Raises:
+        StudyError: it is no number, or not one a metric.
+    """
+    metrics = problem.metrics
+    if len(metrics) == 1 and not isinstance(given, Mapping):
+        try:
+            return (float(given),)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise StudyError(f"reported {given!r}, which is not a number", "report a float") from None
+    names = [metric.name for metric in metrics]
+    fix = f"report one number each for: {', '.join(names)}"
+    if isinstance(given, Mapping):
+        if given.keys() != set(names):
+            raise StudyError(f"reported {', '.join(map(str, given)) or 'nothing'}", fix)
+        given = [given[name] for name in names]
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != len(names):
+        raise StudyError(f"reported {given!r} to a study of {len(names)} metrics", fix)
+    try:
+        return tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        raise StudyError(f"reported {given!r}, in which there is no number", fix) from None
 
 
 def check_count(number: int, values: Sequence[float], problem: Problem) -> None:

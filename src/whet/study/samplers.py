@@ -160,11 +160,33 @@ def _hyperband(min_resource: int = 1, max_resource: int | str = "auto", reductio
     return Pruner(Plugin(name="hyperband", knobs={"max_iter": max_resource, "s": brackets, "eta": reduction_factor}))
 
 
+def _threshold(
+    lower: float | None = None, upper: float | None = None, n_warmup_steps: int = 0, interval_steps: int = 1
+) -> Pruner:
+    bounds = {name: bound for name, bound in (("lower", lower), ("upper", upper)) if bound is not None}
+    return Pruner(
+        Plugin(name="threshold", knobs={**bounds, "warmup_steps": n_warmup_steps, "interval_steps": interval_steps})
+    )
+
+
+def _patient(wrapped_pruner: Any, patience: int, min_delta: float = 0.0) -> Pruner:
+    wrapped = as_stopper(wrapped_pruner)
+    inner = {} if wrapped is None else {"stopper": {"type": wrapped.name, **wrapped.knobs}}
+    return Pruner(Plugin(name="patience", knobs={"patience_steps": patience + 1, "min_delta": min_delta, **inner}))
+
+
+def _wilcoxon(*, p_threshold: float = 0.1, n_startup_steps: int = 2) -> Pruner:
+    return Pruner(Plugin(name="wilcoxon", knobs={"p_threshold": p_threshold, "startup_steps": n_startup_steps}))
+
+
 pruners = SimpleNamespace(
     MedianPruner=_median,
     PercentilePruner=_percentile,
     SuccessiveHalvingPruner=_halving,
     HyperbandPruner=_hyperband,
+    ThresholdPruner=_threshold,
+    PatientPruner=_patient,
+    WilcoxonPruner=_wilcoxon,
     NopPruner=lambda: Pruner(None),
 )
 """Optuna's pruners by their names."""

@@ -18,6 +18,7 @@ from whet.analysis.pareto import pareto_front
 from whet.errors import Conflict, StudyError, SweepClosed, TrialPruned
 from whet.space import Parameter
 from whet.study.assignment import Assignment, Nothing
+from whet.study.countdown import Countdown
 from whet.study.engine import Engine
 from whet.study.frame import FRAME_ATTRS, trials_dataframe
 from whet.study.heart import Heart
@@ -100,6 +101,12 @@ class Study(Look):
     def metric_names(self) -> list[str]:
         """What the values are called."""
         return [m.name for m in self.problem.metrics]
+
+    @property
+    def end_reason(self) -> str:
+        """Why the study has ended, in words; empty while it goes on, and where a person or its method ended it."""
+        self._engine.sync()
+        return self._engine.why_over()
 
     def set_metric_names(self, metric_names: Sequence[str]) -> None:
         """Call the values so, one name a metric."""
@@ -279,7 +286,7 @@ class Study(Look):
         self._stop.clear()
         self._heart.start()
         deadline = None if timeout is None else time.monotonic() + timeout
-        left = _Countdown(n_trials)
+        left = Countdown(n_trials)
         workers = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs
         caught = catch if isinstance(catch, type) else tuple(catch)
         after = tuple(callbacks or ())
@@ -336,6 +343,7 @@ class Study(Look):
                 return answer
             if answer.final:
                 self._engine.finish_if_done(exhausted=True)
+                LOGGER.info("Study %s hands out no more trials: %s", self.study_name, answer.reason)
                 return None
             if self._stop.wait(_PATIENCE_S) or (deadline is not None and time.monotonic() >= deadline):
                 return None
@@ -384,18 +392,3 @@ def _gained(trial: LiveTrial) -> dict[str, Any]:
     trial.flush()
     asked = trial.asked()
     return {"asked": asked, "params": None if asked is None else trial.params, "attrs": trial.user_attrs or None}
-
-
-class _Countdown:
-    """Hands out `count` turns among threads; None: without end."""
-
-    def __init__(self, count: int | None) -> None:
-        self._left = count
-        self._lock = threading.Lock()
-
-    def take(self) -> bool:
-        with self._lock:
-            if self._left is None:
-                return True
-            self._left -= 1
-            return self._left >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -101,19 +102,24 @@ class Job:
 def judge(engine: Engine, number: int, num_judged: int) -> tuple[int, Decision | None]:
     """Judge a running trial after each of its reports but the first `num_judged`, one by one however they came in.
 
+    Of several metrics those of one step may come one by one, so a last report that lacks some is judged only once there is a later one.
+
     Returns:
         How many reports are judged now, and the decision that it does not go on, if there is one.
     """
     stopper = engine.stopper
     trial = engine.trial(number)
-    if stopper is None or len(trial.reports) == num_judged:
-        return len(trial.reports), None
+    num_whole = len(trial.reports)
+    if num_whole and len(engine.problem.metrics) > 1 and any(map(math.isnan, trial.reports[-1].values)):
+        num_whole -= 1
+    if stopper is None or num_whole <= num_judged:
+        return num_whole, None
     peers = [peer for peer in engine.in_order() if peer.number != number]
-    for end in range(num_judged + 1, len(trial.reports) + 1):
+    for end in range(num_judged + 1, num_whole + 1):
         decision = stopper.decide(replace(trial, reports=trial.reports[:end]), peers)
         if decision.verdict is not Verdict.CONTINUE:
             return end, decision
-    return len(trial.reports), None
+    return num_whole, None
 
 
 def _note_of(run_id: str, attempt: int) -> Path:

@@ -1,0 +1,25 @@
+"""Turns, so many of them, shared by threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import final
+
+__all__ = ["Countdown"]
+
+
+@final
+class Countdown:
+    """Hands out `count` turns among threads; None: without end."""
+
+    def __init__(self, count: int | None) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take a turn, and return whether there was one."""
+        with self._lock:
+            if self._left is None:
+                return True
+            self._left -= 1
+            return self._left >= 0

@@ -1,0 +1,140 @@
+"""When a sweep ends by itself, and why: its target, its cap, and what `terminate` says, from the stored trials alone."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from typing import TYPE_CHECKING, final
+
+from whet.config import SweepConfig, Termination
+from whet.trial import Phase, Trial
+
+if TYPE_CHECKING:
+    from whet.study.history import History
+
+__all__ = ["Ending"]
+
+Losses = tuple[float, ...]
+
+
+@final
+class Ending:
+    """Says whether a sweep is over. Derived from its history, it needs no state that would have to survive a restart.
+
+    Trials count in the order of their ends. What a trial has cost is taken in once, when it ends; asking costs the same however many there are
+    (with several metrics and `no_improvement` it grows with the number of trials).
+    """
+
+    def __init__(self, config: SweepConfig) -> None:
+        self._config = config
+        self._rules = config.terminate or Termination()
+        self._num_taken = 0
+        self._ends: list[tuple[float, int, Losses | None]] = []  # end, number, losses if complete
+        self._bests: list[tuple[float, int]] = []  # with one metric the least loss of the first 1, 2, … ends, and whose
+        self._started = math.inf
+        self._spent = dict.fromkeys(self._rules.cost, 0.0)
+
+    def why(self, history: History, cap: int | None, now: float) -> str:
+        """Return why the sweep is over, in words; empty while it goes on. With a reason no trial is handed out any more.
+
+        Args:
+            history: Its trials.
+            cap: Its cap.
+            now: Seconds since the epoch: the present, or when the sweep was last changed, if that is finished.
+        """
+        for trial in history.ended_since(self._num_taken):
+            self._num_taken += 1
+            self._take(trial)
+        return (
+            self._target(history.best)
+            or ("" if cap is None or len(history.trials) < cap or history.open else f"the run cap of {cap} is used up")
+            or self._no_improvement()
+            or self._cost(history, now)
+            or self._wall_clock(history, now)
+        )
+
+    def _take(self, trial: Trial) -> None:
+        if trial.started is not None:
+            self._started = min(self._started, trial.started)
+        for name in self._spent:
+            self._spent[name] += self._cost_of(name, trial)
+        if trial.phase is Phase.FINISHED:
+            losses = self._config.problem.losses(trial.values) if trial.complete and trial.values is not None else None
+            end = (-math.inf if trial.ended is None else trial.ended, trial.number)
+            place = bisect_left(self._ends, end, key=lambda e: e[:2])  # nearly always the last one
+            self._ends.insert(place, (*end, losses))
+            del self._bests[place:]
+
+    def _cost_of(self, name: str, trial: Trial) -> float:
+        names = [metric.name for metric in self._config.problem.metrics]
+        value: object = trial.attrs.get(name)
+        if name in names and trial.values is not None:
+            value = trial.values[names.index(name)]
+        elif name == "seconds" and name not in trial.attrs:
+            value = trial.seconds
+        fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return float(value) if fine else 0.0  # type: ignore[arg-type]
+
+    def _target(self, best: Trial | None) -> str:
+        if best is None or best.values is None:
+            return ""
+        metric, value = self._config.problem.metric, best.values[0]
+        if metric.target is None or metric.goal.loss(value) > metric.goal.loss(metric.target):
+            return ""
+        return f"the target is reached: {metric.name} is {value:.6g} in trial {best.number}"
+
+    def _no_improvement(self) -> str:
+        window = self._rules.no_improvement
+        if window is None or len(self._ends) <= window:
+            return ""
+        if len(self._config.problem.metrics) > 1:
+            return self._no_better_front(window)
+        for _, number, losses in self._ends[len(self._bests) :]:
+            best = (math.inf, -1) if losses is None else (losses[0], number)
+            self._bests.append(min(self._bests[-1], best) if self._bests else best)
+        (before, number), (after, _) = self._bests[-window - 1], self._bests[-1]
+        if not math.isfinite(before) or after < before - self._rules.tolerance * abs(before):
+            return ""
+        metric = self._config.problem.metric
+        was = f"{metric.name} {metric.goal.loss(before):.6g} of trial {number}"  # a goal's loss undoes itself
+        if after < before:
+            gain = f"by less than {self._rules.tolerance:.3g} of itself, to {metric.goal.loss(after):.6g}"
+            return f"the last {window} trials improved the best, {was}, {gain}"
+        return f"the last {window} trials brought no improvement: the best is still {was}"
+
+    def _no_better_front(self, window: int) -> str:
+        import numpy as np
+
+        from whet.fronts import nondominated
+
+        before = [losses for _, _, losses in self._ends[:-window] if losses is not None]
+        if not before:
+            return ""
+        front_NM = np.array(before)
+        front_NM = front_NM[nondominated(front_NM)]
+        bars_NM = np.where(np.isfinite(front_NM), front_NM - self._rules.tolerance * np.abs(front_NM), front_NM)
+        for _, _, losses in self._ends[-window:]:
+            if losses is not None and (np.array(losses) < bars_NM).any(axis=1).all():
+                return ""
+        return f"the last {window} trials brought no improvement: the front of {len(front_NM)} trials is as it was"
+
+    def _cost(self, history: History, now: float) -> str:
+        for name, budget in self._rules.cost.items():
+            spent = self._spent[name]
+            if name == "seconds":
+                spent += sum(
+                    max(0.0, now - t.started)
+                    for t in history.open.values()
+                    if t.phase is Phase.RUNNING and t.started is not None
+                )
+            if spent >= budget:
+                what = f"{budget:.6g} seconds" if name == "seconds" else f"{name}={budget:.6g}"
+                return f"the trials have used up the budget of {what}"
+        return ""
+
+    def _wall_clock(self, history: History, now: float) -> str:
+        limit = self._rules.wall_clock_s
+        if limit is None:
+            return ""
+        first = min([self._started, *(t.started for t in history.open.values() if t.started is not None)])
+        return f"{limit:.6g} seconds have passed since the first trial started" if now - first >= limit else ""

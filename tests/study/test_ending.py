@@ -1,0 +1,390 @@
+"""Sweeps that end by themselves, and why: `terminate`, the target, the cap; and the reason after a restart."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from typing import Any
+
+import pytest
+
+import whet
+from whet import Float, Space, TrialPruned
+from whet.config import SweepConfig, Termination
+from whet.errors import ConfigError, SweepClosed
+from whet.store.base import Changes, Store, SweepState
+from whet.study.ending import Ending
+from whet.study.engine import Engine
+from whet.study.history import History
+from whet.study.study import Study
+from whet.trial import Goal, Metric, Phase, Problem, Trial
+
+X = Space({"x": Float(0, 1)})
+
+
+def make(store: Store, **given: Any) -> Study:
+    return whet.create_study(
+        **{"storage": store, "seed": 3, "space": X, "method": "random", "stopper": "none", **given}
+    )
+
+
+def following(*values: float) -> Any:
+    """Return an objective that gives these values by number, the last one for ever."""
+    return lambda trial: values[min(trial.number, len(values) - 1)]
+
+
+def again(study: Study) -> Study:
+    """Return the study as another process finds it."""
+    return whet.load_study(study_name=study.study_name, storage=study._store)
+
+
+def over(number: int, *values: float, stopped: bool = False, phase: Phase = Phase.FINISHED, ended: float | None = None,
+         **given: Any) -> Trial:  # fmt: skip
+    end = float(number) if ended is None else ended
+    return Trial(
+        number=number,
+        params={},
+        phase=phase,
+        values=values or None,
+        stopped=stopped,
+        started=end - 0.5,
+        ended=end,
+        **given,
+    )
+
+
+def why(trials: list[Trial], *, goals: tuple[Goal, ...] = (Goal.MINIMIZE,), now: float = 1e6, cap: int | None = None,
+        **rules: Any) -> str:  # fmt: skip
+    names = ["loss", "size"]
+    problem = Problem(space=X, metrics=tuple(Metric(name=n, goal=g) for n, g in zip(names, goals, strict=False)))
+    history = History(goals[0] if len(goals) == 1 else None)
+    history.apply(Changes(revision=1, version=0, state=SweepState.RUNNING, cap=cap, trials=tuple(trials), reports=()))
+    return Ending(SweepConfig(problem=problem, terminate=Termination(**rules))).why(history, cap, now)
+
+
+# -- no improvement -----------------------------------------------------------------------------------------------------
+
+
+def test_no_improvement_ends_it_and_says_so(store: Store) -> None:
+    study = make(store, terminate={"no_improvement": 3})
+    study.optimize(following(5.0, 4.0, 4.5, 3.5, 3.5, 9.0, 3.6, 1.0))
+    assert len(study.trials) == 7  # the best in trial 3, then three that are no better
+    assert store.sweeps.get(study.id).state is SweepState.FINISHED
+    assert study.end_reason == "the last 3 trials brought no improvement: the best is still value 3.5 of trial 3"
+    assert again(study).end_reason == study.end_reason
+    with pytest.raises(SweepClosed) as error:
+        again(study).ask()
+    assert error.value.problem.endswith(
+        "hands out no trial: the sweep is finished: the last 3 trials brought no improvement: "
+        "the best is still value 3.5 of trial 3"
+    )
+
+
+def test_it_goes_on_across_processes_where_it_stopped(store: Store) -> None:
+    study = make(store, terminate={"no_improvement": 4})
+    values = following(5.0, 4.0, 4.5)
+    for expected in (1, 2, 3, 4, 5, 6, 6):
+        again(study).optimize(values, n_trials=1)
+        assert len(study.trials) == expected
+    assert "last 4 trials" in again(study).end_reason
+
+
+def test_a_gain_below_the_tolerance_is_none() -> None:
+    values = [10.0, 9.96, 9.93, 9.91]
+    trials = [over(i, v) for i, v in enumerate(values)]
+    assert why(trials, no_improvement=3) == ""
+    assert why(trials, no_improvement=3, tolerance=0.01) == (
+        "the last 3 trials improved the best, loss 10 of trial 0, by less than 0.01 of itself, to 9.91"
+    )
+    assert why(trials, no_improvement=3, tolerance=0.005) == ""  # 0.09 of 10 in all, though never 0.05 at a time
+    up = [over(i, -v) for i, v in enumerate(values)]
+    assert why(up, goals=(Goal.MAXIMIZE,), no_improvement=3) == ""
+    assert "loss -10 of trial 0" in why(up, goals=(Goal.MAXIMIZE,), no_improvement=3, tolerance=0.01)
+    below = [over(0, -1.0), over(1, -1.05)]
+    assert why(below, no_improvement=1, tolerance=0.01) == ""
+    assert why(below, no_improvement=1, tolerance=0.1) != ""
+
+
+def test_stopped_trials_count_failed_ones_do_not() -> None:
+    bad = [over(1, 9.0, stopped=True), over(2, phase=Phase.FAILED), over(3, phase=Phase.CANCELED)]
+    assert why([over(0, 1.0), *bad], no_improvement=2) == ""
+    assert why([over(0, 1.0), *bad, over(4, 9.0, stopped=True)], no_improvement=2) != ""
+    stopped_and_good = [over(0, 1.0), over(1, 0.0, stopped=True)]
+    assert why(stopped_and_good, no_improvement=1) != ""  # what was stopped is no result
+    assert why([over(i, 1.0, stopped=True) for i in range(9)], no_improvement=2) == ""  # nothing to improve on yet
+    assert why([over(i, math.inf) for i in range(9)], no_improvement=2) == ""
+
+
+def test_the_order_is_that_of_the_ends() -> None:
+    trials = [over(0, 5.0, ended=10), over(1, 1.0, ended=1), over(2, 4.0, ended=2)]
+    assert why(trials, no_improvement=2) == (
+        "the last 2 trials brought no improvement: the best is still loss 1 of trial 1"
+    )
+    assert why([over(0, 1.0, ended=10), over(1, 5.0, ended=1), over(2, 4.0, ended=2)], no_improvement=2) == ""
+
+
+def by_definition(values: list[tuple[float, ...]], window: int, tolerance: float) -> bool:
+    before, last = values[:-window], values[-window:]
+    if not before or not last:
+        return False
+    better = [
+        p for p in last if all(any(a < q - tolerance * abs(q) for a, q in zip(p, b, strict=True)) for b in before)
+    ]
+    return len(values) > window and not better
+
+
+@pytest.mark.parametrize("num_metrics", [1, 2])
+def test_it_is_the_definition_however_the_ends_come_in(num_metrics: int) -> None:
+    rng, ends = random.Random(num_metrics), 0
+    for _ in range(300):
+        values = [
+            tuple(rng.choice([-1, 1]) * rng.random() for _ in range(num_metrics)) for _ in range(rng.randrange(9))
+        ]
+        window, tolerance = rng.randrange(1, 4), rng.choice([0.0, 0.2])
+        trials = [over(i, *v) for i, v in enumerate(values)]
+        expected = by_definition(values, window, tolerance)
+        shuffled = rng.sample(trials, len(trials))
+        rules = {"no_improvement": window, "tolerance": tolerance, "goals": (Goal.MINIMIZE,) * num_metrics}
+        assert bool(why(shuffled, **rules)) == expected
+        ends += expected
+    assert 50 < ends < 250
+
+
+def test_several_metrics_improve_by_their_front(store: Store) -> None:
+    study = make(store, directions=["minimize", "maximize"], terminate={"no_improvement": 3})
+    points = [(1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (2.0, 1.5), (1.0, 1.0), (3.0, 0.0), (0.0, 9.0)]
+    study.optimize(lambda trial: points[trial.number])
+    assert len(study.trials) == 6
+    assert study.end_reason == "the last 3 trials brought no improvement: the front of 3 trials is as it was"
+
+
+# -- clocks and budgets -------------------------------------------------------------------------------------------------
+
+
+def test_wall_clock(store: Store) -> None:
+    study = make(store, terminate={"wall_clock_s": 0.3})
+
+    def objective(trial: Any) -> float:
+        time.sleep(0.05)
+        return 1.0
+
+    begin = time.monotonic()
+    study.optimize(objective)
+    assert 0.25 < time.monotonic() - begin < 5
+    assert 1 <= len(study.trials) <= 6
+    assert again(study).end_reason == "0.3 seconds have passed since the first trial started"
+
+
+def test_wall_clock_counts_from_the_first_trial_and_also_while_one_runs() -> None:
+    running = Trial(number=1, params={}, started=50.0)
+    assert why([], wall_clock_s=10) == ""
+    assert why([running], wall_clock_s=10, now=59.0) == ""
+    assert why([running], wall_clock_s=10, now=60.0) == "10 seconds have passed since the first trial started"
+    assert why([over(0, 1.0, ended=45.0), running], wall_clock_s=10, now=55.0) != ""
+
+
+def test_a_paused_sweep_is_not_ended_by_asking(store: Store) -> None:
+    study = make(store, terminate={"wall_clock_s": 0.01})
+    study.optimize(following(1.0), n_trials=1)
+    if store.sweeps.get(study.id).state is SweepState.RUNNING:
+        store.sweeps.move(study.id, SweepState.PAUSED)
+        time.sleep(0.02)
+        with pytest.raises(SweepClosed, match="the sweep is paused"):
+            study.ask()
+
+
+def test_budgets() -> None:
+    trials = [over(0, 1.0, attrs={"gpu_h": 1.5}), over(1, phase=Phase.FAILED, attrs={"gpu_h": 1}), over(2, 3.0)]
+    assert why(trials, cost={"gpu_h": 3}) == ""
+    assert why(trials, cost={"gpu_h": 2.5}) == "the trials have used up the budget of gpu_h=2.5"
+    assert why(trials, cost={"loss": 4}) == "the trials have used up the budget of loss=4"
+    assert why(trials, cost={"seconds": 1.6}) == ""
+    assert why(trials, cost={"seconds": 1.5}) == "the trials have used up the budget of 1.5 seconds"
+    running = Trial(number=3, params={}, started=100.0)
+    assert why([*trials, running], cost={"seconds": 2.5}, now=100.9) == ""
+    assert why([*trials, running], cost={"seconds": 2.5}, now=101.0) != ""
+    assert (
+        why([over(0, 1.0, attrs={"gpu_h": "many"}), over(1, 1.0, attrs={"gpu_h": math.nan})], cost={"gpu_h": 1}) == ""
+    )
+
+
+def test_a_budget_of_an_attribute(store: Store) -> None:
+    study = make(store, terminate={"cost": {"energy_kwh": 10}})
+
+    def objective(trial: Any) -> float:
+        trial.set_user_attr("energy_kwh", 3)
+        return 1.0
+
+    study.optimize(objective)
+    assert len(study.trials) == 4
+    assert again(study).end_reason == "the trials have used up the budget of energy_kwh=10"
+
+
+# -- the other ends, in words -------------------------------------------------------------------------------------------
+
+
+def test_target_and_cap_say_why(store: Store) -> None:
+    id = whet.sweep(
+        {"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}, "metric": {"name": "loss", "target": 2.0}},
+        storage=store,
+    )
+    study = whet.load_study(study_name=id, storage=store)
+    study.optimize(following(5.0, 3.0, 1.5))
+    assert study.end_reason == "the target is reached: loss is 1.5 in trial 2"
+    capped = make(store, run_cap=2)
+    assert capped.end_reason == ""
+    capped.optimize(following(1.0))
+    assert again(capped).end_reason == "the run cap of 2 is used up"
+    stopped = make(store)
+    stopped.optimize(following(1.0), n_trials=1)
+    store.sweeps.move(stopped.id, SweepState.FINISHED)
+    assert stopped.end_reason == ""  # somebody ended it
+    with pytest.raises(SweepClosed, match="hands out no trial: the sweep is finished: raise its cap"):
+        stopped.ask()
+
+
+def test_the_end_is_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    study = make(store, name="quick", terminate={"no_improvement": 1})
+    logger = whet.logging.get_logger("whet")
+    logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level("INFO", logger="whet"):
+            study.optimize(following(1.0))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.messages[-1].startswith("Study quick hands out no more trials: the sweep is finished: the last 1 ")
+
+
+def test_trials_that_run_when_it_ends_come_to_their_end(store: Store) -> None:
+    study = make(store, terminate={"no_improvement": 1})
+    first, second, third = study.ask(), study.ask(), study.ask()
+    study.tell(first, 1.0)
+    study.tell(second, 2.0)
+    assert store.sweeps.get(study.id).state is SweepState.FINISHED
+    assert study.tell(third, 0.5).values == (0.5,)
+    assert study.best_value == 0.5
+
+
+def test_asking_does_not_cost_more_with_the_history() -> None:
+    """Counted: what ended is taken in once."""
+    problem = Problem(space=X, metrics=(Metric(name="loss"),))
+    ending = Ending(SweepConfig(problem=problem, terminate=Termination(no_improvement=50, cost={"loss": 1e9})))
+    history, taken = History(Goal.MINIMIZE), []
+    take = ending._take
+    ending._take = lambda trial: taken.append(trial.number) or take(trial)  # type: ignore[method-assign, func-returns-value]
+    for number in range(200):
+        history.apply(
+            Changes(
+                revision=number, version=0, state=SweepState.RUNNING, cap=None, trials=(over(number, 1000.0 - number),),
+                reports=(),
+            )
+        )  # fmt: skip
+        assert ending.why(history, None, 0.0) == ""
+    assert taken == list(range(200))
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({}, "create_study: terminate: the mapping is empty: give at least one key, or leave it out"),
+        ({"no_improvement": 0}, "create_study: terminate.no_improvement: 0 is below 1: give 1 or more"),
+        ({"patience": 3}, "create_study: terminate.patience: unknown key 'patience': "),
+        (
+            {"tolerance": 0.1},
+            "create_study: terminate.tolerance: it says what counts as no improvement: add no_improvement",
+        ),
+        (3, "create_study: terminate: got the number 3, wanted a mapping"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(store: Store, rules: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        make(store, terminate=rules)
+    assert str(error.value).startswith(message)
+
+
+def test_an_edit_of_the_rules_is_followed(store: Store) -> None:
+    from dataclasses import replace
+
+    study = make(store, terminate={"no_improvement": 50})
+    study.optimize(following(1.0), n_trials=5)
+    engine = Engine(store, study.id)
+    engine.edit(lambda config: replace(config, terminate=Termination(no_improvement=2)))
+    study.optimize(following(1.0), n_trials=5)
+    assert len(study.trials) == 5
+    assert "last 2 trials" in study.end_reason
+
+
+# -- stopping by several metrics, from end to end -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["list", "mapping", "log"])
+@pytest.mark.parametrize(
+    "stopper", ["asha", {"name": "median", "startup_trials": 2}, {"name": "hyperband", "min_iter": 2}]
+)
+def test_stopping_by_several_metrics(store: Store, stopper: Any, way: str) -> None:
+    study = make(store, directions=["minimize", "maximize"], metrics=["loss", "speed"], stopper=stopper)
+
+    def objective(trial: Any) -> tuple[float, float]:
+        loss, speed = float(trial.number), 1 / (trial.number + 1)  # it gets worse in both
+        for step in range(6):
+            match way:
+                case "list":
+                    trial.report([loss + 1 / (step + 1), speed], step)
+                case "mapping":
+                    trial.report({"speed": speed, "loss": loss + 1 / (step + 1)}, step)
+                case _:
+                    trial.log({"loss": loss + 1 / (step + 1), "speed": speed, "train_loss": 0.1}, step)
+            if trial.should_prune():
+                raise TrialPruned
+        return loss, speed
+
+    study.optimize(objective, n_trials=10)
+    trials = study.trials
+    assert trials[0].complete
+    assert trials[0] in study.best_trials
+    assert trials[9].stopped
+    assert " stands on front " in trials[9].reason
+    assert trials[9].reports[0].values == (10.0, 1 / 10)
+    assert trials[9].values == trials[9].reports[-1].values
+
+
+def test_without_a_stopper_several_metrics_never_stop(store: Store) -> None:
+    trial = make(store, directions=["minimize", "minimize"]).ask()
+    trial.report([math.nan, 1.0], 0)
+    assert not trial.should_prune()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1.0, "reported 1.0 to a study of 2 metrics: report one number each for: loss, size"),
+        ([1.0], "reported [1.0] to a study of 2 metrics: report one number each for: loss, size"),
+        ({"loss": 1.0}, "reported loss: report one number each for: loss, size"),
+        (["a", "b"], "reported ['a', 'b'], in which there is no number: report one number each for: loss, size"),
+    ],
+)
+def test_a_report_must_hold_every_metric(store: Store, value: Any, message: str) -> None:
+    study = make(store, directions=["minimize", "minimize"], metrics=["loss", "size"])
+    with pytest.raises(whet.errors.StudyError) as error:
+        study.ask().report(value, 0)
+    assert str(error.value) == message
+
+
+def test_optunas_pruners_have_counterparts(store: Store) -> None:
+    for pruner, stopper in [
+        (whet.pruners.ThresholdPruner(upper=3), {"name": "threshold", "upper": 3, "warmup_steps": 0, "interval_steps": 1}),
+        (whet.pruners.WilcoxonPruner(p_threshold=0.2), {"name": "wilcoxon", "p_threshold": 0.2, "startup_steps": 2}),
+        (
+            whet.pruners.PatientPruner(whet.pruners.MedianPruner(), 2),
+            {
+                "name": "patience", "patience_steps": 3, "min_delta": 0.0,
+                "stopper": {"type": "median", "startup_trials": 5, "warmup_steps": 0, "interval_steps": 1},
+            },
+        ),
+    ]:  # fmt: skip
+        study = make(store, stopper=None, pruner=pruner)
+        plugin = study._engine.config.stopper
+        assert plugin is not None
+        assert {"name": plugin.name, **plugin.knobs} == stopper
+        assert study._engine.stopper is not None
