@@ -50,7 +50,7 @@ class TestMOTPEofThree(TestMOTPE):
 class TestEHVI(Named):
     name = "ehvi"
     knobs = {"num_startup": 4}
-    num_trials = 14
+    num_trials = 10
 
 
 class TestEHVIofTwo(TestEHVI):

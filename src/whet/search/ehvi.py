@@ -87,11 +87,13 @@ class EHVI(Searcher):
         self._trials: dict[int, tuple[tuple[float, ...] | None, Mapping[str, object]]] = {}  # by number: losses
         self._scored = 0
         self._rows: dict[int, list[float]] = {}
+        self._ranking: list[int] | None = None
         self._tools: tuple[Layout, Features] | None = None
         self._scales: tuple[tuple[int, ...], list[tuple[Any, float]]] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
+        self._ranking = None
         for trial in finished:
             if trial.phase is not Phase.CANCELED:
                 losses = self._losses(trial)
@@ -149,10 +151,15 @@ class EHVI(Searcher):
         """Return these trials by rank, equal ones by number; failed ones last."""
         import numpy as np
 
+        if self._ranking is not None and len(numbers) == len(self._trials):
+            return self._ranking
         nothing = (math.nan,) * len(self.problem.metrics)
         ordered = sorted(numbers)
         rank = ranks(np.array([self._trials[n][0] or nothing for n in ordered]))
-        return [ordered[i] for i in rank.argsort(kind="stable")]
+        found = [ordered[i] for i in rank.argsort(kind="stable")]
+        if len(found) == len(self._trials):
+            self._ranking = found
+        return found
 
     def _kept(self, numbers: Sequence[int], most: int) -> list[int]:
         """Return at most so many of these trials, the better half of them being those of best rank, in the order of their numbers."""
