@@ -50,10 +50,10 @@ class Correlation(Chart):
         figure.set_size_inches(2.6 + 0.42 * n, 2.0 + 0.36 * n)
         axes = figure.add_subplot()
         shades = LinearSegmentedColormap.from_list("whet", ["#b5522f", "#e9b79f", "#fbfbfa", "#a4c0e6", "#2459a3"])
-        shades.set_bad("#f1f3f5")
+        grey = shades.with_extremes(bad="#f1f3f5")
         nan = float("nan")
         rows = [[nan if r is None or i == j else r for j, r in enumerate(row)] for i, row in enumerate(self.rho)]
-        drawn = axes.imshow(rows, cmap=shades, vmin=-1, vmax=1)
+        drawn = axes.imshow(rows, cmap=grey, vmin=-1, vmax=1)
         for i, row in enumerate(self.rho):
             for j, r in enumerate(row):
                 if r is not None and i != j:

@@ -109,15 +109,14 @@ class History(Chart):
         whole(axes)
         axes.set_xlabel("trial")
         axes.set_ylabel(sheet.goal_label)
-        axes.set_title(f"{shorten(sheet.title, 48)}: best {sheet.metric.name} {number(best[-1])}")
+        axes.set_title(f"{shorten(sheet.title, 48)}: best {sheet.metric.name} {number(best[-1])}", pad=24)
         axes.grid(axis="x", visible=False)
         if self.beyond:
             where = "above" if sheet.metric.goal is Goal.MINIMIZE else "below"
             axes.annotate(
                 f"{self.beyond} more {where}", (1, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=GREY
             )  # fmt: skip
-        corner = "upper right" if sheet.metric.goal is Goal.MINIMIZE else "lower right"
-        legend = axes.legend(loc=corner, framealpha=0.85, frameon=True, edgecolor="none")
+        legend = axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=4, borderaxespad=0.1)
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1)

@@ -38,7 +38,8 @@ class Importance(Chart):
 
     @property
     def _shown(self) -> list[str]:
-        named = list(self.sheet.params) or list(self.scores)
+        space = self.sheet.problem.space
+        named = list(self.sheet.params) or [n for n in self.scores if space[n].size != 1] or list(self.scores)
         return sorted(named, key=lambda n: -self.scores[n])[:_MOST]
 
     def draw(self, figure: Figure) -> None:
@@ -101,10 +102,8 @@ class Importance(Chart):
         for name in names:
             share = self.scores[name]
             drawn = bar(share / most, room)
-            out.append(
-                f"{shorten(name, 28).rjust(pad)}  {100 * share:5.1f} %  "
-                + (f"\x1b[34m{drawn}\x1b[0m" if colours else drawn)
-            )
+            drawn = f"\x1b[34m{drawn}\x1b[0m" if colours else drawn
+            out.append(f"{shorten(name, 28).rjust(pad)}  {100 * share:5.1f} %  {drawn}".rstrip())
         if len(self.scores) > len(names) and not self.sheet.params:
             out.append(f"and {len(self.scores) - len(names)} more")
         return out

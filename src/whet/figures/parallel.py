@@ -34,8 +34,9 @@ class Parallel(Chart):
         found = parallel_coordinates(sheet.problem, sheet.complete)
         numbered = {axis.name: i for i, axis in enumerate(found.axes) if not axis.is_metric}
         named = list(sheet.params) or [n for n in numbered if sheet.problem.space[n].size != 1][:_AXES]
-        self.left_out = len(numbered) - len(named)
+        self.left_out = sum(sheet.problem.space[n].size != 1 for n in numbered) - len(named)
         places = [*(numbered[n] for n in named), *(i for i, axis in enumerate(found.axes) if axis.is_metric)]
+        self.num_params = len(named)
         self.axes: list[Axis] = [self._framed(found.axes[i]) for i in places]
         goal = sheet.metric.goal
         values = {t.number: v for t, v in zip(sheet.complete, sheet.values, strict=True)}
@@ -95,13 +96,14 @@ class Parallel(Chart):
             for place, text in _ticks(axis):
                 axes.plot([i - 0.025, i], [place, place], color=GREY, linewidth=0.8, zorder=4)
                 axes.text(i - 0.05, place, text, ha="right", va="center", fontsize=7.5, zorder=5, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6})  # fmt: skip
-            name = shorten(axis.name, 16 if count < 8 else 12)
+            name = shorten(axis.name, 16 if count < 8 else 22)
+            lift = 0.06 if count >= 8 and i % 2 else 0.0  # in two rows, lest long names run into each other
             goal = next(
                 (m.goal.value for m in self.sheet.problem.metrics if axis.is_metric and m.name == axis.name), ""
             )
             axes.text(
                 i,
-                1.05,
+                1.05 + lift,
                 f"{name}\n({goal})" if goal else name,
                 ha="center",
                 va="bottom",
@@ -114,7 +116,7 @@ class Parallel(Chart):
         axes.set_ylim(_ABSENT - 0.05 if absent else -0.06, 1.05)
         axes.axis("off")
         more = (
-            f" ({self.left_out} parameters less important are left out)"
+            f" (the {self.num_params} that matter most, of {self.num_params + self.left_out})"
             if self.left_out > 0 and not self.sheet.params
             else ""
         )

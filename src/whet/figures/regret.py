@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, final
 
 from whet.analysis.regret import random_best
@@ -85,5 +86,5 @@ class Regret(Chart):
             "",
             *canvas.lines(colours=colours, x_label="trials", y_label=f"best {self.sheet.goal_label}"),
             "",
-            self._caveat,
+            *textwrap.wrap(self._caveat, width),
         ]

@@ -104,7 +104,7 @@ class Response(Chart):
                 [b - m for m, b in zip(curve.mean, high, strict=True)],
             ]
             axes.errorbar(range(len(curve.values)), curve.mean, yerr=spread, fmt="o", color=ACCENT, elinewidth=5, markersize=6, ecolor="#9dbbe6", markeredgecolor="white", zorder=3)  # fmt: skip
-            many = len(curve.values) > 4
+            many = sum(map(len, label(curve.values))) > 24
             axes.set_xticks(
                 range(len(curve.values)),
                 label(curve.values),

@@ -114,10 +114,12 @@ class Stopping(Chart):
         whole(axes)
         axes.set_xlabel("step")
         axes.set_ylabel(self.sheet.goal_label)
-        for handle in axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none").legend_handles:
+        for handle in axes.legend(
+            loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=5, borderaxespad=0.1
+        ).legend_handles:
             if handle is not None:
                 handle.set_alpha(1)
-        axes.set_title(f"{shorten(self.sheet.title, 36)}: {self._title}")
+        axes.set_title(f"{shorten(self.sheet.title, 36)}: {self._title}", pad=24)
 
     def lines(self, width: int, *, colours: bool) -> list[str]:
         low, high, log = self._window()

@@ -57,6 +57,7 @@ _STYLE: dict[str, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.unicode_minus": False,
+    "text.parse_math": False,  # a $ in a name is a dollar
     "grid.color": LIGHT,
     "grid.linewidth": 0.6,
     "xtick.color": GREY,
