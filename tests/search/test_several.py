@@ -10,7 +10,8 @@ import pytest
 from whet.errors import ConfigError
 from whet.fronts import boxes, hypervolume
 from whet.plugins import build
-from whet.search.ehvi import log_expected_gain
+from whet.search.ehvi import _floors, _standard, log_expected_gain
+from whet.search.nsga2 import NSGA2
 from whet.space import Choice, Float, Space
 from whet.trial import Metric, Phase, Problem, Trial
 
@@ -66,6 +67,28 @@ def test_expected_gain_without_doubt_is_the_gain_and_far_away_it_still_has_a_slo
     assert log[0] < -10_000  # exp of it is 0
 
 
+def test_below_a_bound_that_trials_share_nothing_is_promised() -> None:
+    losses = np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [1.0, 0.5], [2.0, 0.2]])
+    floors = _floors(losses)
+    assert floors.tolist() == [0.0, -np.inf]  # 0.2 is one trial's
+    lower, upper = boxes(losses, np.array([2.5, 3.5]))
+    mean, deviation = np.array([[-0.5, 1.2], [-0.5, 0.1]]), np.full((2, 2), 1e-6)
+    assert np.exp(log_expected_gain(mean, deviation, lower, upper))[0] > 0.5
+    held = np.exp(log_expected_gain(mean, deviation, np.maximum(lower, floors), upper))
+    assert held[0] < 1e-5
+    assert held[1] == pytest.approx(hypervolume(np.vstack([losses, [0.0, 0.1]]), np.array([2.5, 3.5])) - hypervolume(losses, np.array([2.5, 3.5])), rel=1e-4)  # fmt: skip
+
+
+def test_terrible_losses_are_clipped_but_no_end_of_the_front_is() -> None:
+    front = np.array([[0.0, 9.0], [0.0, 8.0], [0.0, 7.0], [0.01, 6.0], [5.0, 0.0]])  # half of the first metric is 0
+    y = _standard(np.vstack([front, [[np.nan, np.nan], [1e9, 1e9]]]))
+    assert y[4, 0] > y[3, 0] + 1.0
+    assert y[6, 0] == pytest.approx(y[:, 0].max())
+    assert y[5, 0] == y[6, 0]  # a failed trial counts as the worst
+    assert y[6, 0] - y[4, 0] < 3.0 * (y[4, 0] - y[0, 0])
+    assert y.mean(axis=0) == pytest.approx(np.zeros(2), abs=1e-12)
+
+
 @pytest.mark.parametrize(("name", "count", "share"), [("ehvi", 50, 0.985), ("motpe", 100, 0.84), ("nsga2", 150, 0.80)])
 def test_gets_further_than_chance(name, count, share) -> None:
     whole = 1.1 * 7 - 1 / 3
@@ -90,6 +113,16 @@ def test_a_front_over_choices_is_found_whole(name) -> None:
     far = (1.5, 1.5)
     whole = hypervolume(np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]), np.array(far))
     assert reached(name, 120 if name == "nsga2" else 60, 1, loss, space, far) > 0.93 * whole
+
+
+def test_parents_of_nsga2_are_the_front_with_room_around_them_first() -> None:
+    space = Space({"x": Float(0, 1)})
+    searcher = NSGA2(problem(space), seed=0, population=4)
+    for number, x in enumerate([0.5, 0.51, 0.0, 0.52, 1.0, 0.8]):
+        searcher.tell([Trial(number=number, params={"x": x}, phase=Phase.FINISHED, values=(x, 1 - x))], [])
+    beaten = Trial(number=6, params={"x": 0.25}, phase=Phase.FINISHED, values=(0.9, 0.9))
+    searcher.tell([beaten], [])
+    assert [unit[0] for unit in searcher._ranked()] == [0.0, 1.0, 0.5, 0.8]
 
 
 @pytest.mark.parametrize(("name", "most_ms"), [("motpe", 60), ("nsga2", 60)])
