@@ -72,6 +72,10 @@ def command(sweep: str | None, method: str, metric: str | None, project: str | N
     what = f"{chosen.name} ({chosen.goal.value})"
     asked = "what sets the best trials apart" if by_variance is None else "shares of the variance over the space"
     output.say(f"{what} in {shown.value(found.name)}, {shown.counted(counted, 'trial')}: {asked}")
+    stopped = sum(t.stopped for t in trials)
+    if by_variance is not None and stopped:
+        left_out = f"{shown.counted(stopped, 'trial')} stopped early {'is' if stopped == 1 else 'are'} left out"
+        output.say(f"{left_out}: what they reached is of less training")
     output.say()
     _bars(problem, scores)
     if by_variance is not None:

@@ -84,11 +84,15 @@ def replay(store: Store, sweep: Sweep) -> Replay:
     configs = _Configs(store, store.sweeps.get(sweep.id))
     trials = [_Known(trial, origins[trial.number]) for trial in history.in_order()]
     ends = sorted((k for k in trials if k.origin.over is not None), key=lambda k: (k.origin.over or 0, k.trial.number))
+    ended = [known.trial for known in ends]
     player, position, num_suggested = _Player(), 0, 0
     num_given = num_continued = 0
     differences: list[Difference] = []
+    open_: dict[int, _Known] = {}  # those with a smaller number that were not over yet
     for known in trials:
         trial, origin = known.trial, known.origin
+        if trial.number:
+            open_[trial.number - 1] = trials[trial.number - 1]
         if origin.seen is None:
             num_given += 1
             continue
@@ -98,9 +102,10 @@ def replay(store: Store, sweep: Sweep) -> Replay:
         num_suggested += 1
         while position < len(ends) and (ends[position].origin.over or 0) <= origin.seen:
             position += 1
-        pending = [k.at(origin.seen) for k in trials[: trial.number] if not k.is_over(origin.seen)]
+        open_ = {n: k for n, k in open_.items() if not k.is_over(origin.seen)}
+        pending = [k.at(origin.seen) for _, k in sorted(open_.items())]
         config, sure = configs.at(origin)
-        found = player.suggestion(config, [k.trial for k in ends[:position]], pending, edited=configs.edited)
+        found = player.suggestion(config, ended, position, pending, edited=configs.edited)
         kept = trial.params if origin.suggested is None else origin.suggested
         if found is not None and _alike(kept, found.params):
             continue
@@ -185,7 +190,7 @@ class _Player:
         self._num_told = 0
 
     def suggestion(
-        self, config: SweepConfig, ended: list[Trial], pending: list[Trial], *, edited: bool
+        self, config: SweepConfig, ended: list[Trial], num_ended: int, pending: list[Trial], *, edited: bool
     ) -> Suggestion | None:
         old = self._config
         if old is None or (old.problem, old.method, old.seed) != (config.problem, config.method, config.seed):
@@ -201,8 +206,8 @@ class _Player:
         def told(trial: Trial) -> Trial:
             return trial if plain else as_told(trial, space)
 
-        fresh = [told(trial) for trial in ended[self._num_told :]]
-        self._num_told = len(ended)
+        fresh = [told(trial) for trial in ended[self._num_told : num_ended]]
+        self._num_told = num_ended
         self._searcher.tell(fresh, [told(trial) for trial in pending])
         if config.define_by_run and not space:
             return Suggestion(params={})
