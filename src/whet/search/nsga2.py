@@ -49,7 +49,7 @@ class NSGA2(Searcher):
 
     Example:
         >>> from whet.space import Float, Space
-        >>> from whet.trial import Metric
+        >>> from whet.trial import Metric, Phase
         >>> two = (Metric(name="loss"), Metric(name="size"))
         >>> searcher = NSGA2(Problem(space=Space({"x": Float(-5, 5)}), metrics=two), seed=1, population=10)
         >>> for number in range(80):
