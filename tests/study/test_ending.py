@@ -124,6 +124,22 @@ def test_the_order_is_that_of_the_ends() -> None:
     assert why([over(0, 1.0, ended=10), over(1, 5.0, ended=1), over(2, 4.0, ended=2)], no_improvement=2) == ""
 
 
+def test_an_end_that_becomes_known_late_takes_its_place() -> None:
+    problem = Problem(space=X, metrics=(Metric(name="loss"),))
+    ending = Ending(SweepConfig(problem=problem, terminate=Termination(no_improvement=2)))
+    history = History(Goal.MINIMIZE)
+
+    def learn(revision: int, *trials: Trial) -> str:
+        history.apply(
+            Changes(revision=revision, version=0, state=SweepState.RUNNING, cap=None, trials=trials, reports=())
+        )
+        return ending.why(history, None, 0.0)
+
+    assert learn(1, over(0, 5.0, ended=1), over(2, 4.0, ended=5), over(3, 3.0, ended=6)) == ""
+    said = learn(2, over(1, 1.0, ended=2))  # 5, 1, 4, 3 by their ends
+    assert said == "the last 2 trials brought no improvement: the best is still loss 1 of trial 1"
+
+
 def by_definition(values: list[tuple[float, ...]], window: int, tolerance: float) -> bool:
     before, last = values[:-window], values[-window:]
     if not before or not last:
