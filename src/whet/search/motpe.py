@@ -89,6 +89,7 @@ class MOTPE(Searcher):
         self._sorted = True
         self._rows: dict[int, list[float]] = {}
         self._layout_made: Layout | None = None
+        self._chosen: tuple[tuple[int, list[list[int]]], tuple[list[int], list[float]]] | None = None
         self._parted: tuple[list[int], list[float], list[int], list[float]] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
@@ -130,7 +131,7 @@ class MOTPE(Searcher):
         """Yield candidates for `Space.decode`, in each round the most promising first."""
         space = self.problem.space
         if len(self._losses) < self._num_startup or not space:
-            yield hypercube(self.seed, self._num_startup, len(space), number)
+            yield hypercube(self.seed, self._num_startup, space, number)
             return
         import numpy as np
 
@@ -190,6 +191,8 @@ class MOTPE(Searcher):
         layers = self._layers.first(count)
         good = [n for layer in layers[:-1] for n in layer]
         last = layers[-1]
+        if self._chosen is not None and self._chosen[0] == (count, layers):  # most trials change nothing
+            return self._chosen[1]
         loss_NM = _finite(np.array([self._losses[n] for n in [*good, *last]]))
         far = reference(loss_NM)
         of_last = loss_NM[len(good) :]
@@ -203,7 +206,9 @@ class MOTPE(Searcher):
         mean = float(weights.mean())
         # A trial that adds nothing is still good.
         shares = 0.5 + 0.5 * weights / mean if mean > 0 and math.isfinite(mean) else np.ones(count)
-        return [*good, *(last[i] for i in picked)], shares.tolist()
+        found = [*good, *(last[i] for i in picked)], shares.tolist()
+        self._chosen = (count, layers), found
+        return found
 
 
 def _finite(loss_NM: Array) -> Array:
