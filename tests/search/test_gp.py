@@ -174,7 +174,7 @@ def test_many_trials_cost_no_more_than_the_model_holds() -> None:
         Trial(number=i, params=(p := space.sample(rng)), phase=Phase.FINISHED, values=(p["x"],)) for i in range(500)
     ]
     gp.tell(trials, [])
-    assert len(gp._kept(list(gp._trials), 50)) == 50
+    assert len(gp._evidence.model()) == 50
     assert gp.ask(1)[0].params["x"] < 0.1
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
 
 from whet.search.parzen import Layout
 
@@ -17,9 +18,11 @@ __all__ = ["climbed", "places_of"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 Score = Callable[[Array, Array, Array], Array]
+Slope = Callable[[Array, Array, Array], tuple[float, Array]]
 
 _COPIES = 20  # of each good trial, moved
 _CLIMBERS, _BROOD = 8, 24
+_STEEPEST, _STEPS = 3, 15  # climbers that end by the gradient, and how many steps of it
 
 
 def places_of(layout: Layout, rows_NW: Array) -> tuple[Array, Array]:
@@ -35,9 +38,17 @@ def places_of(layout: Layout, rows_NW: Array) -> tuple[Array, Array]:
 
 
 def climbed(
-    layout: Layout, score: Score, generator: np.random.Generator, good: tuple[Array, Array], count: int, rounds: int
+    layout: Layout,
+    score: Score,
+    generator: np.random.Generator,
+    good: tuple[Array, Array],
+    count: int,
+    rounds: int,
+    slope: Slope | None = None,
 ) -> list[list[float]]:
     """Return points for `Space.decode`, the one with the highest score first: random ones, good trials moved a little, then climbers.
+
+    With the score's gradient the best climbers end with a few steps of L-BFGS-B.
 
     Args:
         layout: Of the space.
@@ -45,7 +56,8 @@ def climbed(
         generator: Of random numbers.
         good: Numbers and options of good trials (see `places_of`).
         count: Random points looked at first, >= 1.
-        rounds: Of climbing, each with steps of less than half the length.
+        rounds: Of climbing, each with steps a little shorter.
+        slope: The score of one point and its derivatives by its numbers, from x_D, m_D, h_C.
     """
     space, D, B = layout.space, layout.D, len(layout.place_B)
     options = [len(middles) for middles in layout.middles_B]
@@ -103,7 +115,32 @@ def climbed(
         at_index = np.where(better[:, None], brood[1][rows], at_index)
         at_value = np.where(better, found.max(axis=1), at_value)
         width *= 0.7
+    if slope is not None:
+        best = (-at_value).argsort(kind="stable")[:_STEEPEST]
+        ends = [_steepest(layout, slope, at_x[i], at_index[i]) for i in best]
+        look(np.array(ends), at_index[best])
     every, unit_NP = np.concatenate(scores), np.concatenate(units)
     order = (-every).argsort(kind="stable")
     result: list[list[float]] = unit_NP[order[np.isfinite(every[order])]].tolist()
     return result
+
+
+def _steepest(layout: Layout, slope: Slope, x_D: Array, index_B: Array) -> Array:
+    """Return where a climb by the gradient ends: numbers that are active and not on a coarse grid move, all else stays."""
+    D = layout.D
+    features = layout.candidates(x_D[None], index_B[None]).features_NF[0]
+    m_D, h_C = features[2 * D : 3 * D], features[3 * D :]
+    moving = np.array([c for c in range(D) if m_D[c] > 0 and c not in layout.cells], dtype=np.intp)
+    end = x_D.copy()
+    if not len(moving):
+        return end
+
+    def objective(part: Array) -> tuple[float, Array]:
+        end[moving] = part
+        value, gradient_D = slope(end, m_D, h_C)
+        return -value, -gradient_D[moving]
+
+    bounds = [(0.0, 1.0)] * len(moving)
+    found = minimize(objective, x_D[moving], jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
+    end[moving] = np.clip(found.x, 0.0, 1.0)
+    return end

@@ -90,7 +90,7 @@ class DE(Searcher):
     def _children(self, number: int, rng: random.Random) -> Iterator[Sequence[float]]:
         space = self.problem.space
         if number < self._population or len(self._members) < 4 or not space:
-            yield hypercube(self.seed, self._population, len(space), number)
+            yield hypercube(self.seed, self._population, space, number)
             return
         ranked = [unit for _, unit in sorted(self._members.values())]
         own = self._members.get(number % self._population)

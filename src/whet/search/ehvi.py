@@ -7,29 +7,24 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
-from whet.fronts import boxes, nondominated, ranks, reference
+from whet.fronts import boxes, nondominated, reference
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.choosing import Chooser
+from whet.search.evidence import Evidence
 from whet.search.startup import hypercube
-from whet.trial import Phase, Problem, Suggestion, Trial
+from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from whet.search.gaussian import Features, Process
-    from whet.search.parzen import Layout
+    from whet.search.gaussian import Process
 
     Array = np.ndarray[Any, Any]
 
 __all__ = ["EHVI", "log_expected_gain"]
 
-_FITTED = 160  # trials that length scales are fitted to
 _LIES = 64  # pending trials that count, the latest ones
-_GROWTH, _EVERY = (
-    1.1,
-    20,
-)  # length scales are fitted anew after so many times the trials, up to the twentieth at every one
 _FRONT = {1: 1, 2: 200, 3: 60, 4: 25}  # points of the front that the boxes are made for, by metrics
 _MANY = 12  # the same for more metrics: the number of boxes grows fast
 _GOOD, _ROUNDS = 12, 12
@@ -81,32 +76,14 @@ class EHVI(Searcher):
         super().__init__(problem, seed=seed)
         usual = min(max(5, len(problem.space) + 1), 10)
         self._num_startup = usual if num_startup is None else knob_whole("ehvi", "num_startup", num_startup, 2)
-        self._max_points = knob_whole("ehvi", "max_points", max_points, 10)
         self._num_candidates = knob_whole("ehvi", "num_candidates", num_candidates, 10)
         self._chooser = Chooser(problem.space)
-        self._trials: dict[int, tuple[tuple[float, ...] | None, Mapping[str, object]]] = {}  # by number: losses
-        self._scored = 0
-        self._rows: dict[int, list[float]] = {}
-        self._ranking: list[int] | None = None
-        self._tools: tuple[Layout, Features] | None = None
-        self._scales: tuple[tuple[int, ...], list[tuple[Any, float]]] | None = None
+        self._evidence = Evidence(problem, knob_whole("ehvi", "max_points", max_points, 10))
+        self._scales: tuple[list[int], list[tuple[Any, float]]] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
-        self._ranking = None
-        for trial in finished:
-            if trial.phase is not Phase.CANCELED:
-                losses = self._losses(trial)
-                self._trials[trial.number] = losses, trial.params
-                self._scored += losses is not None
-
-    def _losses(self, trial: Trial) -> tuple[float, ...] | None:
-        values = trial.values if trial.complete else None
-        if trial.phase is Phase.FINISHED and trial.stopped and trial.reports:
-            values = trial.reports[-1].values
-        if values is None or any(math.isnan(v) for v in values):
-            return None
-        return self.problem.losses(values)
+        self._evidence.learn(finished)
 
     def ask(self, n: int) -> list[Suggestion]:
         number = self.next_number
@@ -120,79 +97,24 @@ class EHVI(Searcher):
 
     def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
         space, rng = self.problem.space, self.rng(number)
-        if self._scored < self._num_startup or not space:
-            units = [hypercube(self.seed, self._num_startup, len(space), number)]
+        if self._evidence.num_scored < self._num_startup or not space:
+            units = [hypercube(self.seed, self._num_startup, space, number)]
         else:
             units = self._ranked(rng, pending[-_LIES:])
         return self._chooser.choose(units, pending, rng)
 
     # -- the models -----------------------------------------------------------------------------------------------------
 
-    def _ready(self) -> tuple[Layout, Features]:
-        from whet.search.gaussian import Features
-        from whet.search.parzen import Layout  # numpy and scipy: 0.3 s
-
-        if self._tools is None:
-            layout = Layout(self.problem.space)
-            self._tools = layout, Features(layout)
-        return self._tools
-
-    def _table(self, numbers: Sequence[int]) -> Array:
-        """Return the trials' rows of the layout, each made once."""
-        import numpy as np
-
-        layout, _ = self._ready()
-        for number in numbers:
-            if number not in self._rows:
-                self._rows[number] = layout.row(self._trials[number][1])
-        return np.array([self._rows[number] for number in numbers])
-
-    def _ordered(self, numbers: Sequence[int]) -> list[int]:
-        """Return these trials by rank, equal ones by number; failed ones last."""
-        import numpy as np
-
-        if self._ranking is not None and len(numbers) == len(self._trials):
-            return self._ranking
-        nothing = (math.nan,) * len(self.problem.metrics)
-        ordered = sorted(numbers)
-        rank = ranks(np.array([self._trials[n][0] or nothing for n in ordered]))
-        found = [ordered[i] for i in rank.argsort(kind="stable")]
-        if len(found) == len(self._trials):
-            self._ranking = found
-        return found
-
-    def _kept(self, numbers: Sequence[int], most: int) -> list[int]:
-        """Return at most so many of these trials, the better half of them being those of best rank, in the order of their numbers."""
-        if len(numbers) <= most:
-            return sorted(numbers)
-        ranked = self._ordered(numbers)
-        near = most // 2
-        rest = ranked[near:]
-        stride = len(rest) / (most - near)
-        return sorted(ranked[:near] + [rest[int(i * stride)] for i in range(most - near)])
-
-    def _values(self, numbers: Sequence[int]) -> Array:
-        """Return the losses [trial, metric] on a common scale, see `_standard`."""
-        import numpy as np
-
-        nothing = (math.nan,) * len(self.problem.metrics)
-        return _standard(np.array([self._trials[n][0] or nothing for n in numbers]))
-
     def _fit(self) -> list[tuple[Array, float]]:
-        """Return length scales and noise of each metric, which depend on the first so many trials only: see `gp`."""
+        """Return length scales and noise of each metric."""
         from whet.search.gaussian import fitted
 
-        numbers = sorted(self._trials)
-        first = tuple(numbers[: _milestone(len(numbers))])
-        if self._scales is None or self._scales[0] != first:
-            some = self._kept(first, _FITTED)
-            _, features = self._ready()
-            z, y = self._features(some), self._values(some)
-            self._scales = first, [fitted(z, column, features.group_F, features.H) for column in y.T]
+        numbers = self._evidence.fitted()
+        if self._scales is None or self._scales[0] != numbers:
+            _, features = self._evidence.tools()
+            z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
+            self._scales = numbers, [fitted(z, column, features.group_F, features.H) for column in y.T]
         return self._scales[1]
-
-    def _features(self, numbers: Sequence[int]) -> Array:
-        return self._ready()[1].of_rows(self._table(numbers))
 
     def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array]:
         """Return a posterior a metric, pending trials taken for what is expected of them, and the losses that the front is made of."""
@@ -200,16 +122,15 @@ class EHVI(Searcher):
 
         from whet.search.gaussian import Process
 
-        numbers = self._kept(list(self._trials), self._max_points)
-        z, y = self._features(numbers), self._values(numbers)
+        numbers = self._evidence.model()
+        z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
         scales = self._fit()
         models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
         # Where a metric is noisy its mean counts, so that a lucky draw does not stand in the way for good.
         noisy = [noise > _NOISY for _, noise in scales]
         mean = np.where(noisy, np.stack([model.mean(z) for model in models], axis=1), y)
         if pending:
-            layout, features = self._ready()
-            more = features.of_rows(np.array([layout.row(params) for params in pending]))
+            more = self._evidence.features_of(pending)
             lies = np.stack([model.mean(more) for model in models], axis=1)
             z, y, mean = np.concatenate([z, more]), np.concatenate([y, lies]), np.concatenate([mean, lies])
             models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
@@ -221,7 +142,7 @@ class EHVI(Searcher):
 
         from whet.search.climb import climbed, places_of
 
-        layout, features = self._ready()
+        layout, features = self._evidence.tools()
         models, mean_NM = self._processes(pending)
         front = mean_NM[nondominated(mean_NM)]
         far = reference(mean_NM)
@@ -234,7 +155,7 @@ class EHVI(Searcher):
             return log_expected_gain(np.stack(mean, axis=1), np.stack(deviation, axis=1), lower, upper)
 
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
-        best = self._table(self._ordered(list(self._trials))[:_GOOD])
+        best = self._evidence.rows(self._evidence.ordered()[:_GOOD])
         return climbed(layout, score, generator, places_of(layout, best), self._num_candidates, _ROUNDS)
 
 
@@ -295,16 +216,6 @@ def _thinned(front_NM: Array) -> Array:
     order = np.lexsort(front_NM.T[::-1])
     found: Array = front_NM[order[np.linspace(0, len(order) - 1, most).astype(int)]]
     return found
-
-
-def _milestone(count: int) -> int:
-    """Return the greatest number of trials, not above `count`, at which length scales are fitted anew."""
-    if count <= _EVERY:
-        return count
-    found = float(_EVERY)
-    while int(found * _GROWTH) <= count:
-        found = int(found * _GROWTH)
-    return int(found)
 
 
 def _standard(loss_NM: Array) -> Array:

@@ -86,7 +86,7 @@ class Evolution(Searcher):
     def _children(self, number: int, rng: random.Random) -> Iterator[Sequence[float]]:
         space = self.problem.space
         if len(self._trials) < self._population or not space:
-            yield hypercube(self.seed, self._population, len(space), number)
+            yield hypercube(self.seed, self._population, space, number)
             return
         alive = self._trials[-self._population :]
         for _ in range(_CHILDREN):

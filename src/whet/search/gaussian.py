@@ -105,6 +105,23 @@ class Process:
         variance_N = np.maximum(1.0 - np.einsum("mn,mn->n", v_MN, v_MN), 1e-12) * self._variance
         return k_NM @ self._alpha_M + self._mean, np.sqrt(variance_N)
 
+    def log_improvement(self, z_F: Array, best: float) -> tuple[float, Array]:
+        """Return log E[max(best − f, 0)] at one point, and its gradient."""
+        away_MF = z_F * self._scale_F - self._z_MF
+        r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
+        decay_M = np.exp(-_ROOT5 * r_M)
+        k_M = (1.0 + _ROOT5 * r_M + (5.0 / 3.0) * r_M * r_M) * decay_M
+        slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M  # dk/dz = slope · (z − z_m) · scale²
+        w_M = cho_solve((self._root, True), k_M, check_finite=False)
+        deviation = math.sqrt(max(1.0 - float(k_M @ w_M), 1e-12) * self._variance)
+        u = (best - float(k_M @ self._alpha_M) - self._mean) / deviation
+        log_h = float(log_expected_improvement(np.array([-u]), np.ones(1), 0.0)[0])
+        by_mean = -math.exp(float(log_ndtr(u)) - log_h) / deviation
+        by_deviation = math.exp(-0.5 * u * u - 0.5 * math.log(2 * math.pi) - log_h) / deviation
+        toward_M = by_mean * self._alpha_M - by_deviation * (self._variance / deviation) * w_M
+        gradient_F: Array = ((slope_M * toward_M) @ away_MF) * self._scale_F
+        return log_h + math.log(deviation), gradient_F
+
     def _cross(self, z_NF: Array) -> Array:
         return _matern(_square_distances(z_NF * self._scale_F, self._z_MF))
 

@@ -100,7 +100,7 @@ class NSGA2(Searcher):
     def _children(self, number: int, rng: random.Random) -> Iterator[Sequence[float]]:
         space = self.problem.space
         if len(self._known) < self._population or not space:
-            yield hypercube(self.seed, self._population, len(space), number)
+            yield hypercube(self.seed, self._population, space, number)
             return
         parents = self._ranked()
         for _ in range(_CHILDREN):

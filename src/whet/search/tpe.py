@@ -163,7 +163,7 @@ class TPE(Searcher):
         space, rng = self.problem.space, self.rng(number)
         avoid = self._finite and len(self._visited) + len(taken) < (space.size or 0)
         if self._num_scored < self._num_startup or not space:
-            proposals: Iterator[list[float]] = iter([hypercube(self.seed, self._num_startup, len(space), number)])
+            proposals: Iterator[list[float]] = iter([hypercube(self.seed, self._num_startup, space, number)])
         else:
             proposals = self._proposals(rng, lies)
         repeat: dict[str, object] | None = None

@@ -1,0 +1,147 @@
+"""What Gaussian processes learn from: the trials of a history in bounded number, as points and losses.
+
+Shape suffixes: M trials, K metrics, W columns of a row, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, final
+
+from whet.trial import Phase, Problem, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whet.search.gaussian import Features
+    from whet.search.parzen import Layout
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["Evidence"]
+
+_FITTED = 160  # trials that length scales are fitted to
+_GROWTH = 1.1  # length scales are fitted anew after so many times the trials
+_EVERY = 20  # up to here, at every trial
+
+
+@final
+class Evidence:
+    """The trials that are over, canceled ones left out; failed ones, and NaN in any metric, have a loss of NaN in all of them.
+
+    Args:
+        problem: Space and metrics.
+        max_points: The most trials in a model.
+    """
+
+    def __init__(self, problem: Problem, max_points: int) -> None:
+        self._problem = problem
+        self._max_points = max_points
+        self._nothing = (math.nan,) * len(problem.metrics)
+        self._losses: dict[int, tuple[float, ...]] = {}
+        self._params: dict[int, Mapping[str, object]] = {}
+        self._rows: dict[int, list[float]] = {}
+        self._ordered: list[int] | None = None
+        self._tools: tuple[Layout, Features] | None = None
+        self.num_scored = 0
+
+    def learn(self, finished: Sequence[Trial]) -> None:
+        """Take in trials that are newly over."""
+        self._ordered = None
+        for trial in finished:
+            if trial.phase is not Phase.CANCELED:
+                losses = self._losses_of(trial)
+                self._losses[trial.number], self._params[trial.number] = losses, trial.params
+                self.num_scored += losses is not self._nothing
+
+    def _losses_of(self, trial: Trial) -> tuple[float, ...]:
+        values = trial.values if trial.complete else None
+        if trial.phase is Phase.FINISHED and trial.stopped and trial.reports:
+            values = trial.reports[-1].values
+        if values is None or any(math.isnan(v) for v in values):
+            return self._nothing
+        return self._problem.losses(values)
+
+    def tools(self) -> tuple[Layout, Features]:
+        """Return the layout of the space and its features."""
+        from whet.search.gaussian import Features
+        from whet.search.parzen import Layout  # numpy and scipy: 0.3 s
+
+        if self._tools is None:
+            layout = Layout(self._problem.space)
+            self._tools = layout, Features(layout)
+        return self._tools
+
+    def rows(self, numbers: Sequence[int]) -> Array:
+        """Return the trials' rows of the layout, each made once."""
+        import numpy as np
+
+        layout, _ = self.tools()
+        for number in numbers:
+            if number not in self._rows:
+                self._rows[number] = layout.row(self._params[number])
+        return np.array([self._rows[number] for number in numbers])
+
+    def features(self, numbers: Sequence[int]) -> Array:
+        """Return the trials as points."""
+        return self.tools()[1].of_rows(self.rows(numbers))
+
+    def features_of(self, params: Sequence[Mapping[str, object]]) -> Array:
+        """Return configurations as points."""
+        import numpy as np
+
+        layout, features = self.tools()
+        return features.of_rows(np.array([layout.row(one) for one in params]))
+
+    def losses(self, numbers: Sequence[int]) -> Array:
+        """Return the trials' losses [trial, metric]."""
+        import numpy as np
+
+        return np.array([self._losses[number] for number in numbers])
+
+    def ordered(self) -> list[int]:
+        """Return all trials, the best first: by loss, or with several metrics by rank; equal ones by number, NaN last."""
+        if self._ordered is None:
+            self._ordered = self._sorted(sorted(self._losses))
+        return self._ordered
+
+    def model(self) -> list[int]:
+        """Return the trials that a model is made of, in the order of their numbers: a half of them the best ones, and an even choice."""
+        return self._kept(self.ordered(), self._max_points)
+
+    def fitted(self) -> list[int]:
+        """Return the trials that length scales are fitted to: of the first 20, 22, 24, 26 … by number, so that it need not be done each time."""
+        first = sorted(self._losses)[: _milestone(len(self._losses))]
+        return first if len(first) <= _FITTED else self._kept(self._sorted(first), _FITTED)
+
+    def _sorted(self, numbers: Sequence[int]) -> list[int]:
+        import numpy as np
+
+        from whet.fronts import ranks
+
+        losses = self.losses(numbers)
+        if losses.shape[1] == 1:
+            place = np.where(np.isnan(losses[:, 0]), np.inf, losses[:, 0])
+        else:
+            place = ranks(losses)
+        return [numbers[i] for i in place.argsort(kind="stable")]
+
+    @staticmethod
+    def _kept(ranked: Sequence[int], most: int) -> list[int]:
+        if len(ranked) <= most:
+            return sorted(ranked)
+        near = most // 2
+        rest = ranked[near:]
+        stride = len(rest) / (most - near)
+        return sorted([*ranked[:near], *(rest[int(i * stride)] for i in range(most - near))])
+
+
+def _milestone(count: int) -> int:
+    """Return the greatest number of trials, not above `count`, at which length scales are fitted anew."""
+    if count <= _EVERY:
+        return count
+    found = float(_EVERY)
+    while int(found * _GROWTH) <= count:
+        found = int(found * _GROWTH)
+    return int(found)
