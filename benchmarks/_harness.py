@@ -94,8 +94,9 @@ def arguments(
     quick_repeats: int = 1,
     data: bool = False,
     flags: Mapping[str, str] | None = None,
+    more: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> argparse.Namespace:
-    """Return the command line: `quick`, `json`, `check`, `repeats` (fewer with ``--quick``), `data` if it reads a data set, own flags."""
+    """Return the command line: `quick`, `json`, `check`, `repeats` (fewer with ``--quick``), `data` if it reads a data set, own arguments."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer turns")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements there")
@@ -109,6 +110,8 @@ def arguments(
         )
     for flag, meaning in (flags or {}).items():
         parser.add_argument(f"--{flag}", action="store_true", help=meaning)
+    if more is not None:
+        more(parser)
     given = parser.parse_args()
     given.repeats = given.repeats or (quick_repeats if given.quick else repeats)
     return given

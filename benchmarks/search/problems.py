@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.search.tables import boosting, network
 from whet.space import Choice, Float, Int, Space
 
-__all__ = ["PROBLEMS", "Problem", "suggested"]
+__all__ = ["NAMES", "Problem", "problem", "suggested"]
 
 Params = Mapping[str, Any]
 
@@ -247,16 +248,34 @@ def _kept(loss: Callable[[Params], float]) -> Callable[[Params], float]:
     return lambda params: known(tuple(sorted(params.items())))
 
 
-PROBLEMS = {
-    "branin": Problem(space=Space({"x0": Float(-5, 10), "x1": Float(0, 15)}), loss=_branin, best=0.397887),
-    "hartmann6": Problem(space=_box(6, 0, 1), loss=_hartmann, best=-3.32237),
-    "rosenbrock10": Problem(space=_box(10, -5, 10), loss=_rosenbrock, best=0.0),
-    "ackley20": Problem(space=_box(20, -15, 30), loss=_ackley, best=0.0),
-    "levy8": Problem(space=_box(8, -10, 10), loss=_levy, best=0.0),
-    "branches": Problem(space=_BRANCHES, loss=_branches, best=0.0),
-    "pipeline": Problem(space=_PIPELINE, loss=_pipeline, best=0.0),
-    "svm": Problem(space=_SVM, loss=_kept(_svm)),
-    "regression": Problem(space=_REGRESSION, loss=_kept(_regression)),
-    "sgd": Problem(space=_LOGISTIC, loss=_kept(_logistic)),
+def _cached(space: Space, loss: Callable[[Params], float], best: float = math.inf) -> Problem:
+    return Problem(space=space, loss=_kept(loss), best=best)
+
+
+_MADE: Mapping[str, Callable[[], Problem]] = {
+    "branin": lambda: Problem(space=Space({"x0": Float(-5, 10), "x1": Float(0, 15)}), loss=_branin, best=0.397887),
+    "hartmann6": lambda: Problem(space=_box(6, 0, 1), loss=_hartmann, best=-3.32237),
+    "rosenbrock10": lambda: Problem(space=_box(10, -5, 10), loss=_rosenbrock, best=0.0),
+    "ackley20": lambda: Problem(space=_box(20, -15, 30), loss=_ackley, best=0.0),
+    "levy8": lambda: Problem(space=_box(8, -10, 10), loss=_levy, best=0.0),
+    "branches": lambda: Problem(space=_BRANCHES, loss=_branches, best=0.0),
+    "pipeline": lambda: Problem(space=_PIPELINE, loss=_pipeline, best=0.0),
+    "svm": lambda: _cached(_SVM, _svm),
+    "regression": lambda: _cached(_REGRESSION, _regression),
+    "sgd": lambda: _cached(_LOGISTIC, _logistic),
+    "boosting": lambda: _cached(*boosting()),
+    "mlp-vehicle": lambda: _cached(*network("HPOBench", "vehicle")),
+    "mlp-segment": lambda: _cached(*network("HPOBench", "segment")),
+    "net-protein": lambda: _cached(*network("HPOLib", "protein_structure")),
+    "net-naval": lambda: _cached(*network("HPOLib", "naval_propulsion")),
+    "nas-cifar100": lambda: _cached(*network("NASBench201", "cifar100")),
 }
-"""By name."""
+
+NAMES = tuple(_MADE)
+"""Of all problems."""
+
+
+@functools.cache
+def problem(name: str) -> Problem:
+    """Return one of `NAMES`; tables are read when they are asked for."""
+    return _MADE[name]()

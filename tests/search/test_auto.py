@@ -37,7 +37,7 @@ def finished(count):
     ]
 
 
-@pytest.mark.parametrize(("count", "method"), [(0, GP), (30, GP), (28, TPE), (31, TPE)])
+@pytest.mark.parametrize(("count", "method"), [(0, GP), (30, GP), (24, TPE), (31, TPE)])
 def test_it_suggests_what_the_method_of_the_hour_would(count, method) -> None:
     problem = Problem(space=PLANE)
     auto, other = Auto(problem, seed=3, switch_at=31), method(problem, seed=3)
@@ -48,13 +48,13 @@ def test_it_suggests_what_the_method_of_the_hour_would(count, method) -> None:
     assert found.note.startswith(f"{method.__name__.lower()}: ")
 
 
-def test_a_batch_has_every_fourth_trial_from_tpe() -> None:
+def test_a_batch_has_every_eighth_trial_from_tpe() -> None:
     auto = Auto(Problem(space=PLANE), seed=3)
-    auto.tell(finished(20), [])
-    batch = auto.ask(8)
-    assert [s.note.split(":")[0] for s in batch] == ["tpe", "gp", "gp", "gp"] * 2
-    assert len({tuple(s.params.values()) for s in batch}) == 8
-    assert auto.ask(8) == batch
+    auto.tell(finished(24), [])
+    batch = auto.ask(9)
+    assert [s.note.split(":")[0] for s in batch] == ["tpe", *["gp"] * 7, "tpe"]
+    assert len({tuple(s.params.values()) for s in batch}) == 9
+    assert auto.ask(9) == batch
 
 
 def test_many_parameters_are_tpes() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import final
+from typing import Any, final
 
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
@@ -19,7 +19,7 @@ __all__ = ["Auto"]
 _MOST_DIMS = 40
 _MOST_METRICS = 4
 _ALONE = 12  # trials that are the Gaussian process's own
-_EVERY = 4
+_EVERY = 8
 
 
 @final
@@ -27,7 +27,7 @@ class Auto(Searcher):
     """Takes a Gaussian process (`gp`) while results are few, and TPE (`tpe`) once there are many, or in spaces of many parameters.
 
     A Gaussian process makes more of each result, and each of its suggestions costs some 10 to 30 ms; TPE's cost under a millisecond
-    however many results there are. Every fourth trial is TPE's even so: on plateaus and where there are many optima it sees what a smooth
+    however many results there are. Every eighth trial is TPE's even so: on plateaus and where there are many optima it sees what a smooth
     model does not. Both are told everything, so that a change costs nothing. Every suggestion says whose it is, and why.
 
     With several metrics the two are their counterparts `ehvi` and `motpe`; with more than four it is `motpe` alone, for the volumes that
@@ -36,6 +36,7 @@ class Auto(Searcher):
     Args:
         num_startup: Results before a model is used, >= 2; None: the methods' own defaults.
         switch_at: Results from which on TPE suggests, >= 1.
+        prior: Good values that the user believes in, by name of the parameter, as in `gp`: ``{"lr": 0.01}``.
 
     Raises:
         ConfigError: a knob outside its range.
@@ -47,16 +48,17 @@ class Auto(Searcher):
         'gp: a Gaussian process makes the most of few results (0 so far)'
     """
 
-    def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, switch_at: int = 500) -> None:
+    def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, switch_at: int = 500,
+                 prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         self._switch_at = knob_whole("auto", "switch_at", switch_at, 1)
         self._several = len(problem.metrics) > 1
-        own = {} if num_startup is None else {"num_startup": num_startup}
+        own: dict[str, Any] = {"prior": prior} if num_startup is None else {"prior": prior, "num_startup": num_startup}
         self._tpe: Searcher = MOTPE(problem, seed=seed, **own) if self._several else TPE(problem, seed=seed, **own)
         self._gp: Searcher | None = None
         if len(problem.space) <= _MOST_DIMS and len(problem.metrics) <= _MOST_METRICS:
             process = EHVI if self._several else GP
-            self._gp = process(problem, seed=seed, num_startup=num_startup)
+            self._gp = process(problem, seed=seed, num_startup=num_startup, prior=prior)
 
     def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
         super().tell(finished, pending)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from whet.fronts import boxes, nondominated, reference
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
+from whet.search.belief import Belief
 from whet.search.choosing import Chooser
 from whet.search.evidence import Evidence
 from whet.search.startup import hypercube
@@ -51,13 +52,14 @@ class EHVI(Searcher):
         num_startup: Results before the models are used, >= 2; None: one more than there are parameters, 5 to 10.
         max_points: The most trials in a model, >= 10.
         num_candidates: Random points at which the gain is looked at first, >= 10.
+        prior: The user's belief about good values, as in `gp`.
 
     Raises:
         ConfigError: a knob outside its range.
 
     Example:
         >>> from whet.space import Float, Space
-        >>> from whet.trial import Metric
+        >>> from whet.trial import Metric, Phase
         >>> two = (Metric(name="loss"), Metric(name="size"))
         >>> ehvi, found = EHVI(Problem(space=Space({"x": Float(-5, 5)}), metrics=two), seed=1), []
         >>> for number in range(12):
@@ -72,11 +74,12 @@ class EHVI(Searcher):
     """
 
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, max_points: int = 200,
-                 num_candidates: int = 400) -> None:  # fmt: skip
+                 num_candidates: int = 400, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         usual = min(max(5, len(problem.space) + 1), 10)
         self._num_startup = usual if num_startup is None else knob_whole("ehvi", "num_startup", num_startup, 2)
         self._num_candidates = knob_whole("ehvi", "num_candidates", num_candidates, 10)
+        self._belief = Belief("ehvi", problem.space, prior)
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("ehvi", "max_points", max_points, 10))
         self._scales: tuple[list[int], list[tuple[Any, float]]] | None = None
@@ -98,7 +101,7 @@ class EHVI(Searcher):
     def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
         space, rng = self.problem.space, self.rng(number)
         if self._evidence.num_scored < self._num_startup or not space:
-            units = [hypercube(self.seed, self._num_startup, space, number)]
+            units = [self._belief.drawn(number, hypercube(self.seed, self._num_startup, space, number))]
         else:
             units = self._ranked(rng, pending[-_LIES:])
         return self._chooser.choose(units, pending, rng)
@@ -144,6 +147,8 @@ class EHVI(Searcher):
 
         layout, features = self._evidence.tools()
         models, mean_NM = self._processes(pending)
+        belief = self._belief.on(layout) if self._belief else None
+        weight = self._belief.weight(self._evidence.num_scored)
         front = mean_NM[nondominated(mean_NM)]
         far = reference(mean_NM)
         lower, upper = boxes(_thinned(front), far)
@@ -152,7 +157,8 @@ class EHVI(Searcher):
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
             z = features.of_points(x_ND, m_ND, h_NC)
             mean, deviation = zip(*(model(z) for model in models), strict=True)
-            return log_expected_gain(np.stack(mean, axis=1), np.stack(deviation, axis=1), lower, upper)
+            value = log_expected_gain(np.stack(mean, axis=1), np.stack(deviation, axis=1), lower, upper)
+            return value if belief is None else value + weight * belief.log_density(x_ND, m_ND, h_NC)
 
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
         best = self._evidence.rows(self._evidence.ordered()[:_GOOD])
