@@ -109,6 +109,48 @@ def test_log_expected_improvement_is_the_log_of_the_integral() -> None:
     assert (np.diff(far) < 0).all()
 
 
+@pytest.mark.parametrize("better", [0.0, 0.5, 3.0, 40.0])
+def test_log_expected_improvement_at_a_point_and_its_gradient(better: float) -> None:
+    features, z = points(24)
+    rng = np.random.default_rng(1)
+    y, scale = rng.normal(size=20), rng.uniform(0.3, 3.0, features.H)[features.group_F]
+    process = Process(z[:20], y, scale, 0.05)
+    best = y.min() - better
+    for point in z[20:]:
+        value, gradient = process.log_improvement(point, best)
+        assert value == pytest.approx(log_expected_improvement(*process(point[None]), best)[0], rel=1e-8)
+        numeric = approx_fprime(point, lambda p: process.log_improvement(p, best)[0], 1e-7)
+        assert gradient == pytest.approx(numeric, rel=1e-3, abs=1e-4 * max(1.0, np.abs(numeric).max()))
+
+
+def test_a_climb_ends_where_the_slope_does() -> None:
+    from whet.search.climb import climbed
+
+    layout = Layout(Space({"x": Float(0, 1), "y": Float(0, 1), "k": Int(0, 5), "c": Choice(["a", "b"])}))
+    top = np.array([0.31, 0.77])
+
+    def score(x, m, h):
+        return -((x[:, :2] - top) ** 2).sum(1) - np.abs(x[:, 2] - 0.4) + h[:, 1]
+
+    def slope(x, m, h):
+        value = float(score(x[None], m[None], h[None])[0])
+        return value, np.array([*(-2 * (x[:2] - top)), 0.0])
+
+    nothing = (np.zeros((0, 3)), np.zeros((0, 1), dtype=np.intp))
+    for seed in range(3):
+        rough = climbed(layout, score, np.random.default_rng(seed), nothing, 50, 1)[0]
+        fine = climbed(layout, score, np.random.default_rng(seed), nothing, 50, 1, slope)[0]
+        assert fine[:2] == pytest.approx(top, abs=1e-6)
+        assert rough[:2] != pytest.approx(top, abs=1e-6)
+        assert layout.space.decode(fine)["k"] == 2
+        assert layout.space.decode(fine)["c"] == "b"
+
+
+def test_it_begins_in_the_middle() -> None:
+    found = GP(Problem(space=Space({"x": Float(1e-4, 1.0, log=True), "n": Int(0, 10)})), seed=5).ask(1)[0].params
+    assert found == {"x": pytest.approx(0.01), "n": 5}
+
+
 def test_what_is_inactive_makes_no_difference() -> None:
     layout = Layout(MIXED)
     features = Features(layout)
