@@ -13,7 +13,6 @@ from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.choosing import Chooser
 from whet.search.evidence import Evidence
-from whet.search.startup import hypercube
 from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class EHVI(Searcher):
     def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
         space, rng = self.problem.space, self.rng(number)
         if self._evidence.num_scored < self._num_startup or not space:
-            units = [self._belief.drawn(number, hypercube(self.seed, self._num_startup, space, number))]
+            units = [self._belief.startup(self.seed, self._num_startup, number)]
         else:
             units = self._ranked(rng, pending[-_LIES:])
         return self._chooser.choose(units, pending, rng)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
+from whet.search.belief import Belief
 from whet.search.choosing import Chooser
 from whet.search.evidence import Evidence
-from whet.search.startup import hypercube
 from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class GP(Searcher):
         num_startup: Results before the model is used, >= 2; None: one more than there are parameters, 5 to 10.
         max_points: The most trials in the model, >= 10.
         num_candidates: Random points at which expected improvement is looked at first, >= 10.
+        prior: Good values that the user believes in, by name of the parameter: ``{"lr": 0.01}``, or with a confidence
+            ``{"lr": {"value": 0.01, "confidence": "high"}}`` (low, medium, high). The first trials are drawn from this belief; results
+            outweigh it in time, so that a wrong one costs little. No range changes.
 
     Raises:
         StudyError: the problem has several metrics.
@@ -62,16 +65,18 @@ class GP(Searcher):
         True
 
     Source: Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012; Hvarfner et al., ICML 2024, for
-    the length scales' prior; Cowen-Rivers et al., HEBO, JAIR 2022, for the transformed results; Ament et al., NeurIPS 2023, for log EI.
+    the length scales' prior, and ICLR 2022 for the user's; Cowen-Rivers et al., HEBO, JAIR 2022, for the transformed results; Ament et al.,
+    NeurIPS 2023, for log EI.
     """
 
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, max_points: int = 300,
-                 num_candidates: int = 400) -> None:  # fmt: skip
+                 num_candidates: int = 400, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         assert problem.metric  # says so where there are several
         usual = min(max(5, len(problem.space) + 1), 10)
         self._num_startup = usual if num_startup is None else knob_whole("gp", "num_startup", num_startup, 2)
         self._num_candidates = knob_whole("gp", "num_candidates", num_candidates, 10)
+        self._belief = Belief("gp", problem.space, prior)
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("gp", "max_points", max_points, 10))
         self._scales: tuple[list[int], tuple[Array, float]] | None = None
@@ -95,7 +100,7 @@ class GP(Searcher):
     def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
         space, rng = self.problem.space, self.rng(number)
         if self._evidence.num_scored < self._num_startup or not space:
-            units = [hypercube(self.seed, self._num_startup, space, number)]
+            units = [self._belief.startup(self.seed, self._num_startup, number)]
         else:
             units = self._ranked(rng, pending[-_LIES:], _MARGIN if number % 2 else 0.0)
         return self._chooser.choose(units, pending, rng)
@@ -103,11 +108,12 @@ class GP(Searcher):
     def _fit(self) -> tuple[Array, float]:
         """Return length scales and noise."""
         from whet.search.gaussian import fitted
+        from whet.search.normal import normalised
 
         numbers = self._evidence.fitted()
         if self._scales is None or self._scales[0] != numbers:
             _, features = self._evidence.tools()
-            z, y = self._evidence.features(numbers), _normalised(self._evidence.losses(numbers)[:, 0])
+            z, y = self._evidence.features(numbers), normalised(self._evidence.losses(numbers)[:, 0])
             self._scales = numbers, fitted(z, y, features.group_F, features.H)
         return self._scales[1]
 
@@ -116,11 +122,12 @@ class GP(Searcher):
         import numpy as np
 
         from whet.search.gaussian import Process
+        from whet.search.normal import normalised
 
         scale_F, noise = self._fit()
         if self._model is None:
             numbers = self._evidence.model()
-            z, y = self._evidence.features(numbers), _normalised(self._evidence.losses(numbers)[:, 0])
+            z, y = self._evidence.features(numbers), normalised(self._evidence.losses(numbers)[:, 0])
             process = Process(z, y, scale_F, noise)
             self._model = z, y, process, float(process.mean(z).min())
         z, y, process, best = self._model
@@ -139,37 +146,21 @@ class GP(Searcher):
         layout, features = self._evidence.tools()
         process, best = self._process(pending)
         goal, D = best - margin, layout.D
+        belief = self._belief.on(layout) if self._belief else None
+        weight = self._belief.weight(self._evidence.num_scored)
 
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
-            return log_expected_improvement(*process(features.of_points(x_ND, m_ND, h_NC)), goal)
+            value = log_expected_improvement(*process(features.of_points(x_ND, m_ND, h_NC)), goal)
+            return value if belief is None else value + weight * belief.log_density(x_ND, m_ND, h_NC)
 
         def slope(x_D: Array, m_D: Array, h_C: Array) -> tuple[float, Array]:
             value, gradient_F = process.log_improvement(features.of_points(x_D[None], m_D[None], h_C[None])[0], goal)
-            return value, gradient_F[:D]  # numbers are the first features
+            gradient_D = gradient_F[:D]  # numbers are the first features
+            if belief is not None:
+                value += weight * float(belief.log_density(x_D[None], m_D[None], h_C[None])[0])
+                gradient_D = gradient_D + weight * belief.slope(x_D, m_D)
+            return value, gradient_D
 
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
         good = places_of(layout, self._evidence.rows(self._evidence.ordered()[:_GOOD]))
         return climbed(layout, score, generator, good, self._num_candidates, _ROUNDS, slope)
-
-
-def _normalised(loss_M: Array) -> Array:
-    """Return losses with mean 0 and deviation 1, clipped from above and made about normal; NaN and infinity become the worst."""
-    import numpy as np
-    from scipy.stats import yeojohnson, yeojohnson_normmax
-
-    finite = np.isfinite(loss_M)
-    if not finite.any():
-        return np.zeros(len(loss_M))
-    low, middle, high = np.quantile(loss_M[finite], [0.0, 0.5, 1.0])
-    y = np.where(finite, loss_M, np.where(loss_M == -np.inf, low, high))
-    y = np.minimum(y, middle + 5.0 * (middle - low)) if middle > low else y
-    deviation = y.std()
-    if not deviation > 1e-12 * max(1.0, abs(float(middle))):
-        return np.zeros(len(y))
-    y = (y - y.mean()) / deviation
-    if len(y) >= 5:
-        shaped = yeojohnson(y, float(np.clip(yeojohnson_normmax(y), -2.0, 4.0)))
-        if np.isfinite(shaped).all() and shaped.std() > 1e-6:
-            y = (shaped - shaped.mean()) / shaped.std()
-    found: Array = y
-    return found

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, final
 from whet.fronts import Layers, contributions, reference, spread
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
+from whet.search.belief import Belief
 from whet.search.choosing import Chooser
-from whet.search.startup import hypercube
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from whet.search.belief import Mixed
     from whet.search.parzen import Layout
 
     Array = np.ndarray[Any, Any]
@@ -51,6 +52,7 @@ class MOTPE(Searcher):
         good_width, bad_width: Widths of the kernels in l and g for one trial, as shares of the range; with n trials (of which K are
             in g) and D parameters they shrink as n^(-1/(D+4)) and K^(-1/(D+4)).
         prior_weight: The weight of the uniform prior in both, in trials, > 0.
+        prior: The user's belief about good values, as in `gp`; it is mixed into l, by a share that shrinks as results come.
 
     Raises:
         ConfigError: a knob outside its range.
@@ -72,7 +74,7 @@ class MOTPE(Searcher):
 
     def __init__(self, problem: Problem, *, seed: int, num_startup: int = 10, gamma: float = 0.1, max_good: int = 25,
                  num_candidates: int = 24, num_kernels: int = 200, good_width: float = 0.08, bad_width: float = 0.1,
-                 prior_weight: float = 1.0) -> None:  # fmt: skip
+                 prior_weight: float = 1.0, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         self._num_startup = knob_whole("motpe", "num_startup", num_startup, 1)
         self._gamma = knob_number("motpe", "gamma", gamma, _LEAST, 1)
@@ -82,6 +84,7 @@ class MOTPE(Searcher):
         self._good_width = knob_number("motpe", "good_width", good_width, _LEAST, 1)
         self._bad_width = knob_number("motpe", "bad_width", bad_width, _LEAST, 1)
         self._prior_weight = knob_number("motpe", "prior_weight", prior_weight, _LEAST)
+        self._belief = Belief("motpe", problem.space, prior)
         self._chooser = Chooser(problem.space)
         self._losses: dict[int, tuple[float, ...]] = {}  # by number, of trials that can be good
         self._layers = Layers()
@@ -131,7 +134,7 @@ class MOTPE(Searcher):
         """Yield candidates for `Space.decode`, in each round the most promising first."""
         space = self.problem.space
         if len(self._losses) < self._num_startup or not space:
-            yield hypercube(self.seed, self._num_startup, space, number)
+            yield self._belief.startup(self.seed, self._num_startup, number)
             return
         import numpy as np
 
@@ -152,13 +155,14 @@ class MOTPE(Searcher):
                 max(self._bad_width * max(len(rest) + len(lies), 1) ** shrink, _NARROWEST),
             ),
         )  # fmt: skip
+        l_density: Mixture | Mixed = densities[0]
+        if self._belief:
+            l_density = self._belief.mixed_into(densities[0], layout, len(self._losses))
         shape = (self._num_candidates, layout.num_draws)
         for _ in range(_ROUNDS):
             draws = np.array([rng.random() for _ in range(shape[0] * shape[1])]).reshape(shape)
-            candidates = densities[0].draw(draws)
-            score_N = densities[0].log_density(candidates.features_NF) - densities[1].log_density(
-                candidates.features_NF
-            )
+            candidates = l_density.draw(draws)
+            score_N = l_density.log_density(candidates.features_NF) - densities[1].log_density(candidates.features_NF)
             yield from candidates.unit_NP[(-score_N).argsort(kind="stable")].tolist()
 
     def _parts(self) -> tuple[list[int], list[float], list[int], list[float]]:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, final
 
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
+from whet.search.belief import Belief
 from whet.search.history import Key, key
-from whet.search.startup import hypercube
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from whet.search.belief import Mixed
     from whet.search.parzen import Layout
 
     Array = np.ndarray[Any, Any]
@@ -55,6 +56,7 @@ class TPE(Searcher):
         good_width, bad_width: Widths of the kernels in l and g for one trial, as shares of the range; with n trials (of which K are
             in g) and D parameters they shrink as n^(-1/(D+4)) and K^(-1/(D+4)).
         prior_weight: The weight of the uniform prior in both, in trials, > 0.
+        prior: The user's belief about good values, as in `gp`; it is mixed into l, by a share that shrinks as results come.
 
     Raises:
         StudyError: the problem has several metrics.
@@ -75,7 +77,7 @@ class TPE(Searcher):
 
     def __init__(self, problem: Problem, *, seed: int, num_startup: int = 10, gamma: float = 0.1, max_good: int = 25,
                  num_candidates: int = 24, num_kernels: int = 200, good_width: float = 0.08, bad_width: float = 0.1,
-                 prior_weight: float = 1.0) -> None:  # fmt: skip
+                 prior_weight: float = 1.0, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         self._goal = problem.metric.goal
         self._num_startup = knob_whole("tpe", "num_startup", num_startup, 1)
@@ -86,6 +88,7 @@ class TPE(Searcher):
         self._good_width = knob_number("tpe", "good_width", good_width, _LEAST, 1)
         self._bad_width = knob_number("tpe", "bad_width", bad_width, _LEAST, 1)
         self._prior_weight = knob_number("tpe", "prior_weight", prior_weight, _LEAST)
+        self._belief = Belief("tpe", problem.space, prior)
         size = problem.space.size
         self._finite = size is not None and size <= _SMALL
         self._visited: set[Key] = set()
@@ -163,7 +166,7 @@ class TPE(Searcher):
         space, rng = self.problem.space, self.rng(number)
         avoid = self._finite and len(self._visited) + len(taken) < (space.size or 0)
         if self._num_scored < self._num_startup or not space:
-            proposals: Iterator[list[float]] = iter([hypercube(self.seed, self._num_startup, space, number)])
+            proposals: Iterator[list[float]] = iter([self._belief.startup(self.seed, self._num_startup, number)])
         else:
             proposals = self._proposals(rng, lies)
         repeat: dict[str, object] | None = None
@@ -199,12 +202,15 @@ class TPE(Searcher):
             rest += range(self._num_rows, self._num_rows + len(lies))
             weights += [1.0] * len(lies)
         shrink = -1 / (len(self.problem.space) + 4)  # Scott's rule
-        good = Mixture(
+        kernels = Mixture(
             layout,
             table[[0, *self._rows[:num_good]]],
             [self._prior_weight, *[1.0] * num_good],
             max(self._good_width * self._num_scored**shrink, _NARROWEST),
         )
+        good: Mixture | Mixed = kernels
+        if self._belief:
+            good = self._belief.mixed_into(kernels, layout, self._num_scored)
         bad = Mixture(
             layout,
             table[[0, *rest]],
