@@ -37,6 +37,9 @@ class Stopper(ABC):
         problem: Space and metrics; reports come in the order of its metrics.
     """
 
+    pauses: bool = False
+    """Whether a verdict may be PAUSE."""
+
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
@@ -53,6 +56,11 @@ class Stopper(ABC):
             peers: All other trials of the sweep, in any phase and order, with their reports.
         """
 
-    def promote(self, peers: Sequence[Trial]) -> Suggestion | None:
-        """Return a paused trial to resume (its number as `parent`), or None."""
+    def promote(self, peers: Sequence[Trial], *, closing: bool = False) -> Suggestion | None:
+        """Return a paused trial to resume (its number as `parent`), or None.
+
+        Args:
+            peers: All trials of the sweep.
+            closing: None of them runs, and no new one will start: what does not go on now never will.
+        """
         return None

@@ -55,6 +55,7 @@ class Patience(Stopper):
         self.patience_steps = knob_whole("patience", "patience_steps", patience_steps, 1)
         self.min_delta = knob_number("patience", "min_delta", min_delta, 0)
         self.stopper = None if stopper is None else _wrapped(problem, stopper)
+        self.pauses = self.stopper is not None and self.stopper.pauses
 
     def bracket(self, number: int) -> int:
         return 0 if self.stopper is None else self.stopper.bracket(number)
@@ -86,8 +87,8 @@ class Patience(Stopper):
             return Decision(Verdict.CONTINUE, f"{still}, but {decision.reason}")
         return Decision(decision.verdict, f"{still}, and {decision.reason}")
 
-    def promote(self, peers: Sequence[Trial]) -> Suggestion | None:
-        return None if self.stopper is None else self.stopper.promote(peers)
+    def promote(self, peers: Sequence[Trial], *, closing: bool = False) -> Suggestion | None:
+        return None if self.stopper is None else self.stopper.promote(peers, closing=closing)
 
 
 def _wrapped(problem: Problem, given: str | Mapping[str, Any]) -> Stopper:

@@ -243,7 +243,7 @@ class Trials(ABC):
         params: Mapping[str, object] | None = None,
         attrs: Mapping[str, object] | None = None,
     ) -> None:
-        """End (or pause) a RUNNING trial. Updates the sweep's best.
+        """End (or pause) a RUNNING trial, or stop a PAUSED one for good. Updates the sweep's best.
 
         Args:
             phase: FINISHED, FAILED, CANCELED or PAUSED.
@@ -252,7 +252,7 @@ class Trials(ABC):
             attrs: The user's, merged.
 
         Raises:
-            Conflict: it is not running in this attempt. Telling the same again (same phase and values) is harmless.
+            Conflict: it does not run in this attempt (nor is it paused in it and now `stopped`). Telling the same again (same phase and values) is harmless.
         """
 
     @abstractmethod

@@ -38,6 +38,7 @@ __all__ = [
     "check_result",
     "check_run_edit",
     "check_running",
+    "check_told",
     "check_version",
     "check_waiting",
     "landing",
@@ -127,6 +128,14 @@ def check_running(number: int, phase: Phase, attempt: int, now: int) -> None:
         check_attempt(f"trial {number}", attempt, now)
     if phase is not _RUNNING:
         raise Conflict(f"trial {number} is {phase.value}, not running", "ask for another one", phase=phase)
+
+
+def check_told(number: int, phase: Phase, attempt: int, now: int, *, stopped: bool) -> None:
+    """Raise Conflict unless the trial may be told: it runs in this `attempt`, or it is paused and is now `stopped` for good."""
+    if phase is not Phase.PAUSED or not stopped:
+        check_running(number, phase, attempt, now)
+    elif attempt != now:
+        check_attempt(f"trial {number}", attempt, now)
 
 
 def check_waiting(number: int, phase: Phase) -> None:

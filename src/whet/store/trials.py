@@ -244,7 +244,7 @@ class SqlTrials(Trials):
             told = None if line.values is None else load(line.values)
             if line.attempt == attempt and line.phase is to and rules.same_values(values, told):
                 return
-            rules.check_running(number, line.phase, attempt, line.attempt)
+            rules.check_told(number, line.phase, attempt, line.attempt, stopped=stopped)
             now, rev = time.time(), head.revision + 1
             is_best = False
             if to is Phase.FINISHED and not stopped and values and len(goals) == 1:

@@ -10,13 +10,22 @@ __all__ = ["Assignment", "Nothing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A trial handed out to this process."""
+    """A trial handed out to this process.
+
+    Args:
+        run_id, number, attempt, params: The trial.
+        note: Why it was chosen, in words.
+        parent: The id of the run whose checkpoint it goes on from, where it has none of its own yet.
+        after: Of a trial that goes on after a pause: the step at which it was paused. Reports up to there are judged no more.
+    """
 
     run_id: str
     number: int
     attempt: int
     params: Mapping[str, object]
     note: str = ""
+    parent: str | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

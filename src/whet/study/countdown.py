@@ -23,3 +23,9 @@ class Countdown:
                 return True
             self._left -= 1
             return self._left >= 0
+
+    def give_back(self) -> None:
+        """Give back a turn that was not needed."""
+        with self._lock:
+            if self._left is not None:
+                self._left += 1

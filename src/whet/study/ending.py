@@ -34,6 +34,11 @@ class Ending:
         self._started = math.inf
         self._spent = dict.fromkeys(self._rules.cost, 0.0)
 
+    def is_possible(self, cap: int | None) -> bool:
+        """Return whether the sweep may end by itself at all."""
+        is_aimed = any(metric.target is not None for metric in self._config.problem.metrics)
+        return cap is not None or self._config.terminate is not None or is_aimed
+
     def why(self, history: History, cap: int | None, now: float) -> str:
         """Return why the sweep is over, in words; empty while it goes on. With a reason no trial is handed out any more.
 

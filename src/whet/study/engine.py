@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,10 +23,11 @@ from whet.store import rules
 from whet.store.base import Lease, Store, Sweep, SweepState
 from whet.study.assignment import Assignment, Nothing
 from whet.study.ending import Ending
-from whet.study.fill import fill
+from whet.study.fill import completed, fitting
 from whet.study.history import History
-from whet.study.learn import Learned
+from whet.study.learn import Learned, with_space
 from whet.study.lost import LEASE_S, lost, requeue
+from whet.study.pauses import assigned, end_paused, may_go_on, promoted
 from whet.study.results import check_count, judge
 from whet.study.told import as_told
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
@@ -116,6 +116,11 @@ class Engine:
         """The best complete trial as last seen; None before there is one, and with several metrics."""
         return self._history.best
 
+    @property
+    def pauses(self) -> bool:
+        """Whether trials may be paused, and go on later."""
+        return self.stopper is not None and self.stopper.pauses
+
     def sync(self) -> None:
         """Bring the trials up to date."""
         with self._lock:
@@ -150,8 +155,8 @@ class Engine:
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
-    def ask(self) -> Assignment | Nothing:
-        """Hand out the next trial to this process: a waiting one, else a paused one worth resuming, else a new suggestion."""
+    def ask(self, *, new: bool = True) -> Assignment | Nothing:
+        """Hand out the next trial to this process: a waiting one, else a paused one worth resuming, else (if `new`) a new suggestion."""
         with self._lock, self.store.trials.turn(self.id):
             self._look_for_lost(_LOOK_FOR_LOST_S)
             while True:
@@ -159,7 +164,9 @@ class Engine:
                 if self.config.terminate is not None:
                     self.finish_if_done()
                 try:
-                    answer = self._waiting() or self._resumed() or self._suggested()
+                    answer = (self._waiting() if new else None) or self._resumed() or self._suggested(new)
+                    if isinstance(answer, Nothing) and answer.final:
+                        answer = self._closed(answer, new)
                 except Conflict:
                     continue  # somebody was quicker, or has just closed the sweep: the next sync shows it
                 if isinstance(answer, Nothing) and answer.final and self._look_for_lost(0.0):
@@ -169,41 +176,47 @@ class Engine:
     def _waiting(self) -> Assignment | None:
         if self.state is not SweepState.RUNNING:
             return None
-        for number, trial in sorted(self._history.open.items()):
-            if trial.phase is Phase.PENDING:
-                run_id, attempt = self.store.trials.claim(self.id, number, owner=self.owner)
-                return Assignment(run_id=run_id, number=number, attempt=attempt, params=trial.params, note=trial.note)
-        return None
+        waiting = [number for number, trial in self._history.open.items() if trial.phase is Phase.PENDING]
+        return self._claimed(self.trials[min(waiting)]) if waiting else None
 
-    def _resumed(self) -> Assignment | None:
-        if self.stopper is None or self.state is not SweepState.RUNNING:
+    def _resumed(self, *, closing: bool = False) -> Assignment | None:
+        if self.state is not SweepState.RUNNING:
             return None
-        if not any(t.phase is Phase.PAUSED for t in self._history.open.values()):
-            return None
-        suggestion = self.stopper.promote(self.in_order())
-        number = None if suggestion is None else suggestion.parent
-        if suggestion is None or number is None or self.trials[number].phase is not Phase.PAUSED:
-            return None
-        run_id, attempt = self.store.trials.claim(self.id, number, owner=self.owner)
-        return Assignment(run_id=run_id, number=number, attempt=attempt, params=suggestion.params, note=suggestion.note)
+        found = promoted(self.stopper, self._history.open, self.in_order(), closing=closing)
+        return None if found is None else self._claimed(replace(found[1], note=found[0].note), found[1].last_step)
 
-    def _suggested(self) -> Assignment | Nothing:
+    def _claimed(self, trial: Trial, after: int | None = None) -> Assignment:
+        run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self.owner)
+        return assigned(self.store, run_id, attempt, trial.number, trial, after)
+
+    def _closed(self, answer: Nothing, new: bool) -> Assignment | Nothing:
+        """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over."""
+        if self.state is SweepState.RUNNING:
+            if later := may_go_on(self.stopper, self._history.open, answer.reason) or self._resumed(closing=True):
+                return later
+        if new:  # the sweep itself has nothing more, not only the call at hand
+            end_paused(self.store, self.id, self._history.open, answer.reason)
+        return answer
+
+    def _suggested(self, new: bool = True) -> Assignment | Nothing:
         if self.state is SweepState.FINISHED and (why := self.why_over()):
             return Nothing(f"the sweep is finished: {why}", final=True)
         if self.state is not SweepState.RUNNING:
             return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
         number = len(self.trials)
+        if not new:
+            return Nothing("the trials asked for are done", final=True)
         if self.cap is not None and number >= self.cap:
             return Nothing(f"the run cap of {self.cap} is used up", final=True)
         suggestion = self._suggest()
         if suggestion is None:
-            if waiting := len(self._history.open):
+            if waiting := sum(t.phase is not Phase.PAUSED for t in self._history.open.values()):
                 return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
             return Nothing(f"{self.config.method.name} has tried everything", final=True)
         run_id = self.store.trials.add(
             self.id, number, suggestion, owner=self.owner, seen=self._history.revision, version=self._version
         )
-        return Assignment(run_id=run_id, number=number, attempt=0, params=suggestion.params, note=suggestion.note)
+        return assigned(self.store, run_id, 0, number, suggestion)
 
     def _suggest(self) -> Suggestion | None:
         searcher, self._searcher = self._searcher, None  # for good if this is interrupted: it may know but half
@@ -231,14 +244,14 @@ class Engine:
         """Keep an intermediate result of a trial of this process."""
         self.store.trials.report(self.id, number, attempt, [report])
 
-    def decide(self, number: int) -> Decision | None:
-        """Return what the stopper says about a running trial, or None without a stopper or a report."""
+    def decide(self, number: int, after: int | None = None) -> Decision | None:
+        """Return what the stopper says of a running trial; None without a stopper, or a report (later than step `after`)."""
         if self.stopper is None:
             return None
         with self._lock:
             self.sync()
             trial = self.trial(number)
-            if not trial.reports:
+            if not trial.reports or (after is not None and trial.reports[-1].step <= after):
                 return None
             return self.stopper.decide(trial, [t for t in self.trials.values() if t.number != number])
 
@@ -282,7 +295,7 @@ class Engine:
         )  # fmt: skip
         if asked is not None and phase is not Phase.CANCELED:
             self._learn(asked)
-        if self.cap is not None or self.config.terminate or any(m.target is not None for m in self.problem.metrics):
+        if phase is Phase.PAUSED or self._ending.is_possible(self.cap):
             self.finish_if_done()
         return phase
 
@@ -290,14 +303,13 @@ class Engine:
         """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished."""
         with self._lock:
             self.sync()
-            if self.state is not SweepState.RUNNING:
-                return self.state is SweepState.FINISHED
-            if not (exhausted and not self._history.open) and not self.why_over():
-                return False
-            try:
-                self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
-            except IllegalMove:  # somebody has just canceled it
-                self.sync()
+            if self.state is SweepState.RUNNING and ((exhausted and not self._history.open) or self.why_over()):
+                try:
+                    self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
+                except IllegalMove:  # somebody has just canceled it
+                    self.sync()
+            if self.state is SweepState.FINISHED:
+                end_paused(self.store, self.id, self._history.open, self.why_over() or "the sweep is finished")
             return self.state is SweepState.FINISHED
 
     def why_over(self) -> str:
@@ -315,9 +327,7 @@ class Engine:
             SpaceError: it is not legal in the space.
         """
         self.sync()
-        if not self.config.define_by_run:
-            params = fill(self.problem.space, params, random.Random(f"{self.seed}/enqueued/{len(self.trials)}"))
-        return self.store.trials.enqueue(self.id, dict(params), attrs=attrs or {})
+        return self.store.trials.enqueue(self.id, completed(self.config, params, len(self.trials)), attrs=attrs or {})
 
     def extend(self, trials: Iterable[Trial]) -> list[int]:
         """Add trials that ran elsewhere.
@@ -325,13 +335,7 @@ class Engine:
         Raises:
             SpaceError: one does not fit the space (of a declared space).
         """
-        trials = list(trials)
-        for trial in trials:
-            if trial.values is not None:
-                check_count(trial.number, trial.values, self.problem)
-        if not self.config.define_by_run:
-            trials = [replace(t, params=self.problem.space.clean(t.params)) for t in trials]
-        return self.store.trials.extend(self.id, trials)
+        return self.store.trials.extend(self.id, fitting(self.config, trials))
 
     def edit(self, change: Callable[[SweepConfig], SweepConfig]) -> None:
         """Bring a change of the configuration to the store; it is made again on what others have stored meanwhile."""
@@ -360,7 +364,7 @@ class Engine:
         with self._lock:
             self.sync()
             if self._learned_space(asked) is not self.problem.space:  # the same object as long as nothing is new
-                self.edit(lambda config: _with_space(config, self._learned_space(asked)))
+                self.edit(lambda config: with_space(config, self._learned_space(asked)))
 
     def _learned_space(self, asked: Mapping[str, Parameter]) -> Space:
         if self._learned is None:
@@ -394,7 +398,3 @@ class Engine:
         """Put a trial of this process back into the queue; that does not count as a loss (Ctrl-C is not its fault)."""
         with contextlib.suppress(Conflict):
             self.store.trials.requeue(self.id, number, attempt, reason)
-
-
-def _with_space(config: SweepConfig, space: Space) -> SweepConfig:
-    return replace(config, problem=replace(config.problem, space=space))

@@ -1,13 +1,18 @@
-"""Filling in what a configuration leaves open."""
+"""What comes into a study from outside: configurations with gaps to be filled in, and trials that ran elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from whet.config import SweepConfig
 from whet.errors import SpaceError, UnknownName
 from whet.space import Space, Uniforms
+from whet.study.results import check_count
+from whet.trial import Trial
 
-__all__ = ["fill"]
+__all__ = ["completed", "fill", "fitting"]
 
 _DRAWS = 1_000
 
@@ -43,3 +48,30 @@ def fill(space: Space, given: Mapping[str, object], rng: Uniforms) -> dict[str, 
         f" ({_DRAWS:,} draws of the rest broke a condition or a constraint)",
         "leave out what exists only elsewhere, or change what the constraints name",
     )
+
+
+def completed(config: SweepConfig, params: Mapping[str, object], number: int) -> dict[str, object]:
+    """Return an enqueued configuration with what it leaves open; of a study that learns its space as it is: it has no bounds to draw from.
+
+    Raises:
+        SpaceError: it is not legal in the space.
+    """
+    if config.define_by_run:
+        return dict(params)
+    return fill(config.problem.space, params, random.Random(f"{config.seed or 0}/enqueued/{number}"))
+
+
+def fitting(config: SweepConfig, trials: Iterable[Trial]) -> list[Trial]:
+    """Return trials that ran elsewhere, in the types of a declared space.
+
+    Raises:
+        SpaceError: one does not fit the space.
+        StudyError: one has not one value a metric.
+    """
+    trials = list(trials)
+    for trial in trials:
+        if trial.values is not None:
+            check_count(trial.number, trial.values, config.problem)
+    if config.define_by_run:
+        return trials
+    return [replace(trial, params=config.problem.space.clean(trial.params)) for trial in trials]

@@ -7,14 +7,16 @@ import json
 import keyword
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import final
 
+from whet.config import SweepConfig
 from whet.errors import ExpressionError, SpaceError
 from whet.expression import Expression, parse
 from whet.space import Choice, Float, Int, Parameter, Space
 from whet.trial import Phase, Trial
 
-__all__ = ["Learned"]
+__all__ = ["Learned", "with_space"]
 
 Values = dict[str, object]
 """Values by their `repr`: options need not be hashable, and 1 is not True."""
@@ -187,3 +189,8 @@ def _scalar(value: object) -> object:
     if not hasattr(value, "item"):
         raise TypeError
     return value.item()
+
+
+def with_space(config: SweepConfig, space: Space) -> SweepConfig:
+    """Return `config` with another space."""
+    return replace(config, problem=replace(config.problem, space=space))

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, final
 
+from whet.checkpoints import Checkpointed, Checkpoints
 from whet.errors import SpaceError, StudyError
 from whet.space import Choice, Float, Int, Parameter
+from whet.stop.base import Verdict
 from whet.store.base import Batch, Row
 from whet.store.codec import dump
 from whet.study.assignment import Assignment
 from whet.study.engine import Engine
 from whet.study.results import as_report
+from whet.study.saved import checkpoints_of
 from whet.trial import Report
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ _SOURCE = "trial"  # of the curves, as the store counts what it was sent
 
 
 @final
-class LiveTrial:
+class LiveTrial(Checkpointed):
     """A running trial, given to the objective by `Study.optimize` or returned by `Study.ask`.
 
     With a declared space its configuration is complete: read `params`, or let the `suggest_` methods give the values. Without one, the
@@ -46,6 +49,8 @@ class LiveTrial:
         self._rows: list[Row] = []  # logged, and not yet in the store
         self._num_sent = 0
         self._stop_reason = ""
+        self._is_paused = False
+        self._saved = checkpoints_of(engine.store, assignment)
         if not engine.config.define_by_run:
             self._params.update(assignment.params)
         self.datetime_start = datetime.now()
@@ -85,6 +90,19 @@ class LiveTrial:
     def stop_reason(self) -> str:
         """Why `should_prune` said yes, in words; empty if it did not."""
         return self._stop_reason
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether `should_prune` said yes for a pause: the trial may go on later."""
+        return self._is_paused
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the trial goes on after a pause."""
+        return self._assignment.after is not None
+
+    def _checkpoints(self) -> Checkpoints:
+        return self._saved
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -181,11 +199,11 @@ class LiveTrial:
             self._num_sent, self._rows = end, []
 
     def should_prune(self) -> bool:
-        """Return whether the stopper ends the trial here; then `raise whet.TrialPruned()`."""
-        decision = self._engine.decide(self.number)
-        if decision is None or decision.verdict.value == "continue":
+        """Return whether the stopper ends the trial here, or has it pause; then `raise whet.TrialPruned()`."""
+        decision = self._engine.decide(self.number, self._assignment.after)
+        if decision is None or decision.verdict is Verdict.CONTINUE:
             return False
-        self._stop_reason = decision.reason
+        self._stop_reason, self._is_paused = decision.reason, decision.verdict is Verdict.PAUSE
         return True
 
     def set_user_attr(self, key: str, value: object) -> None:

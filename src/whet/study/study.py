@@ -220,14 +220,14 @@ class Study(Look):
             raise StudyError(
                 f"trial {number} is told a value and state={state.name}", "give one of them; report() keeps values"
             )
-        stopped = state is TrialState.PRUNED
+        pauses = state is TrialState.PRUNED and live is not None and live.is_paused
         self._engine.tell(
             number,
             live.attempt if live is not None else self._engine.trial(number).attempt,
             as_values(values),
-            phase=Phase.FAILED if state is TrialState.FAIL else Phase.FINISHED,
-            stopped=stopped,
-            reason=live.stop_reason if live and stopped else "",
+            phase=Phase.FAILED if state is TrialState.FAIL else Phase.PAUSED if pauses else Phase.FINISHED,
+            stopped=state is TrialState.PRUNED and not pauses,
+            reason=live.stop_reason if live and state is TrialState.PRUNED else "",
             **(_gained(live) if live is not None else {}),
         )
         self._asked.pop(number, None)
@@ -267,7 +267,7 @@ class Study(Look):
 
         Args:
             func: Called with a `LiveTrial`; returns the value (or one a metric), or raises `TrialPruned`. Or a `whet.Training`.
-            n_trials: How many in this call; None: no limit of its own.
+            n_trials: How many in this call, those that go on after a pause not counted; None: no limit of its own.
             timeout: No trial is started after so many seconds.
             n_jobs: Threads; -1: one a core. For processes, run the same script several times with one storage.
             catch: Exceptions that fail the trial only; others end the call as well.
@@ -292,20 +292,24 @@ class Study(Look):
         after = tuple(callbacks or ())
 
         def work(advance: Callable[[Trial | None], None] | None, interrupts: Interrupts) -> None:
-            while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline) and left.take():
-                answer = self._ask_patiently(deadline, interrupts)
+            while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline):
+                if not (new := left.take()) and not self._engine.pauses:
+                    return
+                answer = self._ask_patiently(deadline, interrupts, new=new)
                 if answer is None:
                     return
+                if new and answer.after is not None:
+                    left.give_back()  # it goes on with a trial that was counted
                 told, error = self._run(func, answer, interrupts)
                 if told is Phase.FAILED or after or advance or LOGGER.isEnabledFor(logging.INFO):
                     self._engine.sync()
                     ended = self._engine.trial(answer.number)
                     log_trial(ended, self._engine.best)
-                    if told is not None and (error is None or isinstance(error, caught)):
+                    if told not in (None, Phase.PAUSED) and (error is None or isinstance(error, caught)):
                         with interrupts.allowed():
                             for callback in after:
                                 callback(self, ended)
-                    if advance:
+                    if advance and told is not Phase.PAUSED:
                         advance(self._engine.best)
                 if error is not None and not isinstance(error, caught):
                     raise error
@@ -335,14 +339,15 @@ class Study(Look):
         """Let `optimize` end after the trials that run now; for callbacks and objectives."""
         self._stop.set()
 
-    def _ask_patiently(self, deadline: float | None, interrupts: Interrupts) -> Assignment | None:
+    def _ask_patiently(self, deadline: float | None, interrupts: Interrupts, *, new: bool) -> Assignment | None:
         while True:
             interrupts.check()
-            answer = self._engine.ask()
+            answer = self._engine.ask(new=new)
             if isinstance(answer, Assignment):
                 return answer
             if answer.final:
-                self._engine.finish_if_done(exhausted=True)
+                if new:
+                    self._engine.finish_if_done(exhausted=True)
                 LOGGER.info("Study %s hands out no more trials: %s", self.study_name, answer.reason)
                 return None
             if self._stop.wait(_PATIENCE_S) or (deadline is not None and time.monotonic() >= deadline):
@@ -362,7 +367,8 @@ class Study(Look):
                 result = func(trial)
                 interrupts.came = False  # it came within, and the objective has dealt with it
         except TrialPruned as pruned:
-            stopped, reason = True, trial.stop_reason or str(pruned) or "the objective raised TrialPruned"
+            reason = trial.stop_reason or str(pruned) or "the objective raised TrialPruned"
+            phase, stopped = (Phase.PAUSED, False) if trial.is_paused else (phase, True)
         except Exception as raised:
             error, phase, reason = raised, Phase.FAILED, f"{type(raised).__name__}: {raised}"
         except BaseException:

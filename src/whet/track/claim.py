@@ -33,6 +33,7 @@ class Claim:
         dir: The folder that holds ``runs/``; None is the default one.
         stop: Called after a row with one of `metrics` was logged; a text that it returns ends the trial (`TrialPruned`).
         logs_kept: Standard output is kept by who started this process.
+        parent: The id of the run whose checkpoint the trial goes on from.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class Claim:
     dir: str | None = None
     stop: Callable[[], str | None] | None = None
     logs_kept: bool = False
+    parent: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Claim | None:
@@ -71,6 +73,7 @@ class Claim:
                 store=env.get("WHET_STORE") or None,
                 dir=env.get("WHET_DIR") or None,
                 logs_kept=True,
+                parent=env.get("WHET_PARENT") or None,
             )
         except (KeyError, ValueError) as error:
             raise TrackError(
@@ -90,6 +93,7 @@ class Claim:
             "WHET_PARAMS": json.dumps(dict(self.params)),
             "WHET_METRICS": json.dumps(self.metrics),
             "WHET_GOALS": json.dumps([g.value for g in self.goals]),
+            "WHET_PARENT": self.parent or "",  # empty rather than absent: this process may have one itself
         }
         if self.store is not None:
             env["WHET_STORE"] = self.store if isinstance(self.store, str) else self.store.url

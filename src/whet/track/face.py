@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from whet.checkpoints import Checkpoint
 from whet.errors import TrackError
 from whet.track.artifact import Artifact
 from whet.track.opening import abandon, current, init
@@ -28,10 +31,12 @@ __all__ = [
     "define_metric",
     "finish",
     "init",
+    "load_checkpoint",
     "log",
     "log_artifact",
     "run",
     "save",
+    "save_checkpoint",
     "summary",
     "unwatch",
     "watch",
@@ -116,6 +121,16 @@ def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
 def save(path: str | os.PathLike[str], base_path: str | None = None, policy: str = "live") -> list[str]:
     """Keep a copy of files: see `Run.save`."""
     return _needed("whet.save").save(path, base_path, policy)
+
+
+def save_checkpoint(step: int) -> AbstractContextManager[Path]:
+    """Save what the training needs to go on: see `Run.save_checkpoint`."""
+    return _needed("whet.save_checkpoint").save_checkpoint(step)
+
+
+def load_checkpoint() -> Checkpoint | None:
+    """Return the checkpoint to go on from, or None: see `Run.load_checkpoint`."""
+    return _needed("whet.load_checkpoint").load_checkpoint()
 
 
 def log_artifact(

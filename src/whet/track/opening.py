@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whet.checkpoints import Checkpoints
 from whet.errors import TrackError, UnknownName
 from whet.store.owner import alive, here
 from whet.track import capture, claim, exits, stdout
@@ -188,6 +189,17 @@ class _Plan:
     def stop(self) -> Any:
         return self.told.stop if self.told else None
 
+    def checkpoints(self, *, keeps: bool) -> Checkpoints:
+        """Return where the run's checkpoints are. Several processes of one trial all load them; one of them saves."""
+        parent = self.told.parent if self.told else None
+        runs = self.root / "runs"
+        return Checkpoints(
+            runs / self.facts["id"],
+            attempt=self.facts["attempt"],
+            parent=None if parent is None else runs / parent,
+            keeps=keeps,
+        )
+
     def config(self, runs: list[Run]) -> Config:
         """Return the config: the sweep's params, then what the user gave. Changes are told to the run in `runs`, once it is there."""
         told = self.told
@@ -212,7 +224,10 @@ def _disabled(plan: _Plan) -> Run:
     recorder = Recorder(plan.facts["metrics"], plan.notices)
     runs: list[Run] = []
     config = plan.config(runs)
-    run = Run(plan.facts, mode="disabled", recorder=recorder, notices=plan.notices, config=config, stop=plan.stop)
+    saved = plan.checkpoints(keeps=False)
+    run = Run(
+        plan.facts, mode="disabled", recorder=recorder, notices=plan.notices, config=config, stop=plan.stop, checkpoints=saved
+    )  # fmt: skip
     runs.append(run)
     return run
 
@@ -275,6 +290,7 @@ def _open(plan: _Plan) -> Run:
         shipper=shippers[0] if shippers else None,
         copy=copy,
         stop=plan.stop,
+        checkpoints=plan.checkpoints(keeps=True),
     )
     runs.append(run)
     _background(run, plan)

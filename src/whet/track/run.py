@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
+from whet.checkpoints import Checkpoint, Checkpointed, Checkpoints
 from whet.errors import TrackError, TrialPruned
 from whet.store.base import Stat
 from whet.track import exits
@@ -31,7 +32,7 @@ _CAPTURE_S = 5.0
 
 
 @final
-class Run:
+class Run(Checkpointed):
     """One run: `log` metrics, read and set `config` and `summary`, keep files, `finish`. Made by `whet.track.opening.init`.
 
     It has more methods than a class of ours should, since it answers to the names that W&B's run has. As a context manager it
@@ -54,6 +55,7 @@ class Run:
         shipper: Shipper | None = None,
         copy: Copy | None = None,
         stop: Callable[[], str | None] | None = None,
+        checkpoints: Checkpoints,
     ) -> None:
         self.id: str = facts["id"]
         self.project: str = facts["project"]
@@ -72,6 +74,7 @@ class Run:
         self._shipper = shipper
         self._copy = copy
         self._stop = stop
+        self._saved = checkpoints
         self._watched = frozenset(facts["metrics"]) if stop is not None else frozenset()
         self._step = step
         self._pending: dict[str, Any] = {}
@@ -273,6 +276,16 @@ class Run:
     ) -> Artifact:
         """Keep copies of a file, a folder, or an `Artifact`'s files; `aliases` are accepted for W&B's sake."""
         return self._shelf.bundle(artifact_or_path, name, type)
+
+    def _checkpoints(self) -> Checkpoints:
+        return self._saved
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        found = self._saved.load()
+        if found is not None and found.step is not None:
+            with self._lock:  # steps that are counted go on from there
+                self._step = max(self._step, found.step + 1)
+        return found
 
     # -- W&B's other names -------------------------------------------------------------------------------------------------------
 

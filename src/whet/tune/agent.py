@@ -11,10 +11,12 @@ from typing import Any, final
 
 from whet.errors import Conflict, NotFound, StoreUnavailable, StudyError, TrialPruned
 from whet.launch.local import Local
+from whet.stop.base import Verdict
 from whet.store.base import Store, SweepState
 from whet.store.open import open_store, whet_dir
 from whet.study.engine import LEASE_S, Assignment, Engine, Nothing
 from whet.study.interrupt import Interrupts
+from whet.study.saved import checkpoints_of, how_it_starts
 from whet.track import opening
 from whet.track.claim import current
 from whet.track.shipper import ship_all
@@ -116,7 +118,8 @@ def work(
                 interrupts.check()
                 answer = engine.ask()
                 if isinstance(answer, Assignment):
-                    say(started(answer.number, answer.params, answer.note))
+                    notes = how_it_starts(answer, checkpoints_of(store, answer))
+                    say(started(answer.number, answer.params, notes, resumed=answer.after is not None))
                     event = _run(engine, answer, function, watcher, interrupts)
                     say(event)
                     if event.kind is EventKind.CANCELED:
@@ -152,7 +155,7 @@ def _run(
     failure = ""
     pruned: str | None = None
     try:
-        watcher.watch(number)
+        watcher.watch(number, assignment.after)
         try:
             with interrupts.allowed():
                 function()
@@ -201,6 +204,9 @@ def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | No
     if pruned is not None and watcher.canceled:
         engine.tell(number, attempt, None, phase=Phase.CANCELED, reason=pruned)
         return Event(EventKind.CANCELED, number, f"trial {number} canceled: {pruned}")
+    if pruned is not None and watcher.pauses:
+        engine.tell(number, attempt, None, phase=Phase.PAUSED, reason=pruned)
+        return Event(EventKind.PAUSED, number, f"trial {number} paused: {pruned}")
     if pruned is not None:
         engine.tell(number, attempt, None, stopped=True, reason=pruned)
         return Event(EventKind.STOPPED, number, f"trial {number} stopped early: {pruned}")
@@ -226,13 +232,15 @@ class _Watcher:
         self._closed = threading.Event()
         self._beaten = time.monotonic()
         self.reason: str | None = None
-        self.canceled = False
+        self.canceled = self.pauses = False
+        self._after: int | None = None
         self._thread = threading.Thread(target=self._loop, name="whet-watcher", daemon=True)
         self._thread.start()
 
-    def watch(self, number: int | None) -> None:
+    def watch(self, number: int | None, after: int | None = None) -> None:
         if number is not None:
-            self.reason, self.canceled, self._num_judged = None, False, 0
+            self.reason, self.canceled, self.pauses, self._num_judged = None, False, False, 0
+            self._after = after
         self._number = number
 
     def pause(self, seconds: float) -> None:
@@ -266,6 +274,7 @@ class _Watcher:
         if self._engine.state is SweepState.CANCELED:
             self.canceled, self.reason = True, "the sweep was canceled"
             return
-        self._num_judged, decision = judge(self._engine, number, self._num_judged)
+        self._num_judged, decision = judge(self._engine, number, self._num_judged, self._after)
         if decision is not None and self._number == number:
+            self.pauses = decision.verdict is Verdict.PAUSE
             self.reason = decision.reason

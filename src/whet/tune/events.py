@@ -22,6 +22,7 @@ class EventKind(Enum):
     STARTED = "started"
     FINISHED = "finished"
     STOPPED = "stopped"
+    PAUSED = "paused"
     FAILED = "failed"
     CANCELED = "canceled"
     REQUEUED = "requeued"
@@ -69,7 +70,7 @@ class Tally:
         if event.kind is EventKind.FAILED:
             self._failures += 1
             self._last = event.text
-        elif event.kind in (EventKind.FINISHED, EventKind.STOPPED):
+        elif event.kind in (EventKind.FINISHED, EventKind.STOPPED, EventKind.PAUSED):
             self._failures = 0
 
     @property
@@ -102,10 +103,14 @@ def describe(params: Mapping[str, object]) -> str:
     return "  ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
 
 
-def started(number: int, params: Mapping[str, object], note: str = "") -> Event:
-    """Return the event of a trial that starts."""
+def started(number: int, params: Mapping[str, object], note: str = "", *, resumed: bool = False) -> Event:
+    """Return the event of a trial that starts, or goes on after a pause."""
     shown = f": {describe(params)}" if params else ""
-    return Event(EventKind.STARTED, number, f"trial {number} started{shown}{f' ({note})' if note else ''}")
+    return Event(
+        EventKind.STARTED,
+        number,
+        f"trial {number} {'resumed' if resumed else 'started'}{shown}{f' ({note})' if note else ''}",
+    )
 
 
 def finished(number: int, metrics: Sequence[Metric], values: Sequence[float]) -> Event:

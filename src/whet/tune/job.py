@@ -18,6 +18,7 @@ from whet.project.command import expand
 from whet.stop.base import Decision, Verdict
 from whet.store.open import whet_dir
 from whet.study.engine import Assignment, Engine
+from whet.study.saved import checkpoints_of, how_it_starts
 from whet.track.claim import Claim
 from whet.track.readers.job import JobReader
 from whet.track.shipper import ship_all
@@ -26,7 +27,7 @@ from whet.trial import Goal, Metric, Phase, Summary
 if TYPE_CHECKING:
     from whet.store.base import Run
 
-__all__ = ["Intent", "Job", "claim_of", "judge", "launch", "result_of", "was_launched"]
+__all__ = ["Intent", "Job", "claim_of", "judge", "launch", "paused_at", "result_of", "was_launched"]
 
 
 def claim_of(engine: Engine, assignment: Assignment, stop: Callable[[], str | None] | None = None) -> Claim:
@@ -36,6 +37,7 @@ def claim_of(engine: Engine, assignment: Assignment, stop: Callable[[], str | No
         run_id=assignment.run_id, attempt=assignment.attempt, sweep_id=engine.id, number=assignment.number,
         project=engine.project, params=assignment.params, metrics=tuple(m.name for m in metrics),
         goals=tuple(m.goal for m in metrics), store=engine.store, dir=str(whet_dir().resolve()), stop=stop,
+        parent=assignment.parent,
     )  # fmt: skip
 
 
@@ -50,7 +52,10 @@ class Intent:
 @final
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A launched trial. The one mutable thing here: how far it was read, and how it is to end."""
+    """A launched trial. The one mutable thing here: how far it was read, and how it is to end.
+
+    `after` is the step at which it was paused, if it goes on after a pause, and `starts` says from where.
+    """
 
     engine: Engine
     executor: Executor
@@ -60,6 +65,8 @@ class Job:
     attempt: int
     reader: JobReader
     num_judged: int = 0
+    after: int | None = None
+    starts: str = ""
     intent: Intent | None = None
     _pids: tuple[int, ...] = field(default=())
 
@@ -99,8 +106,10 @@ class Job:
         return f"{status.reason or f'exit status {status.exit_code}'}{f': {last}' if last else ''}"
 
 
-def judge(engine: Engine, number: int, num_judged: int) -> tuple[int, Decision | None]:
+def judge(engine: Engine, number: int, num_judged: int, after: int | None = None) -> tuple[int, Decision | None]:
     """Judge a running trial after each of its reports but the first `num_judged`, one by one however they came in.
+
+    Those up to step `after`, at which it was paused, were judged then.
 
     Of several metrics those of one step may come one by one, so a last report that lacks some is judged only once there is a later one.
 
@@ -116,6 +125,8 @@ def judge(engine: Engine, number: int, num_judged: int) -> tuple[int, Decision |
         return num_whole, None
     peers = [peer for peer in engine.in_order() if peer.number != number]
     for end in range(num_judged + 1, num_whole + 1):
+        if after is not None and trial.reports[end - 1].step <= after:
+            continue
         decision = stopper.decide(replace(trial, reports=trial.reports[:end]), peers)
         if decision.verdict is not Verdict.CONTINUE:
             return end, decision
@@ -131,6 +142,14 @@ def _noted(note: Path) -> list[str]:
         return shlex.split(note.read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError):
         return []
+
+
+def paused_at(run_id: str, attempt: int) -> int | None:
+    """Return the step at which the trial was paused that goes on in this attempt, as `launch` has noted it."""
+    try:
+        return int(_note_of(run_id, attempt).with_name(f"paused-{attempt}").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def was_launched(run_id: str, attempt: int) -> bool:
@@ -150,10 +169,19 @@ def launch(engine: Engine, executor: Executor, assignment: Assignment, *, cwd: P
     config = engine.config
     note = _note_of(assignment.run_id, assignment.attempt)
     folder = note.parent
-    env = {**claim_of(engine, assignment).to_env(), "PYTHONUNBUFFERED": "1"}
+    saved = checkpoints_of(engine.store, assignment)
+    checkpoint = saved.load()
+    env = {
+        **claim_of(engine, assignment).to_env(),
+        "PYTHONUNBUFFERED": "1",
+        "WHET_CHECKPOINT_DIR": str(saved.files),
+        "WHET_CHECKPOINT": "" if checkpoint is None else str(checkpoint.path),
+    }
     try:
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            saved.files.mkdir(parents=True, exist_ok=True)
+            if assignment.after is not None:
+                note.with_name(f"paused-{assignment.attempt}").write_text(str(assignment.after), encoding="utf-8")
             command = _noted(note)
             if not command:
                 command = expand(config, assignment.params, interpreter=sys.executable, folder=folder, cwd=cwd)
@@ -174,7 +202,7 @@ def launch(engine: Engine, executor: Executor, assignment: Assignment, *, cwd: P
     )  # fmt: skip
     return Job(
         engine=engine, executor=executor, handle=handle, run_id=assignment.run_id, number=assignment.number,
-        attempt=assignment.attempt, reader=reader,
+        attempt=assignment.attempt, reader=reader, after=assignment.after, starts=how_it_starts(assignment, saved),
     )  # fmt: skip
 
 

@@ -25,9 +25,10 @@ from whet.store.base import Lease, Store, SweepState
 from whet.store.owner import here
 from whet.study.engine import LEASE_S, Assignment, Engine
 from whet.study.interrupt import Interrupts
+from whet.study.pauses import parent_run
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
-from whet.tune.job import Job, judge, launch, was_launched
+from whet.tune.job import Job, judge, launch, paused_at, was_launched
 from whet.tune.sharing import at_the_wheel, num_in_other_hands, stays_for
 
 __all__ = ["Ending", "Event", "EventKind", "drive"]
@@ -221,7 +222,8 @@ class _Loop:
         if adopted:
             self._emit(EventKind.ADOPTED, number, f"trial {number} goes on: who watched it is gone, its job is not")
         else:
-            self._say(started(number, assignment.params, assignment.note))
+            resumed = assignment.after is not None
+            self._say(started(number, assignment.params, job.starts or assignment.note, resumed=resumed))
         return True
 
     def _adopt(self, lease: Lease) -> bool:
@@ -239,7 +241,13 @@ class _Loop:
         trial = self.engine.trial(lease.number)
         self._launch(
             Assignment(
-                run_id=lease.run_id, number=lease.number, attempt=lease.attempt, params=trial.params, note=trial.note
+                run_id=lease.run_id,
+                number=lease.number,
+                attempt=lease.attempt,
+                params=trial.params,
+                note=trial.note,
+                parent=parent_run(self.store, lease.run_id, trial.parent),
+                after=paused_at(lease.run_id, lease.attempt),
             ),
             adopted=True,
         )
@@ -280,7 +288,7 @@ class _Loop:
         return [(job, statuses[job.handle]) for job in self.jobs.values()]
 
     def _judge(self, job: Job) -> None:
-        job.num_judged, decision = judge(self.engine, job.number, job.num_judged)
+        job.num_judged, decision = judge(self.engine, job.number, job.num_judged, job.after)
         if decision is not None:
             phase = Phase.PAUSED if decision.verdict is Verdict.PAUSE else Phase.FINISHED
             job.end(phase, decision.reason)
@@ -336,8 +344,8 @@ class _Loop:
         else:
             stopped = intent.phase is Phase.FINISHED
             self.engine.tell(number, attempt, None, phase=intent.phase, stopped=stopped, reason=intent.reason)
-            how = "stopped early" if stopped else "paused"
-            self._emit(EventKind.STOPPED, number, f"trial {number} {how}: {intent.reason}")
+            kind, how = (EventKind.STOPPED, "stopped early") if stopped else (EventKind.PAUSED, "paused")
+            self._emit(kind, number, f"trial {number} {how}: {intent.reason}")
 
     def _queue_again(self, job: Job, reason: str) -> None:
         self.engine.requeue(job.number, job.attempt, reason)

@@ -184,7 +184,7 @@ class Observer:
         if trial.phase is Phase.RUNNING:
             return started(number, trial.params, trial.note)
         if trial.phase is Phase.PAUSED:
-            return Event(EventKind.STOPPED, number, f"trial {number} paused: {trial.reason}")
+            return Event(EventKind.PAUSED, number, f"trial {number} paused: {trial.reason}")
         if not trial.attempt:
             return Event(EventKind.NOTICE, number, f"trial {number} was enqueued")
         return Event(EventKind.REQUEUED, number, f"trial {number} is queued again: {trial.reason}")

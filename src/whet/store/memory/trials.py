@@ -197,7 +197,7 @@ class MemoryTrials(Trials):
             to = rules.landing(s.state, phase)
             if run.attempt == attempt and run.phase is to and rules.same_values(values, run.values):
                 return
-            rules.check_running(number, run.phase, attempt, run.attempt)
+            rules.check_told(number, run.phase, attempt, run.attempt, stopped=stopped)
             now = time.time()
             run.phase, run.values, run.stopped = to, values, stopped
             run.reason = text(reason)

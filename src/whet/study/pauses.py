@@ -1,0 +1,73 @@
+"""Paused trials: which one goes on, and what becomes of those that never do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from whet.errors import Conflict
+from whet.stop.base import Stopper
+from whet.store.base import Store
+from whet.study.assignment import Assignment, Nothing
+from whet.trial import Phase, Suggestion, Trial
+
+__all__ = ["assigned", "end_paused", "may_go_on", "parent_run", "promoted"]
+
+
+def promoted(
+    stopper: Stopper | None, open_: Mapping[int, Trial], trials: Sequence[Trial], *, closing: bool
+) -> tuple[Suggestion, Trial] | None:
+    """Return the paused trial that the stopper resumes, and why, or None.
+
+    Args:
+        stopper: The sweep's.
+        open_: Its trials that are not over, by number.
+        trials: All of them.
+        closing: As in `Stopper.promote`.
+    """
+    if stopper is None or not any(t.phase is Phase.PAUSED for t in open_.values()):
+        return None
+    found = stopper.promote(trials, closing=closing)
+    trial = None if found is None or found.parent is None else open_.get(found.parent)
+    return None if found is None or trial is None or trial.phase is not Phase.PAUSED else (found, trial)
+
+
+def may_go_on(stopper: Stopper | None, open_: Mapping[int, Trial], reason: str) -> Nothing | None:
+    """Return that it is too early to leave, though there is nothing new to do for `reason`, while what runs may have paused trials go on."""
+    running = sum(t.phase is Phase.RUNNING for t in open_.values())
+    paused = sum(t.phase is Phase.PAUSED for t in open_.values())
+    if not running or not (paused or (stopper is not None and stopper.pauses)):
+        return None
+    return Nothing(
+        f"{reason}; {paused} paused trial(s) may go on once the {running} that run(s) got further", final=False
+    )
+
+
+def end_paused(store: Store, sweep: str, open_: Mapping[int, Trial], why: str) -> int:
+    """End the paused trials as stopped early, with the reason, and return how many there were."""
+    count = 0
+    for number, trial in sorted(open_.items()):
+        if trial.phase is Phase.PAUSED:
+            values = trial.reports[-1].values if trial.reports else None
+            reason = f"{trial.reason}; it never went on: {why}" if trial.reason else f"it never went on: {why}"
+            with contextlib.suppress(Conflict):  # somebody else did
+                store.trials.tell(
+                    sweep, number, trial.attempt, phase=Phase.FINISHED, values=values, stopped=True, reason=reason
+                )
+                count += 1
+    return count
+
+
+def assigned(
+    store: Store, run_id: str, attempt: int, number: int, chosen: Suggestion | Trial, after: int | None = None
+) -> Assignment:
+    """Return what a process is handed out: `chosen`, and the run that it goes on from."""
+    parent = parent_run(store, run_id, chosen.parent)
+    return Assignment(
+        run_id=run_id, number=number, attempt=attempt, params=chosen.params, note=chosen.note, parent=parent, after=after
+    )  # fmt: skip
+
+
+def parent_run(store: Store, run_id: str, parent: int | None) -> str | None:
+    """Return the id of the run that a trial goes on from."""
+    return None if parent is None else store.runs.get(run_id).parent
