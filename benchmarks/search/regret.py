@@ -17,6 +17,7 @@ may show other figures.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -40,7 +41,7 @@ from whet.plugins import build
 from whet.trial import Phase, Trial
 from whet.trial import Problem as Search
 
-__all__ = ["main"]
+__all__ = ["FIRST_SEED", "main", "regrets", "whet"]
 
 FIRST_SEED = 1000
 AT = (25, 50, 100, 200)
@@ -143,15 +144,16 @@ def main() -> int:
     ]
     runs, spent = _studies(jobs, given.keep, given.jobs)
     report = Report(title=f"Regret, {len(names)} problems, {given.repeats} seeds")
-    best = {name: _best(name, runs) for name in names}
-    scale = {name: _scale(problem(name), best[name]) for name in names}
     for n in sorted({*AT, count}):
         if n <= count:
-            _tabulate(report, n, tools, names, runs, best, scale, check=not given.quick)
+            _tabulate(report, n, tools, names, runs, check=not given.quick)
     per = {t: 1e3 * seconds / max(1, sum(j[3] for j in jobs if j[0] == t)) for t, seconds in spent.items()}
     report.data["ms a suggestion"] = per
+    if {"ax", "bayes"} <= per.keys() and not given.quick:
+        share = per["bayes"] / per["ax"]
+        report.bound("the default's time a suggestion at most 1/20 of Ax's", share, share <= 0.05)
     report.remark(", ".join(f"{tool}: {ms:.2f} ms a suggestion" for tool, ms in per.items()))
-    report.remark("the best: " + ", ".join(f"{name} {value:.4g}" for name, value in best.items()))
+    report.remark("the best: " + ", ".join(f"{name} {_best(name, runs):.4g}" for name in names))
     return report.finish(given)
 
 
@@ -201,14 +203,24 @@ def _studies(
     return runs, spent
 
 
-def _tabulate(report: Report, n: int, tools: Sequence[str], names: Sequence[str], runs: Runs, best: Mapping[str, float],
-              scale: Mapping[str, float], *, check: bool) -> None:  # fmt: skip
+def regrets(runs: Runs, tools: Sequence[str], names: Sequence[str], n: int) -> dict[str, dict[str, dict[int, float]]]:
+    """Return the regret after `n` trials by tool, problem and seed."""
+    best = {name: _best(name, runs) for name in names}
+    scale = {name: _scale(name, best[name]) for name in names}
+    return {
+        tool: {
+            name: {seed: float(run[n - 1] - best[name]) / scale[name] for seed, run in runs[tool, name].items()}
+            for name in names
+        }
+        for tool in tools
+    }
+
+
+def _tabulate(report: Report, n: int, tools: Sequence[str], names: Sequence[str], runs: Runs, *, check: bool) -> None:
     """Add the table after `n` trials, and its bounds."""
     tools = [t for t in tools if n <= _COUNT.get(t, n)]
     regret = {
-        (tool, name): {seed: (run[n - 1] - best[name]) / scale[name] for seed, run in runs[tool, name].items()}
-        for tool in tools
-        for name in names
+        (tool, name): by_seed for tool, own in regrets(runs, tools, names, n).items() for name, by_seed in own.items()
     }
 
     def medians(tool: str, seeds: Sequence[int] | None = None) -> dict[str, float]:
@@ -244,13 +256,18 @@ def _best(name: str, runs: Runs) -> float:
     return min([problem(name).best, *([] if math.isfinite(problem(name).best) else found)])
 
 
-def _scale(here: Problem, best: float) -> float:
+def _scale(name: str, best: float) -> float:
     """Return the median of random search after 10 trials, over the best: what a regret of 1 is."""
-    bests = []
+    return max(_random_after_ten(name) - best, 1e-12)
+
+
+@functools.cache
+def _random_after_ten(name: str) -> float:
+    here, bests = problem(name), []
     for seed in range(20):
         rng = random.Random(f"scale/{seed}")
         bests.append(min(here.loss(here.space.sample(rng)) for _ in range(10)))
-    return max(statistics.median(bests) - best, 1e-12)
+    return statistics.median(bests)
 
 
 def _interval(regret: Mapping[tuple[str, str], Mapping[int, float]], tool: str, names: Sequence[str]) -> str:

@@ -84,7 +84,7 @@ def test_a_trial_of_optunas_kind_sees_the_space(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("optuna") is None, reason="Optuna is not installed")
 def test_the_commands_run(tmp_path: Path) -> None:
-    for command in ("regret", "overhead"):
+    for command in ("regret", "overhead", "ablation"):
         path = tmp_path / f"{command}.json"
         done = run(command, "--quick", "--repeats", "1", "--json", str(path))
         assert done.returncode == 0, done.stderr
