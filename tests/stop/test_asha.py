@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from whet.space import Float, Space
 from whet.stop._rungs import ladder, ladder_down
 from whet.stop.asha import ASHA
 from whet.stop.base import Verdict
-from whet.trial import Goal, Metric, Problem, Report, Trial
+from whet.trial import Goal, Metric, Phase, Problem, Report, Trial
 
 
 def a_problem(goal=Goal.MINIMIZE):
@@ -137,3 +138,117 @@ def test_a_bad_knob_says_what_it_wants(knobs, message):
     with pytest.raises(ConfigError) as caught:
         ASHA(a_problem(), **knobs)
     assert message in str(caught.value)
+
+
+def paused(number, *values):
+    return replace(a_trial(number, *values), phase=Phase.PAUSED)
+
+
+def pausing(**knobs):
+    return ASHA(a_problem(), pause=True, **knobs)
+
+
+def test_a_trial_pauses_where_it_is_not_among_the_best_of_its_rung():
+    decide = pausing().decide
+    assert decide(a_trial(0, 5), []).verdict is Verdict.PAUSE  # nobody is among the best third of one
+    assert decide(a_trial(0, 5), []).reason == (
+        "val_loss 5 at step 1 waits: it is the first that reached it, and one in 3 goes on"
+    )
+    two = [paused(1, 6), paused(2, 7)]
+    assert decide(a_trial(0, 5), two).verdict is Verdict.CONTINUE  # it would be promoted at once
+    assert decide(a_trial(0, 6.5), two).verdict is Verdict.PAUSE
+    assert decide(a_trial(0, math.nan), two).verdict is Verdict.STOP
+    assert decide(a_trial(0, 9, 9), two).verdict is Verdict.CONTINUE  # between rungs, however bad
+    assert decide(a_trial(0, 9, 9, 9), two).verdict is Verdict.PAUSE
+    assert pausing(max_steps=3).decide(a_trial(0, 9, 9, 9), two).verdict is Verdict.CONTINUE
+
+
+def test_the_best_third_of_a_rung_is_promoted_the_highest_rung_first():
+    stopper = pausing()
+    low = [paused(n, n) for n in range(1, 7)]
+    assert stopper.promote(low[:2]) is None
+    assert stopper.promote(low).parent == 1
+    on = [a_trial(1, 1, 1), *low[1:]]  # the best one runs: it still counts on its rung
+    assert stopper.promote(on).parent == 2
+    assert stopper.promote([on[0], a_trial(2, 2), *low[2:]]) is None  # two of six have gone on
+    high = [paused(n, 0, 0, 10 - n) for n in (7, 8, 9)]
+    assert stopper.promote([*low, *high]).parent == 9
+    nans = [paused(n, 0, 0, math.nan) for n in (7, 8, 9)]
+    assert stopper.promote([*low, *nans]) is None  # they are the best three of nine below
+    assert ASHA(a_problem()).promote(low) is None
+
+
+def test_at_the_end_the_best_of_a_small_rung_goes_on():
+    stopper = pausing()
+    two = [paused(1, 2), paused(2, 1)]
+    assert stopper.promote(two) is None
+    assert stopper.promote(two, closing=True).parent == 2
+    assert stopper.promote([two[0], a_trial(2, 1, 1)], closing=True) is None
+
+
+def published(losses, *, eta, num_workers):
+    """Algorithm 2 of the paper with jobs that all take as long as their steps: who gets how far. `losses[trial](rung)`."""
+    import heapq
+
+    rungs = {0: {}, 1: {}, 2: {}, 3: {}}
+    promoted = {k: set() for k in rungs}
+    most, fresh, clock, running = 3, 0, 0.0, []
+
+    def get_job():
+        nonlocal fresh
+        for k in range(most - 1, -1, -1):
+            top = sorted(rungs[k], key=lambda t: (rungs[k][t], t))[: len(rungs[k]) // eta]
+            for trial in top:
+                if trial not in promoted[k]:
+                    promoted[k].add(trial)
+                    return trial, k + 1
+        if fresh < len(losses):
+            fresh += 1
+            return fresh - 1, 0
+        return None
+
+    while True:
+        while len(running) < num_workers and (job := get_job()) is not None:
+            trial, k = job
+            steps = eta**k - (eta ** (k - 1) if k else 0)
+            heapq.heappush(running, (clock + steps, trial, k))
+        if not running:
+            return {t: max(k for k in rungs if t in rungs[k]) for t in range(len(losses))}
+        clock, trial, k = heapq.heappop(running)
+        rungs[k][trial] = losses[trial](k)
+
+
+def played(losses, *, eta):
+    """The same with one worker, by the stopper."""
+    stopper = ASHA(a_problem(), eta=eta, pause=True, max_steps=eta**3)
+    trials, fresh = {}, 0
+    while True:
+        found = stopper.promote(list(trials.values()))
+        if found is not None:
+            trial = replace(trials[found.parent], phase=Phase.RUNNING)
+        elif fresh < len(losses):
+            trial = Trial(number=fresh, params={})
+            fresh += 1
+        else:
+            return {n: round(math.log(len(t.reports), eta)) for n, t in trials.items()}
+        while trial.phase is Phase.RUNNING:
+            step = len(trial.reports) + 1
+            k = math.floor(math.log(step, eta) + 1e-9)
+            trial = replace(
+                trial, reports=(*trial.reports, Report(step=step, values=(float(losses[trial.number](k)),)))
+            )
+            verdict = stopper.decide(trial, [t for t in trials.values() if t.number != trial.number]).verdict
+            if verdict is Verdict.PAUSE:
+                trial = replace(trial, phase=Phase.PAUSED)
+            elif step == eta**3:
+                trial = replace(trial, phase=Phase.FINISHED, values=trial.reports[-1].values)
+        trials[trial.number] = trial
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_trials_get_as_far_as_by_the_published_algorithm(seed):
+    """With one worker, whose jobs follow one another, the order in which jobs are handed out is the paper's, too."""
+    rng = random.Random(seed)
+    table = [[rng.random() for _ in range(4)] for _ in range(60)]
+    losses = [lambda k, row=row: row[k] for row in table]
+    assert played(losses, eta=3) == published(losses, eta=3, num_workers=1)

@@ -34,6 +34,13 @@ class TestASHA(StopperLaws):
         return ASHA(problem, min_steps=1, eta=2)
 
 
+class TestASHAThatPauses(StopperLaws):
+    most_metrics = 4
+
+    def make(self, problem):
+        return ASHA(problem, min_steps=1, eta=2, pause=True)
+
+
 class TestHyperbandMinIter(StopperLaws):
     most_metrics = 3
 

@@ -65,7 +65,7 @@ def _say(result: Replay) -> None:
     if result.num_given:
         more.append(f"{result.num_given} more {'was' if result.num_given == 1 else 'were'} enqueued or added by hand")
     if result.num_continued:
-        more.append(f"{result.num_continued} more went on from other trials")
+        more.append(f"{result.num_continued} of them to go on from other trials")
     if not result.num_suggested:
         output.say("there is no suggestion to reproduce" + (f": {', '.join(more)}" if more else ""))
         return

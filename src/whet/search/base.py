@@ -32,6 +32,9 @@ class Searcher(ABC):
     learns: ClassVar[bool] = True
     """Whether results matter to it; a method that says False does without a metric."""
 
+    continues: ClassVar[bool] = False
+    """Whether its trials go on from others (`Suggestion.parent`), and are pieces of trainings rather than whole ones."""
+
     def __init__(self, problem: Problem, *, seed: int) -> None:
         self.problem = problem
         self.seed = seed

@@ -94,7 +94,7 @@ class Population(Searcher):
             if trial.parent is not None:
                 children[trial.parent] = children.get(trial.parent, 0) + 1
         if counts.get(0, 0) < self._population:
-            return self._founder(number, rng)
+            return self._founder(rng)
         is_due = False
         for level in sorted(over):
             if counts.get(level + 1, 0) >= over[level].num_over or (self._most is not None and level + 1 >= self._most):
@@ -104,7 +104,7 @@ class Population(Searcher):
             generation.ranked.sort()
             if generation.ranked and generation.num_over >= self._quorum * self._population:
                 return self._successor(generation, level, children, levels, pending, rng)
-        return self._founder(number, rng) if is_due and not pending else None
+        return self._founder(rng) if is_due and not pending else None
 
     def _levels(self, pending: Sequence[Trial]) -> dict[int, int]:
         """Return the generation of each trial."""
@@ -114,8 +114,8 @@ class Population(Searcher):
             levels[trial.number] = levels[trial.parent] + 1 if known else 0  # type: ignore[index]
         return levels
 
-    def _founder(self, number: int, rng: random.Random) -> Suggestion:
-        return Suggestion(params=self.problem.space.sample(rng), note="a founder of the population")
+    def _founder(self, rng: random.Random) -> Suggestion:
+        return Suggestion(params=self.problem.space.sample(rng))
 
     def _successor(self, generation: Generation, level: int, children: dict[int, int], levels: dict[int, int],
                    pending: Sequence[Trial], rng: random.Random) -> Suggestion:  # fmt: skip

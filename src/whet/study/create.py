@@ -10,7 +10,7 @@ from typing import Any
 
 from whet.config import Plugin, SweepConfig, load, parameter_to_mapping, parse, space_from, termination_from, to_mapping
 from whet.errors import Conflict, NotFound, SpaceError, StudyError
-from whet.plugins import build
+from whet.plugins import build, find
 from whet.space import Parameter, Space
 from whet.store.base import Store, Sweep
 from whet.store.open import open_store
@@ -43,7 +43,8 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         storage: None: the local ``.whet/whet.db``. "memory" keeps nothing; else a URL (``sqlite:///…``, ``postgresql://…``).
         seed: With one, the same history gives the same suggestions; None draws one and keeps it.
         load_if_exists: Go on with the study of that name, whatever the other arguments say.
-        stopper: As `method`. Default: "median" for studies whose objective asks `trial.should_prune()`; "none" for none.
+        stopper: As `method`. Default: "median" for studies whose objective asks `trial.should_prune()`; "none" for none. With several directions,
+            and for methods whose trials go on from others (pbt), default "none".
         sampler, pruner: Optuna's way to say method and stopper: one of `whet.samplers`, `whet.pruners`, or of Optuna's own.
         metrics: Names of the values; default "value", or "value_0" ….
         project: The project that the sweep is listed under.
@@ -82,7 +83,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         ),
         method=how,
         stopper=as_stopper(
-            pruner if pruner is not None else "median" if stopper is None and len(goals) == 1 else stopper
+            pruner if pruner is not None else _usual_stopper(how, goals) if stopper is None else stopper
         ),
         name=name or study_name,
         project=project,
@@ -109,6 +110,7 @@ def create_sweep(store: Store, config: SweepConfig, *, project: str | None = Non
     """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none."""
     if config.seed is None:
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
+    config.problem.space.check()
     build("searcher", config.method.name, config.problem, knobs_given=dict(config.method.knobs), seed=config.seed or 0)
     if config.stopper is not None:
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
@@ -194,6 +196,11 @@ def _space(given: Space | Mapping[str, object]) -> Space:
             "the space is empty", "give at least one parameter, or leave space= out to declare it in the objective"
         )
     return space
+
+
+def _usual_stopper(method: Plugin, goals: Sequence[Goal]) -> str:
+    """Return the stopper where none is named: pieces of trainings can't be compared step by step, and several values differ in what matters."""
+    return "none" if len(goals) > 1 or find("searcher", method.name).continues else "median"
 
 
 def _goal(direction: str | Goal) -> Goal:

@@ -191,9 +191,9 @@ class Engine:
 
     def _closed(self, answer: Nothing, new: bool) -> Assignment | Nothing:
         """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over."""
-        if self.state is SweepState.RUNNING:
-            if later := may_go_on(self.stopper, self._history.open, answer.reason) or self._resumed(closing=True):
-                return later
+        later = may_go_on(self.stopper, self._history.open, answer.reason) or self._resumed(closing=True)
+        if later is not None and self.state is SweepState.RUNNING:
+            return later
         if new:  # the sweep itself has nothing more, not only the call at hand
             end_paused(self.store, self.id, self._history.open, answer.reason)
         return answer

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from whet.analysis.best import best_trial
 from whet.trial import Problem, Trial
 
 if TYPE_CHECKING:
@@ -44,6 +45,20 @@ class Look(ABC):
         from whet.study.replay import replay
 
         return replay(self._store, self._store.sweeps.get(self._engine.id))
+
+    def lineage(self, number: int | None = None) -> list[Trial]:
+        """Return the trials from a founder to trial `number` (default the best), each of which went on from the one before: a schedule.
+
+        Raises:
+            StudyError: none is complete yet.
+            NotFound: there is no such trial.
+        """
+        trials = {trial.number: trial for trial in self.trials}
+        trial = self._engine.trial(number) if number is not None else best_trial(self.problem, list(trials.values()))
+        found = [trial]
+        while (parent := found[-1].parent) is not None and parent in trials:
+            found.append(trials[parent])
+        return found[::-1]
 
     def importance(self, method: str = "ped-anova", *, metric: str | None = None) -> dict[str, float]:
         """Return how much each parameter matters, the greatest first.

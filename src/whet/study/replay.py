@@ -56,7 +56,7 @@ class Replay:
         num_suggested: Suggestions of the sweep's method, all of which were made again.
         num_reproduced: How many came out the same.
         num_given: Trials that were enqueued, or added from elsewhere.
-        num_continued: Trials that went on from another one, by the stopper's choice.
+        num_continued: Those of them that go on from another trial (`Suggestion.parent`).
         differences: The others, by number.
     """
 
@@ -96,10 +96,8 @@ def replay(store: Store, sweep: Sweep) -> Replay:
         if origin.seen is None:
             num_given += 1
             continue
-        if trial.parent is not None:
-            num_continued += 1
-            continue
         num_suggested += 1
+        num_continued += trial.parent is not None
         while position < len(ends) and (ends[position].origin.over or 0) <= origin.seen:
             position += 1
         open_ = {n: k for n, k in open_.items() if not k.is_over(origin.seen)}
@@ -107,7 +105,7 @@ def replay(store: Store, sweep: Sweep) -> Replay:
         config, sure = configs.at(origin)
         found = player.suggestion(config, ended, position, pending, edited=configs.edited)
         kept = trial.params if origin.suggested is None else origin.suggested
-        if found is not None and _alike(kept, found.params):
+        if found is not None and found.parent == trial.parent and _alike(kept, found.params):
             continue
         reason = _why(trial, found, kept, sure=sure)
         differences.append(
@@ -228,6 +226,8 @@ def _why(trial: Trial, found: Suggestion | None, kept: Mapping[str, object], *, 
         return "the sweep was edited, and the Whet that made this suggestion kept no earlier versions of a sweep"
     if found is None:
         return "the method suggests nothing here: another version of Whet or of the method made the suggestion"
+    if found.parent != trial.parent:
+        return f"it goes on from trial {found.parent} now, and went on from trial {trial.parent}"
     if found.params.keys() == kept.keys() and all(_near(kept[name], found.params[name]) for name in kept):
         return "it differs by rounding only: another machine, or another version of numpy or scipy"
     if found.note != trial.note:

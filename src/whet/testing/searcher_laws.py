@@ -71,13 +71,13 @@ def play(searcher: Searcher, *, num_trials: int, seed: int, workers: int = 3, en
     pending: list[Trial] = []
     for number in range(num_trials):
         if rng.random() < enqueue:
-            params = searcher.problem.space.sample(rng)
+            params, parent = searcher.problem.space.sample(rng), None
         else:
             found = searcher.ask(1)
             if not found:
                 break
-            params = dict(found[0].params)
-        pending.append(Trial(number=number, params=params))
+            params, parent = dict(found[0].params), found[0].parent
+        pending.append(Trial(number=number, params=params, parent=parent))
         over = []
         while pending and rng.random() < len(pending) / workers:
             over.append(outcome(pending.pop(rng.randrange(len(pending))), rng, len(searcher.problem.metrics)))
@@ -169,7 +169,7 @@ class SearcherLaws:
             if not found:
                 break
             number = len(history.finished) + len(pending)
-            pending = (*pending, Trial(number=number, params=found[0].params))
+            pending = (*pending, Trial(number=number, params=found[0].params, parent=found[0].parent))
             single.tell((), pending)
 
     @_law
@@ -220,8 +220,7 @@ class SearcherLaws:
         ]
         values = [(float(i), *(float((i * 7 + m) % 20) for m in range(1, self.num_metrics))) for i in range(20)]
         told = [
-            Trial(number=i, params=strange[i % len(strange)], phase=Phase.FINISHED, values=values[i])
-            for i in range(20)
+            Trial(number=i, params=strange[i % len(strange)], phase=Phase.FINISHED, values=values[i]) for i in range(20)
         ]
         searcher = self.make(self._problem(space), 3)
         searcher.tell(told, [Trial(number=20, params={"c": "nowhere"})])

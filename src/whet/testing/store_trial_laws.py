@@ -168,6 +168,18 @@ class TrialLaws(StoreCase):
         with pytest.raises(Conflict, match="trial 0 is finished, not running"):
             t.requeue(sweep.id, 0, 1, "too late")
 
+    def test_a_paused_trial_can_be_stopped_for_good(self, store: Store, sweep: Sweep) -> None:
+        t = store.trials
+        self.add(store, sweep, 0)
+        t.tell(sweep.id, 0, 0, phase=Phase.PAUSED, reason="rung 1")
+        with pytest.raises(Conflict, match="is paused, not running"):
+            t.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(1.0,))
+        store.sweeps.move(sweep.id, SweepState.FINISHED)  # as nobody could resume it
+        t.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(9.0,), stopped=True, reason="it never went on")
+        (trial,) = t.changes(sweep.id).trials
+        assert (trial.phase, trial.stopped, trial.values) == (Phase.FINISHED, True, (9.0,))
+        assert trial.ended is not None
+
     def test_a_paused_trial_goes_on_with_its_reports(self, store: Store, sweep: Sweep) -> None:
         t = store.trials
         run = self.add(store, sweep, 0)

@@ -38,6 +38,10 @@ class Recorder:
         self._report_step: int | None = None
         self._report: list[float] = []
 
+    def goes_on(self, num_reports: int) -> None:
+        """Count the reports without a step from `num_reports` on: so many were made before the checkpoint at hand."""
+        self._num_reports = max(self._num_reports, num_reports)
+
     def __call__(self, item: Item) -> list[Any]:
         if item[0] is not Kind.ROW:
             kind, payload = item

@@ -285,6 +285,7 @@ class Run(Checkpointed):
         if found is not None and found.step is not None:
             with self._lock:  # steps that are counted go on from there
                 self._step = max(self._step, found.step + 1)
+            self._recorder.goes_on(found.step + 1)
         return found
 
     # -- W&B's other names -------------------------------------------------------------------------------------------------------
