@@ -101,7 +101,7 @@ def test_constraints_bind_where_their_parameters_are_active():
         space.clean({"a": 6, "b": 5})
     rng = random.Random(0)
     assert all(space.contains(space.sample(rng)) for _ in range(200))
-    with pytest.raises(SpaceError, match="10,000 draws in a row broke a constraint"):
+    with pytest.raises(SpaceError, match="no configuration fulfils 'a > 9': drop or relax it, or widen the ranges"):
         Space({"a": Int(1, 9)}, constraints=["a > 9"]).sample(rng)
 
 

@@ -20,7 +20,7 @@ SOURCE = Path(whet.__file__).parent
 
 FLOORS = {
     "errors": 1, "expression": 1,
-    "shapes": 2, "parameters": 2, "space": 2, "plugins": 2, "launch": 2, "fronts": 2, "checkpoints": 2,
+    "shapes": 2, "parameters": 2, "space": 2, "plugins": 2, "launch": 2, "fronts": 2, "checkpoints": 2, "bounds": 2, "region": 2,
     "trial": 3, "hypergrad": 3, "speed": 3,
     "config": 4, "search": 4, "stop": 4, "analysis": 4,
     "store": 5, "figures": 5,
@@ -31,8 +31,11 @@ FLOORS = {
 }  # fmt: skip
 """Room to floor: a room imports only from floors below its own, and from itself."""
 
-NEIGHBOURS = {("space", "parameters"), ("parameters", "shapes"), ("expression", "errors")}
-"""The pairs on one floor that may: space, parameters and shapes are one room in three files; everything may raise errors."""
+NEIGHBOURS = {
+    ("space", "parameters"), ("parameters", "shapes"), ("expression", "errors"),
+    ("space", "region"), ("region", "parameters"), ("region", "bounds"),
+}  # fmt: skip
+"""The pairs on one floor that may: space, parameters, shapes, region and bounds are one room in five files; everything may raise errors."""
 
 FORBIDDEN = {
     "search": {"store", "track", "study", "launch"},

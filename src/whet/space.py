@@ -8,17 +8,20 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
 
 from whet.errors import SpaceError, UnknownName
 from whet.expression import Expression, parse
 from whet.parameters import Beta, Choice, Float, Int, Normal, Parameter
+from whet.region import Region, smallest_conflict
 
 __all__ = ["Beta", "Choice", "Float", "Int", "Normal", "Parameter", "Space", "Uniforms", "infer", "undefined"]
 
-_DRAWS = 10_000
+_PLAIN = 50  # draws before it is worked out where the constraints can hold
+_DRAWS = 10_000  # draws there
+_EVEN, _DEEP = 150, 100  # after so many of them so many by a search of their own, much dearer
 
 
 class Uniforms(Protocol):
@@ -51,6 +54,7 @@ class Space(Mapping[str, Parameter]):
     """Whether any parameter has a condition."""
     _order: tuple[tuple[str, Parameter], ...]
     _places: Mapping[str, int]
+    _region: Region | None = field(compare=False)
 
     def __init__(
         self, parameters: Mapping[str, Parameter] | None = None, *, constraints: Sequence[str | Expression] = ()
@@ -76,6 +80,7 @@ class Space(Mapping[str, Parameter]):
         store(self, "conditional", any(p.when is not None for p in parameters.values()))
         store(self, "_order", order)
         store(self, "_places", {name: i for i, name in enumerate(parameters)})
+        store(self, "_region", None)
 
     def __getitem__(self, name: str) -> Parameter:
         return self.parameters[name]
@@ -174,18 +179,75 @@ class Space(Mapping[str, Parameter]):
     def sample(self, rng: Uniforms | None = None) -> dict[str, object]:
         """Return one configuration drawn from the parameters' distributions, within the constraints.
 
+        Where constraints are tight the draws are from those parts of the unit cube that they don't rule out: the distribution is the same.
+
         Raises:
-            SpaceError: 10,000 draws in a row broke a constraint.
+            SpaceError: no draw fulfils the constraints; it names the smallest set of them that contradict each other.
         """
-        rng = rng or random.Random()
-        for _ in range(_DRAWS):
+        found = self._drawn(rng or random.Random(), self.constraints)
+        if found is None:
+            raise self._contradiction()
+        return found
+
+    def check(self) -> None:
+        """See whether any configuration fulfils the constraints.
+
+        Raises:
+            SpaceError: none does, or none of many draws; it names the smallest set of constraints that contradict each other.
+
+        Example:
+            >>> Space({"a": Float(0, 1), "b": Float(0, 1)}, constraints=["a > b", "b > a + 0.5", "a < 0.9"]).check()
+            Traceback (most recent call last):
+            whet.errors.SpaceError: no configuration fulfils 'a > b' and 'b > a + 0.5' together: drop or relax one of them
+        """
+        if self.constraints:
+            self.sample(random.Random(0))
+
+    def _drawn(self, rng: Uniforms, rules: Sequence[Expression]) -> dict[str, object] | None:
+        """Return a configuration that fulfils `rules`, or None where none is found."""
+        for _ in range(_PLAIN):
             values = self.decode([rng.random() for _ in self.parameters])
-            if not self.constraints or not self.broken(values):
+            if not rules or not _broken(rules, values):
                 return values
-        raise SpaceError(
-            f"{_DRAWS:,} draws in a row broke a constraint of {[r.source for r in self.constraints]}",
-            "loosen the constraints, or narrow the ranges to where they hold",
+        region = self._region if rules is self.constraints else Region(self._order, rules)
+        if region is None:
+            region = Region(self._order, rules)
+            object.__setattr__(self, "_region", region)  # made once; the class is frozen
+        if region.is_empty:
+            return None
+        for number in range(_DRAWS):
+            is_deep = _EVEN <= number < _EVEN + _DEEP
+            uniforms = [] if is_deep else [rng.random() for _ in range(len(self.parameters) + 1)]
+            unit = region.deep_point(rng.random) if is_deep else region.point(uniforms)
+            if unit is not None:
+                values = self.decode([unit[name] for name in self.parameters])
+                if not _broken(rules, values):
+                    return values
+        return None
+
+    def _contradiction(self) -> SpaceError:
+        """Return the error for constraints that no draw has fulfilled."""
+        assert self._region is not None
+        if self._region.is_empty:
+            rules = smallest_conflict(self._order, self.constraints, lambda some: Region(self._order, some).is_empty)
+        else:
+            rules = smallest_conflict(
+                self._order, self.constraints, lambda some: self._drawn(random.Random(0), some) is None
+            )
+        named = " and ".join(repr(rule.source) for rule in rules)
+        together, which = (" together", "one of them") if len(rules) > 1 else ("", "it")
+        if Region(self._order, rules).is_empty:
+            ranges = "" if len(rules) > 1 else ", or widen the ranges of what it names"
+            return SpaceError(f"no configuration fulfils {named}{together}", f"drop or relax {which}{ranges}")
+        equal = "; that two floats are equal is written abs(a - b) < 0.01" if "==" in named else ""
+        return SpaceError(
+            f"none of {_DRAWS + _PLAIN:,} draws fulfils {named}{together}",
+            f"drop or relax {which}, or narrow the ranges to where they hold{equal}",
         )
+
+
+def _broken(rules: Sequence[Expression], values: Mapping[str, object]) -> bool:
+    return not all(rule(values) for rule in rules if rule.names <= values.keys())
 
 
 def undefined(rule: Expression, parameters: Mapping[str, Parameter]) -> list[UnknownName]:

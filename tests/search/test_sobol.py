@@ -36,7 +36,12 @@ def test_points_that_break_a_constraint_are_skipped():
     space = Space({"x": Float(0, 1), "y": Float(0, 1)}, constraints=["x < y"])
     free = points(Sobol(Problem(space=Space(space.parameters)), seed=0), 600)
     assert points(Sobol(Problem(space=space), seed=0), 200) == [p for p in free if p[0] < p[1]][:200]
-    with pytest.raises(SpaceError, match="10,000 points in a row"):
+    tight = Space({"x": Float(0, 1), "y": Float(0, 1)}, constraints=["abs(x - y) < 1e-6"])
+    sobol = Sobol(Problem(space=tight), seed=0)
+    drawn = sobol.ask(4)
+    assert all(tight.contains(s.params) for s in drawn)
+    assert [s.params for s in drawn] == [s.params for s in Sobol(Problem(space=tight), seed=0).ask(4)]
+    with pytest.raises(SpaceError, match="no configuration fulfils 'x > 2'"):
         Sobol(Problem(space=Space({"x": Float(0, 1)}, constraints=["x > 2"])), seed=0).ask(1)
 
 

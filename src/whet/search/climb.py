@@ -13,28 +13,17 @@ from scipy.optimize import minimize
 
 from whet.search.parzen import Layout
 
-__all__ = ["climbed", "places_of"]
+__all__ = ["climbed"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 Score = Callable[[Array, Array, Array], Array]
 Slope = Callable[[Array, Array, Array], tuple[float, Array]]
 
+_FEW_LEGAL, _LEGAL = 30, 60  # legal points below which more are drawn within the constraints, and how many
 _COPIES = 20  # of each good trial, moved
 _CLIMBERS, _BROOD = 8, 24
 _STEEPEST, _STEPS = 3, 15  # climbers that end by the gradient, and how many steps of it
-
-
-def places_of(layout: Layout, rows_NW: Array) -> tuple[Array, Array]:
-    """Return quantiles and options of trials' rows, ½ where a number was inactive."""
-    D = layout.D
-    x = np.where(rows_NW[:, D : 2 * D] > 0, rows_NW[:, :D], 0.5)
-    h = rows_NW[:, 2 * D : 2 * D + layout.C]
-    index = [
-        h[:, start : start + len(middles)].argmax(axis=1)
-        for start, middles in zip(layout.start_B, layout.middles_B, strict=True)
-    ]
-    return x, np.stack(index, axis=1) if index else np.zeros((len(x), 0), dtype=np.intp)
 
 
 def climbed(
@@ -54,7 +43,7 @@ def climbed(
         layout: Of the space.
         score: Of points, from numbers x_ND, which of them are active m_ND, and options h_NC; the higher the better.
         generator: Of random numbers.
-        good: Numbers and options of good trials (see `places_of`).
+        good: Numbers and options of good trials (see `Layout.places`).
         count: Random points looked at first, >= 1.
         rounds: Of climbing, each with steps a little shorter.
         slope: The score of one point and its derivatives by its numbers, from x_D, m_D, h_C.
@@ -103,6 +92,11 @@ def climbed(
         x = np.concatenate([x, *(part for part, _ in local)])
         index = np.concatenate([index, *(part for _, part in local)])
     value = look(x, index)
+    if space.constraints and np.isfinite(value).sum() < _FEW_LEGAL:  # too tight to be met by chance
+        legal = np.array([layout.row(space.sample(generator)) for _ in range(_LEGAL)])
+        more_x, more_index = layout.places(legal)
+        x, index = np.concatenate([x, more_x]), np.concatenate([index, more_index])
+        value = np.concatenate([value, look(more_x, more_index)])
     places = (-value).argsort(kind="stable")[:_CLIMBERS]
     at_x, at_index, at_value = x[places], index[places], value[places]
     width = 0.1

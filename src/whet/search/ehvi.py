@@ -142,7 +142,7 @@ class EHVI(Searcher):
         """Return points for `Space.decode`, the one with the greatest expected gain first."""
         import numpy as np
 
-        from whet.search.climb import climbed, places_of
+        from whet.search.climb import climbed
 
         layout, features = self._evidence.tools()
         models, mean_NM = self._processes(pending)
@@ -161,7 +161,7 @@ class EHVI(Searcher):
 
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
         best = self._evidence.rows(self._evidence.ordered()[:_GOOD])
-        return climbed(layout, score, generator, places_of(layout, best), self._num_candidates, _ROUNDS)
+        return climbed(layout, score, generator, layout.places(best), self._num_candidates, _ROUNDS)
 
 
 def log_expected_gain(mean_NM: Array, deviation_NM: Array, lower_KM: Array, upper_KM: Array) -> Array:

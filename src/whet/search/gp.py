@@ -140,7 +140,7 @@ class GP(Searcher):
         """Return points for `Space.decode`, the one with the greatest expected improvement first."""
         import numpy as np
 
-        from whet.search.climb import climbed, places_of
+        from whet.search.climb import climbed
         from whet.search.gaussian import log_expected_improvement
 
         layout, features = self._evidence.tools()
@@ -162,5 +162,5 @@ class GP(Searcher):
             return value, gradient_D
 
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
-        good = places_of(layout, self._evidence.rows(self._evidence.ordered()[:_GOOD]))
+        good = layout.places(self._evidence.rows(self._evidence.ordered()[:_GOOD]))
         return climbed(layout, score, generator, good, self._num_candidates, _ROUNDS, slope)

@@ -106,6 +106,17 @@ class Layout:
                 row[start : start + options] = [1.0] * options
         return row
 
+    def places(self, rows_NW: Array) -> tuple[Array, Array]:
+        """Return the quantiles and options of rows, ½ where a number is inactive: what `candidates` takes."""
+        D = self.D
+        x_ND = np.where(rows_NW[:, D : 2 * D] > 0, rows_NW[:, :D], 0.5)
+        h_NC = rows_NW[:, 2 * D : 2 * D + self.C]
+        index = [
+            h_NC[:, start : start + len(middles)].argmax(axis=1)
+            for start, middles in zip(self.start_B, self.middles_B, strict=True)
+        ]
+        return x_ND, np.stack(index, axis=1) if index else np.zeros((len(x_ND), 0), dtype=np.intp)
+
     def candidates(self, x_ND: Array, index_NB: Array) -> Candidates:
         """Return the points with numeric coordinates `x_ND` and options `index_NB`, what is inactive masked."""
         N, D = len(x_ND), self.D

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import TYPE_CHECKING, Any, final
 
 from whet.errors import SpaceError
@@ -23,11 +24,12 @@ _DIMS = 21_201  # what the table of direction numbers covers
 class Sobol(Searcher):
     """Takes the n-th trial from the n-th point of a scrambled Sobol sequence.
 
-    With constraints, trial n takes the n-th point that keeps them. Conditional parameters have a coordinate each, left
+    With constraints, trial n takes the n-th point that keeps them; where 10,000 in a row don't, that trial and all later ones are
+    draws at random. Conditional parameters have a coordinate each, left
     unused where they are inactive. The random shift and scrambling come from the seed alone.
 
     Raises:
-        SpaceError: more than 21,201 parameters; or, when asked, 10,000 points in a row that break a constraint.
+        SpaceError: more than 21,201 parameters; or, when asked, no configuration fulfils the constraints.
 
     Example:
         >>> from whet.space import Float, Space
@@ -48,6 +50,7 @@ class Sobol(Searcher):
         self._block: tuple[int, list[list[float]]] = (-1, [])
         self._legal: list[int] = []  # the first points that keep the constraints
         self._looked_at = 0
+        self._last = sys.maxsize  # the first trial for which the sequence is too sparse
 
     def ask(self, n: int) -> list[Suggestion]:
         first = self.next_number
@@ -58,18 +61,17 @@ class Sobol(Searcher):
         if not space.constraints:
             return space.decode(self._point(number))
         misses = 0
-        while len(self._legal) <= number:
+        while len(self._legal) <= number < self._last:
             if space.broken(space.decode(self._point(self._looked_at))):
                 misses += 1
                 if misses == _DRAWS:
-                    raise SpaceError(
-                        f"{_DRAWS:,} points in a row broke a constraint of {[r.source for r in space.constraints]}",
-                        "loosen the constraints, or narrow the ranges to where they hold",
-                    )
+                    self._last = len(self._legal)
             else:
                 misses = 0
                 self._legal.append(self._looked_at)
             self._looked_at += 1
+        if number >= self._last:
+            return space.sample(self.rng(number))
         return space.decode(self._point(self._legal[number]))
 
     def _point(self, index: int) -> list[float]:

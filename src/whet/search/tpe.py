@@ -217,10 +217,14 @@ class TPE(Searcher):
             [self._prior_weight, *weights],
             max(self._bad_width * max(len(rest), 1) ** shrink, _NARROWEST),
         )
-        shape = (self._num_candidates, layout.num_draws)
-        for _ in range(_ROUNDS):
-            draws = np.array([rng.random() for _ in range(shape[0] * shape[1])]).reshape(shape)
-            candidates = good.draw(draws)
+        space, shape = self.problem.space, (self._num_candidates, layout.num_draws)
+        for last in [False] * _ROUNDS + [True] * bool(space.constraints):
+            if last:  # the constraints are too tight for l: of draws within them the most promising
+                rows = np.array([layout.row(space.sample(rng)) for _ in range(self._num_candidates)])
+                candidates = layout.candidates(*layout.places(rows))
+            else:
+                draws = np.array([rng.random() for _ in range(shape[0] * shape[1])]).reshape(shape)
+                candidates = good.draw(draws)
             score_N = good.log_density(candidates.features_NF) - bad.log_density(candidates.features_NF)
             units = candidates.unit_NP
             yield units[score_N.argmax()].tolist()
