@@ -207,38 +207,3 @@ def test_pb2_explores_where_gains_were_great():
         explored = [t for t in trials[30:] if t.params != trials[t.parent].params]
         chosen += [abs(math.log10(t.params["lr"]) + 1.5) for t in explored]
     assert sorted(chosen)[len(chosen) // 2] < 0.4
-
-
-# -- what it is good for --------------------------------------------------------------------------------------------------
-
-
-def toy(searcher, num_stretches, steps=4, rate=0.01):
-    """The paper's Figure 2: maximise Q = 1.2 − θ₀² − θ₁² by the gradient of 1.2 − h₀θ₀² − h₁θ₁²; both must be trained."""
-    state, trials, best = {}, [], -math.inf
-    for number in range(num_stretches):
-        suggestion = searcher.ask(1)[0]
-        theta = state.get(suggestion.parent, (0.9, 0.9))
-        for _ in range(steps):
-            h = suggestion.params["h0"], suggestion.params["h1"]
-            theta = tuple(x - 2 * rate * w * x for x, w in zip(theta, h, strict=True))
-        state[number] = theta
-        value = 1.2 - theta[0] ** 2 - theta[1] ** 2
-        best = max(best, value)
-        trials.append(over(number, suggestion, value))
-        searcher.tell(trials[-1:], [])
-    return best
-
-
-def test_pbt_trains_what_no_fixed_configuration_of_the_start_does():
-    """In the toy problem with h₀ + h₁ ≤ 1 it comes nearer to the optimum than the same steps of random search."""
-    space = Space({"h0": Float(0.0, 1.0), "h1": Float(0.0, 1.0)}, constraints=["h0 + h1 <= 1"])
-    problem = Problem(space=space, metrics=(Metric(name="q", goal=Goal.MAXIMIZE),))
-    for seed in range(5):
-        population, stretches = 4, 40
-        by_pbt = toy(PBT(problem, seed=seed, population=population, truncation=0.25), population * stretches)
-        rng, by_random = random.Random(seed), -math.inf
-        for _ in range(population):
-            p = space.sample(rng)
-            theta = [0.9 * (1 - 2 * 0.01 * h) ** (4 * stretches) for h in (p["h0"], p["h1"])]
-            by_random = max(by_random, 1.2 - theta[0] ** 2 - theta[1] ** 2)
-        assert by_pbt >= by_random - 0.02
