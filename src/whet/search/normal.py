@@ -12,6 +12,7 @@ __all__ = ["normalised", "yeo_johnson"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _COARSE = np.linspace(-2.0, 4.0, 31)
+_HUGE = 1e100
 _FINE = np.linspace(-0.2, 0.2, 21)
 
 
@@ -23,6 +24,9 @@ def normalised(loss_M: Array) -> Array:
     finite = np.isfinite(loss_M)
     if not finite.any():
         return np.zeros(len(loss_M))
+    largest = float(np.abs(loss_M[finite]).max())
+    if largest > _HUGE:  # its square overflows
+        loss_M = loss_M / largest
     low, middle, high = np.quantile(loss_M[finite], [0.0, 0.5, 1.0])
     y = np.where(finite, loss_M, np.where(loss_M == -np.inf, low, high))
     y = np.minimum(y, middle + 5.0 * (middle - low)) if middle > low else y

@@ -27,6 +27,9 @@ __all__ = ["Candidates", "Layout", "Mixture"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _MOST_CELLS = 256  # a number with more values is as good as continuous
+_MOST_OPTIONS = (
+    500  # an unordered choice of more, whose indicators would fill the memory, is taken in the order of its list
+)
 _LEAST_PRIOR = 1e-12  # keeps options of weight 0 out of log(0)
 
 
@@ -60,7 +63,7 @@ class Layout:
         counts: list[int] = []
         for place, (name, p) in enumerate(space.parameters.items()):
             size = p.size
-            if isinstance(p, Choice) and (size == 1 or not p.ordered):
+            if isinstance(p, Choice) and (size == 1 or not p.ordered) and len(p.options) <= _MOST_OPTIONS:
                 weights = np.array(p.weights or [1.0] * len(p.options))
                 weights /= weights.sum()
                 self.spec.append((name, p, len(prior), len(weights)))
