@@ -139,3 +139,21 @@ def test_another_process_cannot_end_a_paused_trial_by_its_old_attempt(store: Sto
         store.trials.tell(study.id, 0, 0, phase=Phase.FINISHED, values=(1.0,))
     store.trials.tell(study.id, 0, 0, phase=Phase.FINISHED, values=(1.0,), stopped=True, reason="enough")
     assert study.trials[0].stopped
+
+
+def test_what_is_reported_again_up_to_the_pause_does_not_pause_it_again(store: Store) -> None:
+    study = make(store)
+    for value in (1.0, 2.0, 3.0):
+        trial = study.ask()
+        trial.report(value, 0)
+        assert trial.should_prune()
+        study.tell(trial, state=whet.TrialState.PRUNED)
+    again = study.ask()
+    assert (again.number, again.is_resumed) == (0, True)
+    again.report(9.0, 0)  # it starts anew, and is unlucky this time
+    assert not again.should_prune()
+    again.report(9.0, 1)
+    assert not again.should_prune()
+    again.report(9.0, 2)
+    assert again.should_prune()
+    assert study.tell(again, state=whet.TrialState.PRUNED).reports[0].values == (9.0,)

@@ -110,7 +110,7 @@ class Progress:
         trial = _trial_of(event, self._engine)
         if trial is None:
             return shown.value(event.text)
-        if event.kind is EventKind.STARTED:
+        if event.kind is EventKind.STARTED and f"trial {trial.number} started" in event.text:
             note = f" ({shown.value(trial.note)})" if trial.note else ""
             return f"trial {trial.number} started {shown.params(trial.params)}{note}"
         if event.kind is EventKind.FINISHED:

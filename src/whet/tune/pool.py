@@ -165,13 +165,14 @@ class Observer:
                 events.append(Event(EventKind.NOTICE, None, text))
         for trial in self._engine.in_order():
             now = (trial.phase, trial.attempt)
-            if self._seen.get(trial.number) != now:
+            before = self._seen.get(trial.number)
+            if before != now:
                 self._seen[trial.number] = now
-                events.append(self._event(trial))
+                events.append(self._event(trial, resumed=before is not None and before[0] is Phase.PAUSED))
                 self.tally.add(events[-1])
         return events
 
-    def _event(self, trial: Trial) -> Event:
+    def _event(self, trial: Trial, *, resumed: bool) -> Event:
         number = trial.number
         if trial.phase is Phase.FINISHED and trial.stopped:
             return Event(EventKind.STOPPED, number, f"trial {number} stopped early: {trial.reason}")
@@ -182,7 +183,7 @@ class Observer:
         if trial.phase is Phase.CANCELED:
             return Event(EventKind.CANCELED, number, f"trial {number} canceled: {trial.reason}")
         if trial.phase is Phase.RUNNING:
-            return started(number, trial.params, trial.note)
+            return started(number, trial.params, trial.note, resumed=resumed)
         if trial.phase is Phase.PAUSED:
             return Event(EventKind.PAUSED, number, f"trial {number} paused: {trial.reason}")
         if not trial.attempt:
