@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import yeojohnson, yeojohnson_llf, yeojohnson_normmax
+
 from whet.search.normal import normalised, yeo_johnson
 
 
