@@ -68,7 +68,7 @@ def test_results_that_say_nothing_do_not_stop_the_search(method, num_metrics) ->
         for goal in Goal:
             found = play(made(method, SPACE, num_metrics, goal), outcome)
             assert len(found) == 16
-                assert len({repr(params) for params in found}) >= 4  # it still looks around; pb2 has so many members
+            assert len({repr(params) for params in found}) >= 4  # it still looks around; pb2 has so many members
 
 
 @pytest.mark.parametrize("num_metrics", [1, 2])
