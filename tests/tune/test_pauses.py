@@ -133,3 +133,46 @@ def test_a_killed_coordinator_does_not_pause_again_what_was_resumed(place: Place
     after = place.trials()[resumed.number]
     assert (after.attempt, after.complete) == (resumed.attempt, True) or after.attempt > resumed.attempt
     assert len(after.reports) > len(resumed.reports)
+
+
+FUNCTION = """
+import os, signal
+from pathlib import Path
+import whet
+
+def learn():
+    run = whet.init(settings={"capture": False, "system_interval_s": 0, "stdout": False})
+    found = run.load_checkpoint()
+    start = 0 if found is None else found.step + 1
+    with Path("steps").open("a") as file:
+        file.write(f"{run.number}:{start}\\n")
+    for step in range(start, 6):
+        with run.save_checkpoint(step) as folder:
+            (folder / "half").write_text(str(step))
+            if step == 4 and found is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            (folder / "other half").write_text(str(step))
+        whet.log({"loss": 1.0 / (step + 1)})
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_an_agent_killed_while_it_saves_is_followed_by_one_that_goes_on(place: Place) -> None:
+    place.script(FUNCTION, "learning.py")
+    place.create(program=None, run_cap=1)
+    code = """
+        from learning import learn
+        from whet.store.open import open_store
+        from whet.tune.agent import work
+        work(open_store(), SWEEP, learn)
+        """
+    first = place.spawn(code)
+    first.communicate(timeout=60)
+    assert first.returncode == -signal.SIGKILL
+    second = place.spawn(code)
+    _, said = second.communicate(timeout=60)
+    assert second.returncode == 0, said
+    (trial,) = place.trials()
+    assert (trial.phase, trial.values, trial.attempt) == (Phase.FINISHED, (1 / 6,), 1)
+    assert list(steps(place.folder)) == [(0, 0), (0, 4)]  # after step 3, the last that was saved whole
+    assert [r.step for r in trial.reports] == [4, 5]
