@@ -10,10 +10,20 @@ _USAGE = """usage: python -m benchmarks.search COMMAND [--quick] [--json FILE] [
 
   overhead   milliseconds of a suggestion after n trials
   regret     how far the best of 25, 50, 100 and 200 trials is from the optimum, on problems of many kinds
+  ablation   what each part of the default search brings
   pareto     hypervolume after 200 trials with two and three objectives
+  fidelity   how long until within 1 % of the best, where trials are stopped early, with one metric and with two
+  parallel   how many evaluations eight workers need for the regret of one
   tables     computes the table of one of the problems anew
+  curves     trains the networks of fidelity anew
 
 COMMAND --help lists what each takes."""
 
 if __name__ == "__main__":
-    sys.exit(dispatch(_USAGE, "benchmarks.search", ("overhead", "regret", "pareto", "tables")))
+    sys.exit(
+        dispatch(
+            _USAGE,
+            "benchmarks.search",
+            ("overhead", "regret", "ablation", "pareto", "fidelity", "parallel", "tables", "curves"),
+        )
+    )

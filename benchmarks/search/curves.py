@@ -169,7 +169,9 @@ class Curves:
 def curves() -> Curves:
     """Return the table."""
     with np.load(TABLE) as table:
-        return Curves(loss=table["loss"].astype(float), error=table["error"] / 797, seconds=table["seconds"].astype(float))
+        return Curves(
+            loss=table["loss"].astype(float), error=table["error"] / 797, seconds=table["seconds"].astype(float)
+        )
 
 
 def _shape(params: Mapping[str, Any]) -> tuple[Any, ...]:

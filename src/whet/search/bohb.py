@@ -11,6 +11,7 @@ from typing import Any, final
 
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
+from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
 
@@ -25,7 +26,7 @@ class BOHB(Searcher):
     otherwise), and without limit if it is complete. So at first trials are compared by their values at an early step, those that were
     stopped later and the complete ones by what they had reported there; as more of them come far, the step moves on, and in the end it
     is results that are compared. Trials that did not get there rank below, by how far they came, then by their last report. Where nothing
-    is stopped this is `tpe`.
+    is stopped this is `tpe`. With several metrics it does the same for `motpe`, in which only trials that came so far can be good.
 
     The budgets are those at which trials ended, so any stopper will do, and no rungs need be said. Hyperband, with which it was
     published, is ``early_terminate: {type: hyperband, max_iter: 27, s: 3, brackets: 4}``; `asha` finds as much in less time.
@@ -43,7 +44,6 @@ class BOHB(Searcher):
         prior: The user's belief about good values, as in `tpe`.
 
     Raises:
-        StudyError: the problem has several metrics.
         ConfigError: a knob outside its range.
 
     Example:
@@ -74,8 +74,9 @@ class BOHB(Searcher):
         self._budget = 0.0
         self._model = self._anew()
 
-    def _anew(self) -> TPE:
-        return TPE(self.problem, seed=self.seed, num_startup=self._num_results, **self._knobs)
+    def _anew(self) -> Searcher:
+        model = MOTPE if len(self.problem.metrics) > 1 else TPE
+        return model(self.problem, seed=self.seed, num_startup=self._num_results, **self._knobs)
 
     def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
         super().tell(finished, pending)
