@@ -28,7 +28,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _MOST_CELLS = 256  # a number with more values is as good as continuous
 _MOST_OPTIONS = (
-    500  # an unordered choice of more, whose indicators would fill the memory, is taken in the order of its list
+    500  # unordered ones; more, whose indicators would fill the memory, are taken in the order of their list
 )
 _LEAST_PRIOR = 1e-12  # keeps options of weight 0 out of log(0)
 
