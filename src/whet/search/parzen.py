@@ -27,9 +27,8 @@ __all__ = ["Candidates", "Layout", "Mixture"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _MOST_CELLS = 256  # a number with more values is as good as continuous
-_MOST_OPTIONS = (
-    500  # unordered ones; more, whose indicators would fill the memory, are taken in the order of their list
-)
+# Unordered ones; the indicators of more would fill the memory, so they are taken in the order of their list.
+_MOST_OPTIONS = 500
 _LEAST_PRIOR = 1e-12  # keeps options of weight 0 out of log(0)
 
 
