@@ -216,14 +216,14 @@ def _run(job: tuple[str, str, int]) -> tuple[str, str, int, Any]:
 
 def main() -> int:
     """Run everything, and hold it against the bounds."""
-    given = arguments(__doc__ or "", repeats=20, quick_repeats=2)
+    given = arguments(__doc__ or "", repeats=40, quick_repeats=2)
     tools = [*TOOLS, OPTUNA]
     jobs = [("one", tool, FIRST_SEED + turn) for turn in range(given.repeats) for tool in tools]
     if not given.quick:
         kinds = ("two", "two, stopped")
         jobs += [
             (kind, tool, FIRST_SEED + turn)
-            for turn in range(given.repeats // 2)
+            for turn in range(min(given.repeats, 10))
             for tool in TWO_TOOLS
             for kind in kinds
         ]
