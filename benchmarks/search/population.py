@@ -1,6 +1,6 @@
 """Population-based training beside fixed configurations, with the same number of training steps.
 
-``python -m benchmarks.search.population [--seeds 20]`` prints a table: PBT, PB2, PBT without exploration, and random search, whose trials train
+``python -m benchmarks.search population [--seeds 20]`` prints a table: PBT, PB2, PBT without exploration, and random search, whose trials train
 as long with one configuration each. Population and steps are the same for all; founders are the same draws for the three populations.
 
 - ``toy``: the quadratic of the PBT paper's Figure 2: maximise 1.2 − θ₀² − θ₁² by gradients of 1.2 − h₀θ₀² − h₁θ₁², here with
@@ -149,7 +149,8 @@ def run(task: Task, method: str, population: int, stretches: int, seed: int) -> 
     return min(last[-population:])[1]
 
 
-def main() -> None:
+def main() -> int:
+    """Run every method on every task."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
@@ -167,7 +168,4 @@ def main() -> None:
         better = int((found["pb2"] < found["pbt"]).sum())
         wins = f"{won} of {given.seeds} | {better} of {given.seeds}"
         print(f"| {name} | {population} × {stretches} | {' | '.join(cells)} | {wins} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -56,4 +56,5 @@ class Beta:
         """Return the t with P(T < t) = u, u in [0, 1]."""
         from scipy.special import betaincinv
 
-        return low + (high - low) * float(betaincinv(self.a, self.b, u))
+        t = float(betaincinv(self.a, self.b, u))
+        return low + (high - low) * (0.0 if math.isnan(t) else t)  # SciPy has no answer for some u below 1e-100

@@ -54,7 +54,10 @@ def test_a_first_call_says_how_to_begin(whet: Call) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["lss"], "whet: unknown command 'lss'\n  → did you mean 'ls'? known: ls, logs, best, plot, show, sync, sweep,"),
+        (
+            ["lss"],
+            "whet: unknown command 'lss'\n  → did you mean 'ls'? known: ls, logs, best, plot, show, sync, sweep,",
+        ),
         (["ls", "--jsn"], "whet: no such option --jsn\n  → did you mean --json? whet ls --help shows what there is\n"),
         (["show"], "whet: RUN|SWEEP is missing\n  → whet show --help shows what there is\n"),
         (["ls", "-n", "many"], "whet: invalid value for '-n': 'many' is not a valid integer range\n  → whet ls --help"),

@@ -98,7 +98,17 @@ def test_every_key_method_stopper_and_distribution_is_in_sweep_files() -> None:
         kind: {p.name for p in metadata.distribution("whet").entry_points if p.group == KINDS[kind]} for kind in KINDS
     }
     stoppers = {knob for name in own["stopper"] for knob in knobs(find_plugin("stopper", name))}
-    wanted = {*SWEEP, *METRIC, *PARAMETER, *RESOURCES, *TERMINATE, *DISTRIBUTIONS, *own["searcher"], *own["stopper"], *stoppers}
+    wanted = {
+        *SWEEP,
+        *METRIC,
+        *PARAMETER,
+        *RESOURCES,
+        *TERMINATE,
+        *DISTRIBUTIONS,
+        *own["searcher"],
+        *own["stopper"],
+        *stoppers,
+    }
     assert wanted - said == set()
 
 

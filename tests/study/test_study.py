@@ -577,7 +577,9 @@ def test_several_metrics(store: Store) -> None:
     with pytest.raises(StudyError, match=r"^trial 0 has 2 values: use trial\.values$"):
         study.trials[0].value  # noqa: B018
     trial = study.ask()
-    with pytest.raises(StudyError, match=r"^reported 1\.0 to a study of 2 metrics: report one number each for: loss, accuracy$"):
+    with pytest.raises(
+        StudyError, match=r"^reported 1\.0 to a study of 2 metrics: report one number each for: loss, accuracy$"
+    ):
         trial.report(1.0, 0)
     with pytest.raises(StudyError, match=r"^trial 5 gave 1 value for 2 metrics: give one each for: loss, accuracy$"):
         study.tell(trial, 1.0)

@@ -29,7 +29,7 @@ class BOHB(Searcher):
     is stopped this is `tpe`. With several metrics it does the same for `motpe`, in which only trials that came so far can be good.
 
     The budgets are those at which trials ended, so any stopper will do, and no rungs need be said. Hyperband, with which it was
-    published, is ``early_terminate: {type: hyperband, max_iter: 27, s: 3, brackets: 4}``; `asha` finds as much in less time.
+    published, is ``early_terminate: {type: hyperband, max_iter: 27, s: 3, brackets: 4}``.
 
     It differs from what is published in three ways: trials that were stopped before the budget count as bad ones instead of being left out,
     the densities are those of `TPE` (of bounded cost, with pending trials as bad ones), and no share of the trials is drawn at random unless
