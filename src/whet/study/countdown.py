@@ -21,8 +21,10 @@ class Countdown:
         with self._lock:
             if self._left is None:
                 return True
+            if self._left <= 0:
+                return False  # and owe nothing: a turn given back later is there to take
             self._left -= 1
-            return self._left >= 0
+            return True
 
     def give_back(self) -> None:
         """Give back a turn that was not needed."""
