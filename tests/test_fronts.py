@@ -49,6 +49,29 @@ def test_nan_beats_nobody_and_comes_last() -> None:
     assert nondominated(np.empty((0, 2))).tolist() == []
 
 
+@pytest.mark.parametrize(("seed", "M"), [(s, m) for s in range(30) for m in (1, 2, 3)])
+def test_ranks_are_fronts_taken_off_one_by_one(seed, M) -> None:
+    rng = np.random.default_rng(seed)
+    losses = rng.choice(
+        [-math.inf, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan], (80, M), p=[0.08] + [0.12] * 7 + [0.08]
+    )
+    losses[rng.random(80) < 0.3] = rng.random((1, M))
+    rest, wanted = np.flatnonzero(~np.isnan(losses).any(axis=1)), np.zeros(80, dtype=int)
+    rank = 0
+    while len(rest):
+        front = nondominated(losses[rest])
+        wanted[rest[front]] = rank
+        rest, rank = rest[~front], rank + 1
+    wanted[np.isnan(losses).any(axis=1)] = rank
+    assert ranks(losses).tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("M", [1, 2])
+def test_many_ranks_are_found_at_once(M) -> None:
+    losses = np.repeat(np.random.default_rng(1).permutation(100_000).astype(float)[:, None], M, axis=1)
+    assert (ranks(losses) == losses[:, 0]).all()  # front by front this would take hours
+
+
 @pytest.mark.parametrize("M", [1, 2, 3, 4, 5])
 def test_one_point_covers_a_box_and_corners_of_a_cube_what_is_known(M) -> None:
     far = np.full(M, 2.0)

@@ -5,7 +5,7 @@ Smaller is better in every column. Shape suffixes: N points, M metrics, K boxes.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -78,6 +78,8 @@ def nondominated(loss_NM: Array) -> Array:
 def ranks(loss_NM: Array) -> Array:
     """Return the rank of each point: 0 on the front, 1 on the front of the rest, and so on; the last rank for NaN.
 
+    Costs O(N log N) for one and two metrics; for more, fronts are taken off one by one.
+
     Args:
         loss_NM: Losses.
 
@@ -89,14 +91,37 @@ def ranks(loss_NM: Array) -> Array:
     """
     loss_NM = np.asarray(loss_NM, dtype=float)
     rank_N = np.zeros(len(loss_NM), dtype=np.intp)
-    rest, rank = np.flatnonzero(~np.isnan(loss_NM).any(axis=1)), 0
     lost = np.isnan(loss_NM).any(axis=1)
+    rest, rank = np.flatnonzero(~lost), 0
+    if loss_NM.shape[1] in (1, 2):
+        rank_N[rest] = _few_ranks(loss_NM[rest])
+        rank = int(rank_N[rest].max(initial=-1)) + 1
+        rest = rest[:0]
     while len(rest):
         front = nondominated(loss_NM[rest])
         rank_N[rest[front]] = rank
         rest, rank = rest[~front], rank + 1
     rank_N[lost] = rank
     return rank_N
+
+
+def _few_ranks(loss_NM: Array) -> Array:
+    """Return the ranks of points in one or two metrics, none of them NaN."""
+    if loss_NM.shape[1] == 1:
+        return np.unique(loss_NM[:, 0], return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((loss_NM[:, 1], loss_NM[:, 0]))
+    found = np.zeros(len(loss_NM), dtype=np.intp)
+    # In this order a front beats the next point if the least second loss in it, which is its latest one, is not above the point's. These
+    # least ones rise from front to front.
+    least: list[float] = []
+    before, rank = None, 0
+    for i, point in zip(order.tolist(), loss_NM[order].tolist(), strict=True):
+        if point != before:  # twins don't beat each other
+            rank = bisect_right(least, point[1])
+            least[rank : rank + 1] = [point[1]]
+            before = point
+        found[i] = rank
+    return found
 
 
 @final
