@@ -164,6 +164,37 @@ def test_layers_are_the_first_ranks_in_whatever_order_points_come(seed, M) -> No
     assert len(layers.first(99)) == rank.max() + 1
 
 
+@pytest.mark.parametrize(("seed", "M"), [(s, m) for s in range(12) for m in (1, 2, 3)])
+def test_layers_stay_exact_while_points_come(seed, M) -> None:
+    rng = np.random.default_rng(seed)
+    losses = np.round(rng.random((250, M)), 1 + seed % 2)
+    if seed % 3:  # better and better, or worse and worse
+        losses += np.linspace(0, (-1.0, 1.0)[seed % 3 - 1] * 4, 250)[:, None]
+    layers = Layers()
+    for i in range(250):
+        layers.add(losses[i], i)
+        if rng.random() < 0.4:
+            rank = ranks(losses[: i + 1])
+            for count in (0, 3, int(rng.integers(1, 20 + seed * 3))):
+                found = layers.first(count)
+                assert found == [np.flatnonzero(rank == r).tolist() for r in range(len(found))]
+                assert sum(map(len, found)) >= min(count, i + 1)
+                assert not found or sum(map(len, found[:-1])) < count
+
+
+@pytest.mark.parametrize("M", [1, 2])
+def test_layers_of_metrics_that_agree_do_not_cost_their_number(M, monkeypatch) -> None:
+    looked_at = []
+    monkeypatch.setattr("whet.fronts.ranks", lambda loss_NM: looked_at.append(len(loss_NM)) or ranks(loss_NM))
+    losses = np.random.default_rng(2).random(3000)
+    layers = Layers()
+    for i, loss in enumerate(losses):
+        layers.add([loss] * M, i)
+        layers.first(25)
+    assert layers.first(25) == [[i] for i in losses.argsort()[:25].tolist()]
+    assert sum(looked_at) < 60 * len(losses)
+
+
 def test_the_reference_lies_beyond_every_point() -> None:
     losses = np.array([[0.0, 5.0], [1.0, 5.0]])
     far = reference(losses)
