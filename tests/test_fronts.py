@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from whet.fronts import (
-    Layers,
     boxes,
     contributions,
     dominates,
@@ -20,6 +19,7 @@ from whet.fronts import (
     reference,
     spread,
 )
+from whet.search.layers import Layers
 
 
 def points(seed: int, N: int, M: int) -> np.ndarray:
@@ -185,7 +185,7 @@ def test_layers_stay_exact_while_points_come(seed, M) -> None:
 @pytest.mark.parametrize("M", [1, 2])
 def test_layers_of_metrics_that_agree_do_not_cost_their_number(M, monkeypatch) -> None:
     looked_at = []
-    monkeypatch.setattr("whet.fronts.ranks", lambda loss_NM: looked_at.append(len(loss_NM)) or ranks(loss_NM))
+    monkeypatch.setattr("whet.search.layers.ranks", lambda loss_NM: looked_at.append(len(loss_NM)) or ranks(loss_NM))
     losses = np.random.default_rng(2).random(3000)
     layers = Layers()
     for i, loss in enumerate(losses):

@@ -7,11 +7,12 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
-from whet.fronts import Layers, contributions, reference, spread
+from whet.fronts import contributions, reference, spread
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.choosing import Chooser
+from whet.search.layers import Layers
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
-from whet.fronts import Layers
 from whet.parameters import Choice
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.choosing import Chooser
 from whet.search.history import unit
+from whet.search.layers import Layers
 from whet.search.startup import hypercube
 from whet.trial import Problem, Suggestion, Trial
 
