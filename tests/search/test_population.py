@@ -207,3 +207,10 @@ def test_pb2_explores_where_gains_were_great():
         explored = [t for t in trials[30:] if t.params != trials[t.parent].params]
         chosen += [abs(math.log10(t.params["lr"]) + 1.5) for t in explored]
     assert sorted(chosen)[len(chosen) // 2] < 0.4
+
+
+def test_pb2_takes_gains_of_any_size():
+    for scale in (1e308, 5e-324, 1.0):
+        searcher = PB2(Problem(space=LR), seed=1, population=4)
+        trials = told(searcher, [0.9 * scale * math.cos(n) for n in range(40)])
+        assert all(LR.contains(t.params) for t in trials)

@@ -10,7 +10,7 @@ import pytest
 from whet.errors import ConfigError
 from whet.fronts import boxes, hypervolume
 from whet.plugins import build
-from whet.search.ehvi import _floors, _standard, log_expected_gain
+from whet.search.ehvi import EHVI, _floors, _standard, log_expected_gain
 from whet.search.nsga2 import NSGA2
 from whet.space import Choice, Float, Space
 from whet.trial import Metric, Phase, Problem, Trial
@@ -164,3 +164,21 @@ def test_constant_and_hopeless_objectives_are_survived(name) -> None:
 def test_bad_knobs(name, knobs) -> None:
     with pytest.raises(ConfigError, match=next(iter(knobs))):
         build("searcher", name, problem(), seed=0, knobs_given=knobs)
+
+
+def test_what_is_fitted_to_is_sorted_out_at_milestones_only(monkeypatch) -> None:
+    rng, searcher = np.random.default_rng(0), EHVI(problem(), seed=0)
+    evidence = searcher._evidence
+    numbers = [n for n in range(420) if n != 5]
+    calls = []
+    sort = evidence._sorted
+    monkeypatch.setattr(evidence, "_sorted", lambda found: calls.append(len(found)) or sort(found))
+    for n in [*numbers, 5]:
+        values = tuple(rng.random(2))
+        evidence.learn([Trial(number=n, params=dict.fromkeys(PLANE, 0.5), phase=Phase.FINISHED, values=values)])
+        before = evidence.fitted()
+    first = sorted([*numbers, 5])[: max(calls)]
+    assert before == evidence._kept(sort(first), 160)  # the late one counts
+    assert len(calls) <= 14
+    evidence.fitted()
+    assert len(calls) <= 14

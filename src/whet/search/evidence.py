@@ -43,6 +43,7 @@ class Evidence:
         self._params: dict[int, Mapping[str, object]] = {}
         self._rows: dict[int, list[float]] = {}
         self._ordered: list[int] | None = None
+        self._fitted: tuple[list[int], list[int]] | None = None  # of the first ones, those that are fitted to
         self._tools: tuple[Layout, Features] | None = None
         self.num_scored = 0
 
@@ -113,7 +114,11 @@ class Evidence:
     def fitted(self) -> list[int]:
         """Return the trials that length scales are fitted to: of the first 20, 22, 24, 26 … by number, so that it need not be done each time."""
         first = sorted(self._losses)[: _milestone(len(self._losses))]
-        return first if len(first) <= _FITTED else self._kept(self._sorted(first), _FITTED)
+        if (
+            self._fitted is None or self._fitted[0] != first
+        ):  # they change at milestones, or where a late one comes among them
+            self._fitted = first, first if len(first) <= _FITTED else self._kept(self._sorted(first), _FITTED)
+        return self._fitted[1]
 
     def _sorted(self, numbers: Sequence[int]) -> list[int]:
         import numpy as np

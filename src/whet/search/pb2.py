@@ -78,6 +78,7 @@ class PB2(Population):
         x = self._features([self._trials[number].params for _, number, _ in gains])
         t = np.array([level for level, _, _ in gains], dtype=float)
         y = np.array([gain for _, _, gain in gains])
+        y /= np.abs(y).max() or 1.0  # so that no difference overflows, nor a square vanishes
         low, high = np.quantile(y, [0.05, 0.95])
         y = np.clip(y, low - (high - low), high + (high - low))  # a training that explodes must not drown all else
         y = (y - y.mean()) / (y.std() or 1.0)
