@@ -157,3 +157,57 @@ def test_what_is_reported_again_up_to_the_pause_does_not_pause_it_again(store: S
     again.report(9.0, 2)
     assert again.should_prune()
     assert study.tell(again, state=whet.TrialState.PRUNED).reports[0].values == (9.0,)
+
+
+def test_a_method_that_waits_for_its_generation_goes_on_when_the_paused_are_over(
+    store: Store, tmp_path: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("WHET_DIR", str(tmp_path))
+    study = whet.create_study(storage=store, seed=1, method={"name": "pbt", "population": 6}, stopper=PAUSING, space=X)
+    study.optimize(Training(), n_trials=30)
+    assert len(study.trials) == 30
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_a_call_that_uses_up_the_cap_ends_the_sweep(store: Store, n_jobs: int, tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("WHET_DIR", str(tmp_path))
+    study = make(store, run_cap=6)
+    study.optimize(Training(), n_trials=6, n_jobs=n_jobs)
+    assert {t.phase for t in study.trials} == {Phase.FINISHED}
+    assert any(t.complete for t in study.trials)
+    assert any(t.reason.endswith("it never went on: the run cap of 6 is used up") for t in study.trials)
+    engine = Engine(store, study.id)
+    engine.sync()
+    assert engine.state is SweepState.FINISHED
+
+
+def test_ask_that_ends_the_last_paused_one_ends_the_sweep(store: Store) -> None:
+    study = make(store, run_cap=2)
+    for value in (1.0, 2.0):
+        trial = study.ask()
+        trial.report(value, 0)
+        assert trial.should_prune()
+        study.tell(trial, state=whet.TrialState.PRUNED)
+    again = study.ask()  # the best goes on, as nothing else will
+    study.tell(again, 1.0)
+    with pytest.raises(whet.errors.SweepClosed):
+        study.ask()
+    assert {t.phase for t in study.trials} == {Phase.FINISHED}
+    engine = Engine(store, study.id)
+    engine.sync()
+    assert engine.state is SweepState.FINISHED
+
+
+@pytest.mark.parametrize("cap", [None, 2])
+def test_an_untold_trial_does_not_keep_a_call_whose_trials_are_done(store: Store, cap: int | None) -> None:
+    study = make(store, run_cap=cap)
+    study.ask()
+    done = threading.Event()
+
+    def work() -> None:
+        study.optimize(Training(saves=False), n_trials=1)
+        done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    assert done.wait(20)
+    assert [t.phase for t in study.trials] == [Phase.RUNNING, Phase.PAUSED]

@@ -10,7 +10,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
@@ -27,7 +27,7 @@ from whet.study.fill import completed, fitting
 from whet.study.history import History
 from whet.study.learn import Learned, with_space
 from whet.study.lost import LEASE_S, lost, requeue
-from whet.study.pauses import assigned, end_paused, may_go_on, promoted
+from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
 from whet.study.results import check_count, judge
 from whet.study.told import as_told
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
@@ -58,11 +58,8 @@ class Engine:
     def __init__(self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool] | None = None) -> None:
         sweep = store.sweeps.get(sweep) if isinstance(sweep, str) else sweep
         self.store = store
-        self.id = sweep.id
-        self.name = sweep.name
-        self.project = sweep.project
-        self.state = sweep.state
-        self.cap = sweep.cap
+        self.id, self.name, self.project = sweep.id, sweep.name, sweep.project
+        self.state, self.cap = sweep.state, sweep.cap
         self._history = History(sweep.goals[0] if len(sweep.goals) == 1 else None)
         self._recover = recover
         self._lock = threading.RLock()
@@ -155,8 +152,8 @@ class Engine:
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
-    def ask(self, *, new: bool = True) -> Assignment | Nothing:
-        """Hand out the next trial to this process: a waiting one, else a paused one worth resuming, else (if `new`) a new suggestion."""
+    def ask(self, *, mine: Collection[int] | None = None) -> Assignment | Nothing:
+        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one."""
         with self._lock, self.store.trials.turn(self.id):
             self._look_for_lost(_LOOK_FOR_LOST_S)
             while True:
@@ -164,17 +161,19 @@ class Engine:
                 if self.config.terminate is not None:
                     self.finish_if_done()
                 try:
-                    answer = (self._waiting() if new else None) or self._resumed() or self._suggested(new)
+                    answer = self._waiting(mine) or self._resumed() or self._suggested(mine)
                     if isinstance(answer, Nothing) and answer.final:
-                        answer = self._closed(answer, new)
+                        if (closed := self._closed(answer, mine)) is None:
+                            continue  # the paused ones are over: the method may have waited for them
+                        answer = closed
                 except Conflict:
                     continue  # somebody was quicker, or has just closed the sweep: the next sync shows it
                 if isinstance(answer, Nothing) and answer.final and self._look_for_lost(0.0):
                     continue  # nobody may come back to look again
                 return answer
 
-    def _waiting(self) -> Assignment | None:
-        if self.state is not SweepState.RUNNING:
+    def _waiting(self, mine: Collection[int] | None) -> Assignment | None:
+        if self.state is not SweepState.RUNNING or mine is not None:
             return None
         waiting = [number for number, trial in self._history.open.items() if trial.phase is Phase.PENDING]
         return self._claimed(self.trials[min(waiting)]) if waiting else None
@@ -189,22 +188,24 @@ class Engine:
         run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self.owner)
         return assigned(self.store, run_id, attempt, trial.number, trial, after)
 
-    def _closed(self, answer: Nothing, new: bool) -> Assignment | Nothing:
-        """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over."""
-        later = may_go_on(self.stopper, self._history.open, answer.reason) or self._resumed(closing=True)
+    def _closed(self, answer: Nothing, mine: Collection[int] | None) -> Assignment | Nothing | None:
+        """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over (None)."""
+        later = may_go_on(self.stopper, self._history.open, answer, mine) or self._resumed(closing=True)
         if later is not None and self.state is SweepState.RUNNING:
             return later
-        if new:  # the sweep itself has nothing more, not only the call at hand
-            end_paused(self.store, self.id, self._history.open, answer.reason)
-        return answer
+        why = answer.reason if mine is None else filled(self.cap, self.trials)  # empty: others may start more
+        if not why or not end_paused(self.store, self.id, self._history.open, why):
+            return answer
+        self.finish_if_done()
+        return None
 
-    def _suggested(self, new: bool = True) -> Assignment | Nothing:
+    def _suggested(self, mine: Collection[int] | None) -> Assignment | Nothing:
         if self.state is SweepState.FINISHED and (why := self.why_over()):
             return Nothing(f"the sweep is finished: {why}", final=True)
         if self.state is not SweepState.RUNNING:
             return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
         number = len(self.trials)
-        if not new:
+        if mine is not None:
             return Nothing("the trials asked for are done", final=True)
         if self.cap is not None and number >= self.cap:
             return Nothing(f"the run cap of {self.cap} is used up", final=True)
@@ -234,9 +235,8 @@ class Engine:
 
     def _as_told(self, trial: Trial) -> Trial:
         """Return `trial` as the searcher may see it: its params must fit the space as it is now."""
-        if self._version == 0 and not self.config.define_by_run:
-            return trial
-        return as_told(trial, self.problem.space)
+        is_fixed = self._version == 0 and not self.config.define_by_run
+        return trial if is_fixed else as_told(trial, self.problem.space)
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 

@@ -219,6 +219,12 @@ class LiveTrial(Checkpointed):
         """Return what the objective asked for, in its order; None with a declared space."""
         return self._asked if self._engine.config.define_by_run else None
 
+    def gained(self) -> dict[str, Any]:
+        """Bring the curves to the store, and return what else the trial learns besides the result, as `Engine.tell` takes it."""
+        self.flush()
+        asked = self.asked()
+        return {"asked": asked, "params": None if asked is None else self.params, "attrs": self.user_attrs or None}
+
     def __repr__(self) -> str:
         return f"LiveTrial(number={self.number}, params={self._params})"
 

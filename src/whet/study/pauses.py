@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from whet.errors import Conflict
 from whet.stop.base import Stopper
@@ -11,7 +11,7 @@ from whet.store.base import Store
 from whet.study.assignment import Assignment, Nothing
 from whet.trial import Phase, Suggestion, Trial
 
-__all__ = ["assigned", "end_paused", "may_go_on", "parent_run", "promoted"]
+__all__ = ["assigned", "end_paused", "filled", "may_go_on", "parent_run", "promoted"]
 
 
 def promoted(
@@ -32,15 +32,35 @@ def promoted(
     return None if found is None or trial is None or trial.phase is not Phase.PAUSED else (found, trial)
 
 
-def may_go_on(stopper: Stopper | None, open_: Mapping[int, Trial], reason: str) -> Nothing | None:
-    """Return that it is too early to leave, though there is nothing new to do for `reason`, while what runs may have paused trials go on."""
-    running = sum(t.phase is Phase.RUNNING for t in open_.values())
+def may_go_on(
+    stopper: Stopper | None, open_: Mapping[int, Trial], answer: Nothing, mine: Collection[int] | None
+) -> Nothing | None:
+    """Return that it is too early to leave, though there is nothing new to do, while what runs may have paused trials go on; else None.
+
+    Args:
+        stopper: The sweep's.
+        open_: Its trials that are not over, by number.
+        answer: Why there is nothing new to do.
+        mine: The trials that the caller has started, if it is to start no other: it waits for those only, and where only others run, it
+            leaves what is paused to whoever runs them and gets the `answer` as it is.
+    """
+    running = [number for number, trial in open_.items() if trial.phase is Phase.RUNNING]
     paused = sum(t.phase is Phase.PAUSED for t in open_.values())
     if not running or not (paused or (stopper is not None and stopper.pauses)):
         return None
+    if mine is not None and not any(number in mine for number in running):
+        return answer
     return Nothing(
-        f"{reason}; {paused} paused trial(s) may go on once the {running} that run(s) got further", final=False
+        f"{answer.reason}; {paused} paused trial(s) may go on once the {len(running)} that run(s) got further",
+        final=False,
     )
+
+
+def filled(cap: int | None, trials: Mapping[int, Trial]) -> str:
+    """Return that all the trials a sweep may have were started, in words; empty while that is not so."""
+    if cap is None or len(trials) < cap or any(t.phase is Phase.PENDING for t in trials.values()):
+        return ""
+    return f"the run cap of {cap} is used up"
 
 
 def end_paused(store: Store, sweep: str, open_: Mapping[int, Trial], why: str) -> int:

@@ -228,7 +228,7 @@ class Study(Look):
             phase=Phase.FAILED if state is TrialState.FAIL else Phase.PAUSED if pauses else Phase.FINISHED,
             stopped=state is TrialState.PRUNED and not pauses,
             reason=live.stop_reason if live and state is TrialState.PRUNED else "",
-            **(_gained(live) if live is not None else {}),
+            **(live.gained() if live is not None else {}),
         )
         self._asked.pop(number, None)
         self._engine.sync()
@@ -267,7 +267,8 @@ class Study(Look):
 
         Args:
             func: Called with a `LiveTrial`; returns the value (or one a metric), or raises `TrialPruned`. Or a `whet.Training`.
-            n_trials: How many in this call, those that go on after a pause not counted; None: no limit of its own.
+            n_trials: How many in this call, those that go on after a pause not counted; None: no limit of its own. Once they are used up
+                and none of them runs, the best of the paused ones go on, even where so few have reached a rung.
             timeout: No trial is started after so many seconds.
             n_jobs: Threads; -1: one a core. For processes, run the same script several times with one storage.
             catch: Exceptions that fail the trial only; others end the call as well.
@@ -290,16 +291,18 @@ class Study(Look):
         workers = (os.cpu_count() or 1) if n_jobs == -1 else n_jobs
         caught = catch if isinstance(catch, type) else tuple(catch)
         after = tuple(callbacks or ())
+        mine: set[int] = set()  # the trials that this call has run
 
         def work(advance: Callable[[Trial | None], None] | None, interrupts: Interrupts) -> None:
             while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline):
                 if not (new := left.take()) and not self._engine.pauses:
                     return
-                answer = self._ask_patiently(deadline, interrupts, new=new)
+                answer = self._ask_patiently(deadline, interrupts, None if new else mine)
                 if answer is None:
                     return
                 if new and answer.after is not None:
                     left.give_back()  # it goes on with a trial that was counted
+                mine.add(answer.number)
                 told, error = self._run(func, answer, interrupts)
                 if told is Phase.FAILED or after or advance or LOGGER.isEnabledFor(logging.INFO):
                     self._engine.sync()
@@ -339,14 +342,16 @@ class Study(Look):
         """Let `optimize` end after the trials that run now; for callbacks and objectives."""
         self._stop.set()
 
-    def _ask_patiently(self, deadline: float | None, interrupts: Interrupts, *, new: bool) -> Assignment | None:
+    def _ask_patiently(
+        self, deadline: float | None, interrupts: Interrupts, mine: set[int] | None
+    ) -> Assignment | None:
         while True:
             interrupts.check()
-            answer = self._engine.ask(new=new)
+            answer = self._engine.ask(mine=mine)
             if isinstance(answer, Assignment):
                 return answer
             if answer.final:
-                if new:
+                if mine is None:
                     self._engine.finish_if_done(exhausted=True)
                 LOGGER.info("Study %s hands out no more trials: %s", self.study_name, answer.reason)
                 return None
@@ -385,16 +390,9 @@ class Study(Look):
                 phase, values, reason = Phase.FAILED, None, str(wrong)
         try:
             told = self._engine.tell(
-                number, attempt, values, phase=phase, stopped=stopped, reason=reason, **_gained(trial)
+                number, attempt, values, phase=phase, stopped=stopped, reason=reason, **trial.gained()
             )
         except Conflict as late:
             LOGGER.warning("The result of trial %d came too late: %s", number, late)
             return None, None if isinstance(error, Conflict) else error  # its reports came too late as well
         return told, error
-
-
-def _gained(trial: LiveTrial) -> dict[str, Any]:
-    """Bring a trial's curves to the store, and return what else it learns besides the result."""
-    trial.flush()
-    asked = trial.asked()
-    return {"asked": asked, "params": None if asked is None else trial.params, "attrs": trial.user_attrs or None}
