@@ -106,6 +106,13 @@ def test_a_gain_below_the_tolerance_is_none() -> None:
     assert why(below, no_improvement=1, tolerance=0.1) != ""
 
 
+def test_minus_infinity_is_not_improved_on_and_infinity_is() -> None:
+    for worst, goal in ((-math.inf, Goal.MINIMIZE), (math.inf, Goal.MAXIMIZE)):
+        trials = [over(0, worst), over(1, 1.0), over(2, 2.0)]
+        assert "brought no improvement" in why(trials, goals=(goal,), no_improvement=2, tolerance=0.1)
+    assert not why([over(0, math.inf), over(1, math.inf), over(2, math.inf)], no_improvement=2)
+
+
 def test_stopped_trials_count_failed_ones_do_not() -> None:
     bad = [over(1, 9.0, stopped=True), over(2, phase=Phase.FAILED), over(3, phase=Phase.CANCELED)]
     assert why([over(0, 1.0), *bad], no_improvement=2) == ""

@@ -98,7 +98,7 @@ class Ending:
             best = (math.inf, -1) if losses is None else (losses[0], number)
             self._bests.append(min(self._bests[-1], best) if self._bests else best)
         (before, number), (after, _) = self._bests[-window - 1], self._bests[-1]
-        if not math.isfinite(before) or after < before - self._rules.tolerance * abs(before):
+        if before == math.inf or after < before - self._rules.tolerance * abs(before):
             return ""
         metric = self._config.problem.metric
         was = f"{metric.name} {metric.goal.loss(before):.6g} of trial {number}"  # a goal's loss undoes itself
