@@ -49,6 +49,23 @@ def test_an_error_within_keeps_the_one_before(tmp_path):
     assert names(tmp_path) == ["0-0-step-1"]
 
 
+def test_every_file_and_folder_is_on_the_disk_before_the_one_before_goes(tmp_path, monkeypatch):
+    checkpoints, told = Checkpoints(tmp_path), []
+    save(checkpoints, 1)
+
+    def to_disk(path):
+        told.append((path.name, names(tmp_path)))
+
+    monkeypatch.setattr(whet.checkpoints, "_to_disk", to_disk)
+    with checkpoints.save(2) as folder:
+        (folder / "deep" / "er").mkdir(parents=True)
+        (folder / "deep" / "er" / "state").write_text("2")
+        name = folder.name
+    assert {told_name for told_name, _ in told} == {"state", "er", "deep", name, "checkpoints"}
+    assert told[-1] == ("checkpoints", ["0-0-step-1", "0-1-step-2"])
+    assert all(name in there for _, there in told[:-1])
+
+
 def test_a_later_attempt_wins_over_a_worker_that_was_given_up(tmp_path):
     given_up, now = Checkpoints(tmp_path, attempt=0), Checkpoints(tmp_path, attempt=1)
     save(given_up, 1)

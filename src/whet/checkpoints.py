@@ -129,6 +129,7 @@ class Checkpoints:
                 for name in names:
                     if not os.path.islink(Path(folder, name)):
                         _to_disk(Path(folder, name))
+                _to_disk(Path(folder))  # the names of its files, too
             while True:
                 before = _kept(self._folder)
                 mine = [order for (attempt, order), _ in before if attempt == self._attempt]
