@@ -37,17 +37,37 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_what_ships_is_registered():
-    assert {"bayes", "gp", "grid", "optuna", "random", "sobol", "tpe"} <= set(names("searcher"))
-    assert {"asha", "hyperband", "median"} <= set(names("stopper"))
+    searchers = {
+        "auto",
+        "bayes",
+        "bohb",
+        "cmaes",
+        "de",
+        "ehvi",
+        "evolution",
+        "gp",
+        "grid",
+        "motpe",
+        "nsga2",
+        "optuna",
+        "pb2",
+        "pbt",
+        "random",
+    }
+    assert searchers | {"sobol", "tpe"} <= set(names("searcher"))
+    assert {"asha", "curve", "hyperband", "median", "pasha", "patience", "threshold", "wilcoxon"} <= set(
+        names("stopper")
+    )
     assert {"inline", "local"} <= set(names("executor"))
     assert find("stopper", "asha") is ASHA
-    assert knobs(ASHA) == ["min_steps", "eta", "max_steps"]
+    assert knobs(ASHA) == ["min_steps", "eta", "max_steps", "pause"]
 
 
 def test_an_unknown_name_lists_the_nearest_first():
     with pytest.raises(UnknownName) as caught:
         find("stopper", "meridian")
-    assert str(caught.value) == "unknown stopper 'meridian': did you mean 'median'? known: median, hyperband, asha"
+    others = "hyperband, patience, wilcoxon, threshold, asha, curve, pasha"
+    assert str(caught.value) == f"unknown stopper 'meridian': did you mean 'median'? known: median, {others}"
     with pytest.raises(UnknownName, match="unknown method 'bayse': did you mean 'bayes'"):
         find("searcher", "bayse")
 
@@ -56,7 +76,7 @@ def test_an_unknown_knob_lists_the_nearest_first():
     with pytest.raises(UnknownName) as caught:
         build("stopper", "asha", PROBLEM, knobs_given={"min_step": 3})
     assert str(caught.value) == (
-        "unknown knob of asha 'min_step': did you mean 'min_steps'? known: min_steps, max_steps, eta"
+        "unknown knob of asha 'min_step': did you mean 'min_steps'? known: min_steps, max_steps, pause, eta"
     )
 
 

@@ -51,6 +51,7 @@ class TestTPE(SearcherLaws):
         return TPE(problem, seed=seed, num_startup=4, prior=any_prior(problem, seed))
 
 
+@pytest.mark.slow
 class TestSeveral(SearcherLaws):
     num_trials = 12
     num_metrics = 2

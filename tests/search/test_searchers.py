@@ -47,17 +47,20 @@ class TestMOTPEofThree(TestMOTPE):
     num_metrics = 3
 
 
-class TestEHVI(Named):
+class TestEHVIofTwo(Named):
     name = "ehvi"
     knobs = {"num_startup": 4}
-    num_trials = 10
-
-
-class TestEHVIofTwo(TestEHVI):
+    num_trials = 8
     num_metrics = 2
 
 
-class TestEHVIofThree(TestEHVI):
+@pytest.mark.slow
+class TestEHVI(TestEHVIofTwo):
+    num_metrics = 1
+
+
+@pytest.mark.slow
+class TestEHVIofThree(TestEHVIofTwo):
     num_metrics = 3
 
 
