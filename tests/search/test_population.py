@@ -108,6 +108,45 @@ def test_a_population_that_fails_altogether_is_founded_anew():
     assert again.parent is None
 
 
+def played(searcher, count, fails):
+    """Run trials one after another, those that `fails` says (by number and generation) without a result; return their generations."""
+    depth = {}
+    for number in range(count):
+        asked = searcher.ask(1)
+        if not asked:
+            break
+        depth[number] = 0 if asked[0].parent is None else depth[asked[0].parent] + 1
+        trial = over(number, asked[0], number)
+        if fails(number, depth[number]):
+            trial = replace(trial, phase=Phase.FAILED, values=None)
+        searcher.tell([trial], [])
+    return depth
+
+
+def test_founders_that_fail_do_not_make_the_population_larger():
+    searcher = PBT(Problem(space=LR), seed=1, population=4, generations=10)
+    sizes = Counter(played(searcher, 80, lambda number, _: number < 20).values())
+    assert sizes == {0: 21, **dict.fromkeys(range(1, 10), 4)}
+
+
+def test_a_generation_that_fails_late_is_reached_again():
+    searcher, failed = PBT(Problem(space=LR), seed=1, population=3, generations=6), []
+
+    def fails(number, level):
+        if level == 2 and len(failed) < 5:
+            failed.append(number)
+        return number in failed
+
+    sizes = Counter(played(searcher, 100, fails).values())
+    assert sizes == {0: 6, 1: 6, 2: 6, 3: 3, 4: 3, 5: 3}
+
+
+def test_founders_end_where_all_fail():
+    searcher = PBT(Problem(space=LR), seed=1, population=3, generations=4)
+    assert played(searcher, 100, lambda *_: True) == dict.fromkeys(range(12), 0)
+    assert len(played(PBT(Problem(space=LR), seed=1, population=3), 100, lambda *_: True)) == 100
+
+
 def test_it_ends_after_its_generations():
     searcher = PBT(Problem(space=LR), seed=1, population=3, generations=4)
     trials = told(searcher, range(12))

@@ -35,7 +35,8 @@ class Population(Searcher):
     configuration is explored. All others go on as they are, the lowest number first. The lowest generation that lacks a trial gets it, as soon
     as a share `quorum` of a population is over in the one before; only trials that were trained as long are compared.
 
-    A trial that fails or was stopped is replaced like one of the worst. Where no trial of a generation can go on, founders take over.
+    A trial that fails or was stopped is replaced like one of the worst. Where no trial of a generation can go on, founders take over; of a
+    generation that grew by that, as many as a population go on. Where `generations` is given, there are so many times a population of founders at most.
 
     Args:
         problem: Space and one metric.
@@ -97,14 +98,18 @@ class Population(Searcher):
             return self._founder(rng)
         is_due = False
         for level in sorted(over):
-            if counts.get(level + 1, 0) >= over[level].num_over or (self._most is not None and level + 1 >= self._most):
+            # Founders that took over have made this generation larger; they go on as far as one that cannot.
+            lost = sum(later.num_over for at, later in over.items() if at > level and not later.ranked)
+            wanted = min(over[level].num_over, self._population + lost)
+            if counts.get(level + 1, 0) >= wanted or (self._most is not None and level + 1 >= self._most):
                 continue
             is_due = True
             generation = over[level]
             generation.ranked.sort()
             if generation.ranked and generation.num_over >= self._quorum * self._population:
                 return self._successor(generation, level, children, levels, pending, rng)
-        return self._founder(rng) if is_due and not pending else None
+        is_enough = self._most is not None and counts[0] >= self._most * self._population
+        return self._founder(rng) if is_due and not pending and not is_enough else None
 
     def _levels(self, pending: Sequence[Trial]) -> dict[int, int]:
         """Return the generation of each trial."""
@@ -119,7 +124,7 @@ class Population(Searcher):
 
     def _successor(self, generation: Generation, level: int, children: dict[int, int], levels: dict[int, int],
                    pending: Sequence[Trial], rng: random.Random) -> Suggestion:  # fmt: skip
-        numbers = [number for _, number in generation.ranked]
+        numbers = [number for _, number in generation.ranked[: self._population]]
         share = int(self._truncation * len(numbers) + 1e-9)
         goes_on = min((n for n in numbers[: len(numbers) - share] if not children.get(n)), default=None)
         if goes_on is not None:
