@@ -1,6 +1,7 @@
 """BOHB compares trials at a step that enough of them have reached."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -112,6 +113,26 @@ def test_a_nan_at_the_common_step_is_no_result():
     searcher = BOHB(LINE, seed=0, num_results=4)
     searcher.tell([*bad, *good], [])
     assert sum(x > 0.75 for x in suggestions(searcher, [*bad, *good])) < 6
+
+
+@pytest.mark.parametrize("reported", [[9.0, float("nan"), 0.1, 0.1], [9.0, float("nan")]])
+def test_a_nan_at_the_common_step_does_not_outweigh_what_came_later(reported):
+    rng = random.Random(2)
+    early = [trial(i, x := rng.random(), [9.0, 1 + x, 1.0], 2) for i in range(20)]
+    good = [replace(trial(20 + i, 0.8 + i / 100, reported, len(reported)), values=(0.1,)) for i in range(6)]
+    searcher = BOHB(LINE, seed=0, num_results=12)
+    searcher.tell([*early, *good], [])
+    assert sum(x > 0.75 for x in suggestions(searcher, [*early, *good])) > 15
+
+
+def test_a_model_is_not_made_anew_for_each_farther_trial(monkeypatch):
+    made = []
+    anew = BOHB._anew
+    monkeypatch.setattr(BOHB, "_anew", lambda self: made.append(1) or anew(self))
+    searcher = BOHB(LINE, seed=0, num_results=4)
+    for i in range(300):
+        searcher.tell([trial(i, i / 300, [1.0] * 301, i + 1)], [])
+    assert 10 < len(made) < 30  # log 300 / log 1.2 = 31, and the first budgets are farther apart
 
 
 def test_a_share_is_drawn_at_random():

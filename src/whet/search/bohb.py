@@ -17,6 +17,8 @@ from whet.trial import Phase, Problem, Report, Suggestion, Trial
 
 __all__ = ["BOHB"]
 
+_APART = 1.2  # budgets within this factor count as one, or every farther trial would make the model anew
+
 
 @final
 class BOHB(Searcher):
@@ -28,7 +30,8 @@ class BOHB(Searcher):
     is results that are compared. Trials that did not get there rank below, by how far they came, then by their last report. Where nothing
     is stopped this is `tpe`. With several metrics it does the same for `motpe`, in which only trials that came so far can be good.
 
-    The budgets are those at which trials ended, so any stopper will do, and no rungs need be said. Hyperband, with which it was
+    The budgets are those at which trials ended, so any stopper will do, and no rungs need be said; of those within a factor of 1.2 it is
+    the least. Where a trial reported NaN at the budget, its next report that is a number counts, else its own result. Hyperband, with which it was
     published, is ``early_terminate: {type: hyperband, max_iter: 27, s: 3, brackets: 4}``.
 
     It differs from what is published in three ways: trials that were stopped before the budget count as bad ones instead of being left out,
@@ -71,6 +74,7 @@ class BOHB(Searcher):
                        "prior": prior}  # fmt: skip
         self._told: list[Trial] = []
         self._farthest: list[float] = []  # budgets of the `num_results` trials that came farthest, descending by sign
+        self._least: dict[int, float] = {}  # of the budgets within a factor, by its power
         self._budget = 0.0
         self._model = self._anew()
 
@@ -84,9 +88,13 @@ class BOHB(Searcher):
         for trial in finished:
             if budget := _budget(trial):
                 insort(self._farthest, -budget)
+                if budget < math.inf:
+                    self._least[_power(budget)] = min(budget, self._least.get(_power(budget), budget))
         del self._farthest[self._num_results :]
         budget = -self._farthest[-1] if self._farthest else 0.0
-        if budget != self._budget:  # it never sinks, and rises as often as there are rungs
+        if 0 < budget < math.inf:
+            budget = self._least[_power(budget)]
+        if budget != self._budget:  # as often as there are rungs
             self._budget, self._model, finished = budget, self._anew(), self._told
         self._model.tell([self._compared(trial) for trial in finished], pending)
 
@@ -95,9 +103,10 @@ class BOHB(Searcher):
         if not self._budget or _budget(trial) < self._budget:
             return trial
         for report in trial.reports:
-            if _resource(trial.reports, report) >= self._budget:
+            is_there = _resource(trial.reports, report) >= self._budget
+            if is_there and not any(math.isnan(value) for value in report.values):
                 return replace(trial, values=report.values, stopped=False)
-        return trial  # complete
+        return trial  # complete, or without a number there
 
     def ask(self, n: int) -> list[Suggestion]:
         found: list[Suggestion] = []
@@ -112,6 +121,10 @@ class BOHB(Searcher):
             found += self._model.ask(1)
             self._model.pending = self.pending
         return found
+
+
+def _power(budget: float) -> int:
+    return math.floor(math.log(budget, _APART))
 
 
 def _budget(trial: Trial) -> float:
