@@ -31,12 +31,13 @@ class ASHA(Stopper):
     that newer ones have overtaken ends before the next rung, and one that has improved since is not held to its early value.
     Where trials run one after another, that is the same as judging on arrival only.
 
-    With `pause` a trial that arrives at a rung is judged there once. It goes on if it is among the best ⌊n / eta⌋ of the n that have
-    reached the rung, and else pauses. When a worker is free, the highest rung that has a paused trial among its best ⌊n / eta⌋ resumes the
-    best one; only where there is none does a new trial start. So no trial is given up for having come early, and what a
-    trial has done is not done again if it saves checkpoints. This is the published algorithm, but for two things: a trial that would be
-    promoted at once does not stop in between, and when nothing runs and nothing new will start, a rung that fewer than eta trials have
-    reached promotes its best, so that a small sweep has a complete trial, too.
+    With `pause` a trial that arrives at a rung is judged there once, at the report with which it arrives: asked only after a later
+    one, it is on its way to the next rung. It goes on if it is among the best ⌊n / eta⌋ of the n that have reached the rung, and else
+    pauses. When a worker is free, the highest rung that has a paused trial among its best ⌊n / eta⌋ resumes the best one; only where
+    there is none does a new trial start. So no trial is given up for having come early, and what a trial has done is not done again
+    if it saves checkpoints. This is the published algorithm, but for two things: a trial that would be promoted at once does not stop
+    in between, and when nothing runs and nothing new will start, a rung that fewer than eta trials have reached promotes its best, so
+    that a small sweep has a complete trial, too.
 
     With several metrics "strictly better" is: on an earlier front of the values on the rung, or on the same one and earlier in the spread
     over it (`whet.stop._places.standing` has the order). A NaN in any metric is worst. With one metric that is the plain order.

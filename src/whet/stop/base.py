@@ -61,6 +61,6 @@ class Stopper(ABC):
 
         Args:
             peers: All trials of the sweep.
-            closing: None of them runs, and no new one will start: what does not go on now never will.
+            closing: None of them runs, and no new one will start, in this sweep or only in the call that asks: what does not go on now may never.
         """
         return None
