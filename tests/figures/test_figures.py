@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def sheet(count: int, *, metrics: int = 1, goal: Goal = Goal.MINIMIZE, objective
     return Sheet("a sweep", Problem(space=SPACE, metrics=named), trials, **more)
 
 
+def second(value: float) -> Sheet:
+    """Return a sheet of three metrics of which the second is the same everywhere."""
+    usual = sheet(60, metrics=3)
+    trials = [t if t.values is None else replace(t, values=(t.values[0], value, t.values[2])) for t in usual.trials]
+    return Sheet("a sweep", usual.problem, trials)
+
+
 SHEETS = {
     "usual": lambda: sheet(60),
     "maximize": lambda: sheet(60, goal=Goal.MAXIMIZE),
@@ -58,6 +66,9 @@ SHEETS = {
     "negative": lambda: sheet(60, objective=lambda p: -p["lr"] * 1e9),
     "diverging": lambda: sheet(60, objective=lambda p: 1e300 if p["lr"] > 0.3 else p["lr"]),
     "infinite": lambda: sheet(60, objective=lambda p: math.inf if p["lr"] > 0.3 else p["lr"]),
+    "huge": lambda: sheet(60, objective=lambda p: 1e300 * (p["lr"] - 0.01)),
+    "mostly huge": lambda: sheet(60, objective=lambda p: 1e300 if p["lr"] > 1e-4 else p["lr"]),
+    "an infinite second": lambda: second(math.inf),
     "tiny": lambda: sheet(60, objective=lambda p: 1e-250 * p["lr"]),
     "constant": lambda: sheet(40, objective=lambda p: 2.0),
     "one": lambda: sheet(1),

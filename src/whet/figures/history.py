@@ -21,8 +21,10 @@ __all__ = ["History", "window"]
 def window(values: list[float], goal: Goal) -> tuple[float, float, bool]:
     """Return what part of the values is worth showing, and whether on a logarithmic scale.
 
-    The best ones always; of the worst, what lies far beyond the middle half (four times its width past it) is left out.
+    The best ones always; of the worst, what lies far beyond the middle half (four times its width past it) is left out. Where there is no value: 0 to 1.
     """
+    if not values:
+        return 0.0, 1.0, False
     ordered = sorted(values, key=goal.loss)
     best, n = ordered[0], len(ordered)
     q1, q3 = goal.loss(ordered[n // 4]), goal.loss(ordered[min(3 * n // 4, n - 1)])

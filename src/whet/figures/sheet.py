@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import final
 
@@ -16,6 +17,8 @@ from whet.trial import Metric, Problem, Trial
 
 __all__ = ["Sheet"]
 
+_LARGEST = 1e150
+
 
 @final
 class Sheet:
@@ -24,7 +27,7 @@ class Sheet:
     Args:
         title: The sweep's name.
         problem: Its space and metrics.
-        trials: All of them, with their reports.
+        trials: All of them, with their reports. A number beyond ±1e150, whose square is none, counts as infinite.
         metric: Which metric is meant, by name; None: the only one, or the first.
         params: Which parameters are meant; none: the most important ones.
     """
@@ -40,7 +43,7 @@ class Sheet:
     ) -> None:
         self.title = title
         self.problem = problem
-        self.trials = sorted(trials, key=lambda t: t.number)
+        self.trials = sorted(map(_drawable, trials), key=lambda t: t.number)
         self.metric_given = metric is not None
         names = [m.name for m in problem.metrics]
         if not names:
@@ -118,3 +121,19 @@ class Sheet:
     def is_choice(self, name: str) -> bool:
         """Return whether it is a choice."""
         return isinstance(self.problem.space[name], Choice)
+
+
+def _drawable(trial: Trial) -> Trial:
+    """Return the trial with infinity for numbers that are too large to be drawn, or to be squared."""
+    if not any(_is_beyond(v) for row in (trial.values or (), *(r.values for r in trial.reports)) for v in row):
+        return trial
+    reports = tuple(replace(r, values=tuple(map(_within, r.values))) for r in trial.reports)
+    return replace(trial, reports=reports, values=None if trial.values is None else tuple(map(_within, trial.values)))
+
+
+def _is_beyond(value: float) -> bool:
+    return _LARGEST < abs(value) < math.inf
+
+
+def _within(value: float) -> float:
+    return math.copysign(math.inf, value) if _is_beyond(value) else value
