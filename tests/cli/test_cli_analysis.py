@@ -125,6 +125,9 @@ def test_plots_that_can_not_be(whet: Call, tuned: str, store: Store) -> None:
     )
     assert whet("plot", "tuned", "-o", "a.png", "--json").exit_code == 2
     assert "no pareto of sweep tuned: a Pareto front needs several metrics" in whet("plot", "tuned", "pareto").stderr
+    forgotten = whet("plot", "history")
+    assert "no sweep 'history'" in forgotten.stderr
+    assert "whet plot SWEEP history" in forgotten.stderr
     assert "did you mean 'history'" in whet("plot", "tuned", "histroy").stderr
     create_study(name="empty", space=SPACE, metrics=["loss"], storage=store)
     assert whet("plot", "empty").stderr == (

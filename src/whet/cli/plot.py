@@ -12,7 +12,7 @@ from whet.cli import format as shown
 from whet.cli import output, session
 from whet.cli.find import complete_sweeps
 from whet.cli.output import wrong_call
-from whet.errors import StoreUnavailable, StudyError
+from whet.errors import NotFound, StoreUnavailable, StudyError
 
 if TYPE_CHECKING:
     from whet.figures.base import Chart
@@ -66,7 +66,7 @@ def command(
 
     A file that is there is written anew. JSON: {sweep, figure, metric, data}, the plain data of the figure.
     """
-    from whet.figures.base import chart
+    from whet.figures.base import FIGURES, chart
 
     if path is not None and path.suffix.lower() not in _ENDINGS:
         raise wrong_call(
@@ -75,7 +75,14 @@ def command(
     if path is not None and as_json:
         raise wrong_call("-o draws and --json prints data", "leave one of them out")
     store = session.store(look=True)
-    found = store.sweeps.find(sweep, project)
+    try:
+        found = store.sweeps.find(sweep, project)
+    except NotFound as error:
+        if sweep not in FIGURES:
+            raise
+        raise NotFound(
+            error.problem, f"name the sweep before the figure: whet plot SWEEP {sweep}", name=sweep
+        ) from None
     sheet = _sheet(store, found, metric, params)
     try:
         made = chart(figure, sheet)
