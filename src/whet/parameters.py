@@ -334,10 +334,10 @@ class Choice(Parameter):
         return self._indices.get(identity(value), -1)
 
     def clean(self, name: str, value: object) -> object:
-        index = self.index(value)
-        index = self.index(_scalar(value)) if index < 0 else index
+        index = found if (found := self.index(value)) >= 0 else self.index(_scalar(value))
         if index < 0 or self._edges[index] == self._edges[index + 1]:
-            raise SpaceError(f"{name}={value!r} is not among {len(self.options)} options", f"give one of {self._shown}")
+            why = f"{len(self.options)} options" if index < 0 else "what may be drawn: its weight is 0"
+            raise SpaceError(f"{name}={value!r} is not among {why}", f"give one of {self._shown}")
         return self.options[index]
 
     def decode(self, u: float) -> object:

@@ -63,8 +63,8 @@ def test_many_parameters_are_tpes() -> None:
 
 
 def test_bad_knobs() -> None:
-    for knobs in ({"switch_at": 0}, {"num_startup": 1}):
-        with pytest.raises(ConfigError):
+    for knobs in ({"switch_at": 0}, {"num_startup": 1}, {"num_startup": 0}, {"prior": 3}, {"prior": {"nowhere": 1}}):
+        with pytest.raises(ConfigError, match=f"^bayes has .*{next(iter(knobs))}"):
             Auto(Problem(space=PLANE), seed=0, **knobs)
 
 

@@ -152,6 +152,12 @@ def test_refuses_knobs_outside_their_range(knobs):
         BOHB(LINE, seed=0, **knobs)
 
 
+@pytest.mark.parametrize("prior", [3, {"y": 1}, {"x": 7}])
+def test_a_bad_prior_is_its_own(prior):
+    with pytest.raises(ConfigError, match=r"^bohb has"):
+        BOHB(LINE, seed=0, prior=prior)
+
+
 def test_with_several_metrics_it_compares_at_the_common_step_too():
     # At step 2, which twelve have reached, the trade-off lies between 0.6 and 0.8; the complete ones lie far off.
     two = Problem(space=LINE.space, metrics=(Metric(name="loss"), Metric(name="size")))

@@ -8,6 +8,7 @@ from typing import Any, final
 
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
+from whet.search.belief import Belief
 from whet.search.ehvi import EHVI
 from whet.search.gp import GP
 from whet.search.motpe import MOTPE
@@ -51,7 +52,11 @@ class Auto(Searcher):
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, switch_at: int = 500,
                  prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
-        self._switch_at = knob_whole("auto", "switch_at", switch_at, 1)
+        self._switch_at = knob_whole("bayes", "switch_at", switch_at, 1)
+        # Checked here, so that errors name the method that was asked for.
+        if num_startup is not None:
+            num_startup = knob_whole("bayes", "num_startup", num_startup, 2)
+        Belief("bayes", problem.space, prior)
         self._several = len(problem.metrics) > 1
         own: dict[str, Any] = {"prior": prior} if num_startup is None else {"prior": prior, "num_startup": num_startup}
         self._tpe: Searcher = MOTPE(problem, seed=seed, **own) if self._several else TPE(problem, seed=seed, **own)

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
+from whet.search.belief import Belief
 from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
@@ -72,6 +73,7 @@ class BOHB(Searcher):
         self._knobs: dict[str, Any] = {"gamma": knob_number("bohb", "gamma", gamma, 1e-6, 1),
                        "num_candidates": knob_whole("bohb", "num_candidates", num_candidates, 1),
                        "prior": prior}  # fmt: skip
+        Belief("bohb", problem.space, prior)  # so that errors name this method
         self._told: list[Trial] = []
         self._farthest: list[float] = []  # budgets of the `num_results` trials that came farthest, descending by sign
         self._least: dict[int, float] = {}  # of the budgets within a factor, by its power
