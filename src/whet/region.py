@@ -1,7 +1,8 @@
 """Where the constraints of a space can hold: boxes of the unit cube, found by cutting it and leaving out what is ruled out.
 
-What remains is drawn from as from the whole cube, so that tight constraints are fulfilled without bending the distribution; and where
-nothing remains, that is a proof that the constraints contradict each other.
+What remains is drawn from as from the whole cube, so that tight constraints are fulfilled without bending the distribution, as long as
+some of those draws are legal (else points are sought one by one, and are near uniform only); and where nothing remains, that is a proof
+that the constraints contradict each other.
 """
 
 from __future__ import annotations

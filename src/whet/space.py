@@ -179,7 +179,8 @@ class Space(Mapping[str, Parameter]):
     def sample(self, rng: Uniforms | None = None) -> dict[str, object]:
         """Return one configuration drawn from the parameters' distributions, within the constraints.
 
-        Where constraints are tight the draws are from those parts of the unit cube that they don't rule out: the distribution is the same.
+        Where constraints are tight the draws are from those parts of the unit cube that they don't rule out, so the distribution is the same;
+        only where few draws even there are legal is it near uniform instead of uniform within them.
 
         Raises:
             SpaceError: no draw fulfils the constraints; it names the smallest set of them that contradict each other.

@@ -15,7 +15,7 @@ __all__ = ["Searcher"]
 class Searcher(ABC):
     """Proposes suggestions from finished and pending trials.
 
-    The laws (`whet.testing.searcher_laws` checks them):
+    The laws (`whet.testing.searcher_laws` checks all but the cost):
 
     - The suggestion for trial n depends on (problem, knobs, seed, n, finished, pending) and on nothing else: no clock, no global
       random state, no store, and not on the order or the batches in which the finished trials were told. Hence a searcher

@@ -20,6 +20,9 @@ _REDRAWS = 30
 class Chooser:
     """Keeps constraints by rejection, at last by plain sampling, and avoids repeats while there are other configurations.
 
+    That there are others is told by the number of combinations, which counts those that conditions make equal or constraints rule out: where
+    all the others are tried, or 30 draws find none, a configuration is repeated.
+
     Args:
         space: Of the configurations.
     """

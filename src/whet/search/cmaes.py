@@ -42,7 +42,7 @@ class CMAES(Searcher):
     Whole numbers and ordered choices are rounded, and keep a margin: now and then one moves to its neighbour, so that none is stuck where
     steps are shorter than the grid. Unordered choices are drawn by how often their options are among the better half of the last
     generations. A number that is inactive in a trial says nothing about it: its coordinate is drawn from the distribution.
-    Constraints are kept by drawing again, at last by plain sampling. A configuration is not repeated while there are others.
+    Constraints are kept by drawing again, at last by plain sampling. A configuration is not repeated while others are found (see `Chooser`).
 
     Args:
         population: Trials in a generation, >= 4; None: 4 + ⌊3 ln D⌋ with D numbers.

@@ -30,7 +30,7 @@ class DE(Searcher):
     and NaN are members only until there is any other.
 
     The first trials are a Latin hypercube. Constraints are kept by moving again, at last by plain sampling. A configuration is not
-    repeated while there are others.
+    repeated while others are found (see `Chooser`).
 
     Args:
         population: Places, >= 4.

@@ -45,7 +45,7 @@ class EHVI(Searcher):
     Failed trials and NaN count as the worst result in every metric, pending ones as what the models expect of them. The cost of a
     suggestion is bounded as that of `gp` is. With one metric this is expected improvement.
 
-    The first trials are a Latin hypercube. Constraints are kept by rejection. A configuration is not repeated while there are others.
+    The first trials are a Latin hypercube. Constraints are kept by rejection. A configuration is not repeated while others are found (see `Chooser`).
 
     Args:
         num_startup: Results before the models are used, >= 2; None: one more than there are parameters, 5 to 10.

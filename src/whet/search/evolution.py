@@ -30,7 +30,7 @@ class Evolution(Searcher):
     unordered choice another option; a parameter that becomes active by the change is drawn. Failed trials and NaN are never parents.
 
     The first trials are a Latin hypercube. Constraints are kept by breeding again, at last by plain sampling. A configuration is not
-    repeated while there are others.
+    repeated while others are found (see `Chooser`).
 
     Args:
         population: Trials that live, and the number of results before any are bred, >= 2.

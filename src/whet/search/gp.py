@@ -39,7 +39,7 @@ class GP(Searcher):
 
     Every other suggestion counts only improvements that are worth mentioning, or the search would polish the best trial for long where
     a better one is far away. The first trials are a Latin hypercube, the very first one in the middle of all ranges. Constraints are kept by
-    rejection. A configuration is not repeated while there are others.
+    rejection. A configuration is not repeated while others are found (see `Chooser`).
 
     Args:
         num_startup: Results before the model is used, >= 2; None: one more than there are parameters, 5 to 10.

@@ -42,7 +42,7 @@ class MOTPE(Searcher):
     suggestion hardly grows with the history. With one metric this is `tpe` without its ranking of stopped trials.
 
     The first trials are a Latin hypercube. Constraints are kept by rejection, at last by plain sampling. A configuration is not
-    repeated while there are others.
+    repeated while others are found (see `Chooser`).
 
     Args:
         num_startup: Results before the model is used, >= 1.

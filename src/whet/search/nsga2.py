@@ -36,7 +36,7 @@ class NSGA2(Searcher):
     A parameter that is inactive in a parent is taken from the other one, or drawn. With one metric it is an elitist genetic algorithm.
 
     The first trials are a Latin hypercube. Constraints are kept by breeding again, at last by plain sampling. A configuration is not
-    repeated while there are others.
+    repeated while others are found (see `Chooser`).
 
     Args:
         population: Trials that parents are drawn from, and the number of results before there are any, >= 2.

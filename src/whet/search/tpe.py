@@ -45,7 +45,7 @@ class TPE(Searcher):
     rest, so that the cost of a suggestion does not grow with the history.
 
     The first trials are a Latin hypercube. Constraints are kept by rejection, at last by plain sampling. In finite spaces of up to
-    10,000 combinations a configuration is not repeated while the model proposes another one.
+    10,000 combinations a configuration is not repeated while the model, or one of 30 draws, proposes another one.
 
     Args:
         num_startup: Results before the model is used, >= 1.
