@@ -2,7 +2,8 @@
 
     python -m benchmarks.search pareto [--quick] [--json FILE] [--check] [--repeats N]
 
-ZDT1 and ZDT2 (two objectives) have their published 30 dimensions, and 10 beside it; DTLZ2 has three objectives in its published 12. The
+ZDT1 and ZDT2 (two objectives) have their published 30 dimensions, and 10 beside it; DTLZ2 has three objectives in its published 12,
+its front moved from x = 0.5, the middle of all ranges, where some methods begin, to x = 0.37. The
 reference point of each problem is 1.1 × the worst value in each objective that 200 random points have (the mean over 100 seeds), written
 down below so that figures can be compared between runs. Shares are of the volume that the true front dominates. A second table has
 (1.1, …, 1.1) as reference: only what lies at the very front counts there.
@@ -42,6 +43,7 @@ TOOLS = ("random", "nsga2", "motpe", "ehvi", "bayes", "optuna TPE", "optuna NSGA
 FIRST_SEED = 1000
 COUNT = 200
 SLOW, SLOW_SEEDS = "optuna GP", 1
+_FRONT = 0.37  # of DTLZ2, where x2, x3, … have it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ def _zdt2(x: np.ndarray[Any, Any]) -> tuple[float, ...]:
 
 
 def _dtlz2(x: np.ndarray[Any, Any]) -> tuple[float, ...]:
-    g = 1 + float(((x[2:] - 0.5) ** 2).sum())
+    g = 1 + float(((x[2:] - _FRONT) ** 2).sum())
     a, b = math.pi / 2 * float(x[0]), math.pi / 2 * float(x[1])
     return g * math.cos(a) * math.cos(b), g * math.cos(a) * math.sin(b), g * math.sin(a)
 
@@ -96,7 +98,7 @@ PROBLEMS = {
     "zdt2": Problem(dims=30, losses=_zdt2, reference=(1.1, 7.5), whole=_whole_zdt(2 / 3)),
     "zdt1 in 10": Problem(dims=10, losses=_zdt1, reference=(1.1, 7.3), whole=_whole_zdt(1 / 3)),
     "zdt2 in 10": Problem(dims=10, losses=_zdt2, reference=(1.1, 8.6), whole=_whole_zdt(2 / 3)),
-    "dtlz2": Problem(dims=12, losses=_dtlz2, reference=(2.4, 2.4, 2.6), whole=_whole_dtlz),
+    "dtlz2": Problem(dims=12, losses=_dtlz2, reference=(2.8, 2.8, 3.1), whole=_whole_dtlz),
 }
 """By name."""
 
@@ -184,7 +186,8 @@ def main() -> int:
         report.data[title] = {tool: {name: shares[tool, name] for name in names} for tool in tools}
     for name in names:
         peer = max((t for t in tools if t.startswith("optuna ")), key=lambda t: statistics.fmean(far[t, name]))
-        got = statistics.fmean(far["bayes", name]) / statistics.fmean(far[peer, name])
+        theirs = far[peer, name]
+        got = statistics.fmean(far["bayes", name][: len(theirs)]) / statistics.fmean(theirs)  # on the same seeds
         if not given.quick:
             report.bound(f"{name}: the default's hypervolume at least that of {peer}", got, got >= 1)
     report.remark(", ".join(f"{tool}: {1e3 * statistics.fmean(s):.2f} ms a suggestion" for tool, s in spent.items()))

@@ -19,7 +19,7 @@ def fronts():
     yield "zdt1 in 10", [v[:10] for v in flat], 1.0
     yield "zdt2 in 10", [v[:10] for v in flat], 1.0
     grid = np.linspace(0, 1, 41)
-    yield "dtlz2", [np.concatenate([[a, b], np.full(10, 0.5)]) for a in grid for b in grid], 1.0
+    yield "dtlz2", [np.concatenate([[a, b], np.full(10, 0.37)]) for a in grid for b in grid], 1.0
 
 
 @pytest.mark.parametrize(("name", "points", "share"), list(fronts()), ids=lambda v: v if isinstance(v, str) else "")
@@ -37,7 +37,12 @@ def test_off_the_front_losses_are_what_is_published() -> None:
     assert PROBLEMS["zdt1"].losses(middle) == pytest.approx((0.5, 5.5 * (1 - np.sqrt(0.5 / 5.5))))
     assert PROBLEMS["zdt2"].losses(middle) == pytest.approx((0.5, 5.5 * (1 - (0.5 / 5.5) ** 2)))
     corner = np.concatenate([[0.0, 0.0], np.zeros(10)])
-    assert PROBLEMS["dtlz2"].losses(corner) == pytest.approx((3.5, 0.0, 0.0))
+    assert PROBLEMS["dtlz2"].losses(corner) == pytest.approx((1 + 10 * 0.37**2, 0.0, 0.0))
+
+
+def test_nobody_begins_on_the_front() -> None:
+    middle = np.array(PROBLEMS["dtlz2"].losses(np.full(12, 0.5)))
+    assert (middle**2).sum() > 1.2
 
 
 @pytest.mark.parametrize("tool", ["random", "motpe", "optuna NSGAII"])
