@@ -1,7 +1,9 @@
 """Population-based training beside fixed configurations, with the same number of training steps.
 
-``python -m benchmarks.search population [--seeds 20]`` prints a table: PBT, PB2, PBT without exploration, and random search, whose trials train
-as long with one configuration each. Population and steps are the same for all; founders are the same draws for the three populations.
+   python -m benchmarks.search population [--quick] [--json FILE] [--check] [--repeats N] [--tasks TASK …]
+
+The table has PBT, PB2, PBT without exploration, and random search, whose trials train as
+long with one configuration each. Population and steps are the same for all; founders are the same draws for the three populations.
 
 - ``toy``: the quadratic of the PBT paper's Figure 2: maximise 1.2 − θ₀² − θ₁² by gradients of 1.2 − h₀θ₀² − h₁θ₁², here with
   h₀ + h₁ ≤ 1, so that no h serves both at once. Shown: the distance from the optimum.
@@ -14,12 +16,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from benchmarks._harness import Report, arguments
 from whet.plugins import build
 from whet.space import Float, Space
 from whet.trial import Phase, Problem, Trial
@@ -150,22 +154,38 @@ def run(task: Task, method: str, population: int, stretches: int, seed: int) -> 
 
 
 def main() -> int:
-    """Run every method on every task."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS))
-    given = parser.parse_args()
-    print(f"| task | population × stretches | {' | '.join(METHODS)} | pbt < random | pb2 < pbt |")
-    print("|---|---|" + "---|" * (len(METHODS) + 2))
-    for name in given.tasks:
+    """Run every method on every task, and hold it against the bounds."""
+
+    def more(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--tasks", nargs="*", choices=list(TASKS), help="which (default all, with --quick toy and noisy)"
+        )
+
+    given = arguments(__doc__ or "", repeats=20, quick_repeats=3, more=more)
+    names = given.tasks or (["toy", "noisy"] if given.quick else list(TASKS))
+    report = Report(title=f"Populations beside fixed configurations, {given.repeats} seeds")
+    rows: list[list[str]] = []
+    for name in names:
         make, population, stretches = TASKS[name]
         task = make()
         found = {
-            m: np.array([run(task, m, population, stretches, seed) for seed in range(given.seeds)]) for m in METHODS
+            m: np.array([run(task, m, population, stretches, seed) for seed in range(given.repeats)]) for m in METHODS
         }
-        cells = [f"{v.mean():.3g} ± {v.std(ddof=1) / math.sqrt(len(v)):.1g}" for v in found.values()]
+        print(f"  {name}", file=sys.stderr, flush=True)
+        report.data[name] = {method: values.tolist() for method, values in found.items()}
         won = int((found["pbt"] < found["random"]).sum())
         better = int((found["pb2"] < found["pbt"]).sum())
-        wins = f"{won} of {given.seeds} | {better} of {given.seeds}"
-        print(f"| {name} | {population} × {stretches} | {' | '.join(cells)} | {wins} |", flush=True)
-    return 0
+        wins = [f"{count} of {given.repeats}" for count in (won, better)]
+        rows.append([name, f"{population} × {stretches}", *map(_text, found.values()), *wins])
+        if not given.quick:
+            got = float(found["pbt"].mean() - found["random"].mean())
+            report.bound(f"{name}: PBT's mean is not above that of fixed configurations", got, got <= 0)
+    columns = ["task", "population × stretches", *METHODS, "pbt < random", "pb2 < pbt"]
+    report.table("what is shown of the best state, less is better", columns, rows)
+    return report.finish(given)
+
+
+def _text(values: Any) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3g}"
+    return f"{values.mean():.3g} ± {values.std(ddof=1) / math.sqrt(len(values)):.1g}"
