@@ -26,6 +26,7 @@ class TestAuto(SearcherLaws):
         return Auto(problem, seed=seed, num_startup=4, switch_at=12)
 
 
+@pytest.mark.slow
 class TestAutoOfTwo(TestAuto):
     num_metrics = 2
 

@@ -43,10 +43,12 @@ class TestMOTPEofTwo(TestMOTPE):
     num_metrics = 2
 
 
+@pytest.mark.slow
 class TestMOTPEofThree(TestMOTPE):
     num_metrics = 3
 
 
+@pytest.mark.slow
 class TestEHVIofTwo(Named):
     name = "ehvi"
     knobs = {"num_startup": 4}
@@ -73,6 +75,7 @@ class TestNSGA2ofTwo(TestNSGA2):
     num_metrics = 2
 
 
+@pytest.mark.slow
 class TestNSGA2ofThree(TestNSGA2):
     num_metrics = 3
 

@@ -82,6 +82,7 @@ class TestPatientASHA(StopperLaws):
         return Patience(problem, patience_steps=2, stopper={"type": "asha", "eta": 2})
 
 
+@pytest.mark.slow
 class TestWilcoxon(StopperLaws):
     def make(self, problem):
         return Wilcoxon(problem, p_threshold=0.5)
