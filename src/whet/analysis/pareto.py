@@ -19,13 +19,13 @@ def pareto_front(problem: Problem, trials: Iterable[Trial]) -> list[Trial]:
         problem: With any number of metrics; with one, the front is all trials that share the best value.
         trials: In any phase and order.
     """
+    import numpy as np
+
+    from whet.fronts import nondominated
+
     entries = [(problem.losses(t.values), t) for t in trials if t.complete and t.values is not None]
-    # In this order a trial can only be dominated by one before it, and if by any, then by one of the front.
-    entries.sort(key=lambda entry: (entry[0], entry[1].number))
-    front: list[tuple[tuple[float, ...], Trial]] = []
-    for losses, trial in entries:
-        # Of two metrics the last on the front has the best second one, so it alone decides.
-        rivals = front[-1:] if len(losses) <= 2 else front
-        if not any(other != losses and all(a <= b for a, b in zip(other, losses, strict=True)) for other, _ in rivals):
-            front.append((losses, trial))
-    return [trial for _, trial in front]
+    if not entries:
+        return []
+    kept = nondominated(np.array([losses for losses, _ in entries]))
+    front = [entry for entry, on_front in zip(entries, kept, strict=True) if on_front]
+    return [trial for _, trial in sorted(front, key=lambda entry: (entry[0], entry[1].number))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from whet.trial import Problem, Suggestion, Trial
@@ -63,6 +63,15 @@ class Searcher(ABC):
 
         A shorter list, or an empty one, while trials are pending means "not yet"; when none is pending, "nothing left, ever".
         """
+
+    def _in_turn(
+        self, n: int, suggest: Callable[[int, Sequence[Mapping[str, object]]], Mapping[str, object]]
+    ) -> list[Suggestion]:
+        """Return what `suggest` says for the next `n` numbers, given the configurations that are pending, each suggestion the next one's too."""
+        pending = [t.params for t in sorted(self.pending, key=lambda t: t.number)]
+        for number in range(self.next_number, self.next_number + n):
+            pending.append(suggest(number, pending))
+        return [Suggestion(params=params) for params in pending[len(pending) - n :]]
 
     def rng(self, number: int) -> random.Random:
         """Return the random stream of trial `number`: the same for the same seed and number, anywhere."""

@@ -6,7 +6,7 @@ import copy
 import math
 import random
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from whet.errors import MissingDependency
@@ -104,15 +104,11 @@ class CMAES(Searcher):
         return self._layout_made
 
     def ask(self, n: int) -> list[Suggestion]:
-        number = self.next_number
-        pending = [t.params for t in self.pending]
-        found: list[Suggestion] = []
-        while len(found) < n:
-            rng = self.rng(number + len(found))
-            params = self._chooser.choose(self._children(rng), pending, rng)
-            found.append(Suggestion(params=params))
-            pending.append(params)
-        return found
+        return self._in_turn(n, self._suggest)
+
+    def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
+        rng = self.rng(number)
+        return self._chooser.choose(self._children(rng), pending, rng)
 
     # -- the distribution -----------------------------------------------------------------------------------------------
 

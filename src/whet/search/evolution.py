@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
 from whet.parameters import Choice
@@ -73,15 +73,11 @@ class Evolution(Searcher):
                 insort(self._trials, (trial.number, stands, unit))
 
     def ask(self, n: int) -> list[Suggestion]:
-        number = self.next_number
-        pending = [t.params for t in self.pending]
-        found: list[Suggestion] = []
-        while len(found) < n:
-            rng = self.rng(number + len(found))
-            params = self._chooser.choose(self._children(number + len(found), rng), pending, rng)
-            found.append(Suggestion(params=params))
-            pending.append(params)
-        return found
+        return self._in_turn(n, self._suggest)
+
+    def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
+        rng = self.rng(number)
+        return self._chooser.choose(self._children(number, rng), pending, rng)
 
     def _children(self, number: int, rng: random.Random) -> Iterator[Sequence[float]]:
         space = self.problem.space

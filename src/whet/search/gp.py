@@ -88,14 +88,7 @@ class GP(Searcher):
         self._evidence.learn(finished)
 
     def ask(self, n: int) -> list[Suggestion]:
-        number = self.next_number
-        pending = [t.params for t in sorted(self.pending, key=lambda t: t.number)]
-        found: list[Suggestion] = []
-        while len(found) < n:
-            params = self._suggest(number + len(found), pending)
-            found.append(Suggestion(params=params))
-            pending.append(params)
-        return found
+        return self._in_turn(n, self._suggest)
 
     def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
         space, rng = self.problem.space, self.rng(number)

@@ -119,15 +119,11 @@ class MOTPE(Searcher):
         return self._layout_made
 
     def ask(self, n: int) -> list[Suggestion]:
-        number = self.next_number
-        pending = [t.params for t in sorted(self.pending, key=lambda t: t.number)]
-        found: list[Suggestion] = []
-        while len(found) < n:
-            rng = self.rng(number + len(found))
-            params = self._chooser.choose(self._units(number + len(found), rng, pending), pending, rng)
-            found.append(Suggestion(params=params))
-            pending.append(params)
-        return found
+        return self._in_turn(n, self._suggest)
+
+    def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
+        rng = self.rng(number)
+        return self._chooser.choose(self._units(number, rng, pending), pending, rng)
 
     def _units(
         self, number: int, rng: random.Random, pending: Sequence[Mapping[str, object]]

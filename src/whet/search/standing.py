@@ -1,4 +1,4 @@
-"""Where a trial stands among the others with one metric, and where it lies in the unit cube: what evolutionary searchers read."""
+"""Where a trial stands among the others with one metric, and where it lies in the unit cube: what TPE and evolutionary searchers read."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.history import Key, key
+from whet.search.standing import Standing, standing
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _LIES = 256  # pending trials that count, the latest ones
 _SMALL = 10_000  # combinations up to which repeats are avoided
 _ROUNDS = 4  # of candidates, where constraints or repeats refuse them all
 _REDRAWS = 30
-
-Rank = tuple[int, float, float, int]
 
 
 @final
@@ -92,7 +91,7 @@ class TPE(Searcher):
         size = problem.space.size
         self._finite = size is not None and size <= _SMALL
         self._visited: set[Key] = set()
-        self._ranks: list[Rank] = []  # sorted, the best first; the trial's number makes ties independent of arrival
+        self._ranks: list[Standing] = []  # sorted, the best first; the trial's number makes ties independent of arrival
         self._rows: list[int] = []  # their rows in the table
         self._num_scored = 0
         self._num_rows = 1  # row 0 is the prior
@@ -106,22 +105,13 @@ class TPE(Searcher):
                 self._visited.add(key(self.problem.space, trial.params))
             if trial.phase is Phase.CANCELED:
                 continue
-            rank = self._rank(trial)
+            rank = standing(self._goal, trial)
             place = bisect_left(self._ranks, rank)
             self._ranks.insert(place, rank)
             self._rows.insert(place, self._num_rows)
             self._num_scored += rank[0] < 2
             table[self._num_rows] = layout.row(trial.params)
             self._num_rows += 1
-
-    def _rank(self, trial: Trial) -> Rank:
-        if trial.complete and trial.values is not None:
-            return 0, self._goal.loss(trial.values[0]), 0.0, trial.number
-        if trial.phase is Phase.FINISHED and trial.stopped and trial.reports:
-            last = trial.reports[-1]
-            if not math.isnan(last.values[0]):
-                return 1, -last.step, self._goal.loss(last.values[0]), trial.number
-        return 2, 0.0, 0.0, trial.number
 
     def _ready(self, num_new: int) -> tuple[Layout, Array]:
         """Return the layout and a table with room for `num_new` rows and the pending ones."""
