@@ -15,6 +15,7 @@ An error says what it got, what it wanted and what to do next, and carries the f
     └── StoreError
         ├── NotFound             no such project, sweep, run or trial (LookupError)
         ├── StoreUnavailable     disk full, read-only folder, no connection
+        ├── Refused              the server does not allow it: no token, or one that may not
         └── Conflict             somebody else was first, or the state does not allow it
             ├── NumberTaken      another process has just handed out this trial number: ask again
             ├── CapReached       the sweep has handed out as many trials as it may
@@ -42,6 +43,7 @@ __all__ = [
     "MissingDependency",
     "NotFound",
     "NumberTaken",
+    "Refused",
     "SpaceError",
     "StoreError",
     "StoreUnavailable",
@@ -149,6 +151,10 @@ class NotFound(StoreError, LookupError):
 
 class StoreUnavailable(StoreError):
     """The disk is full, the folder can't be written, or the server does not answer."""
+
+
+class Refused(StoreError):
+    """The server does not allow it: there is no token, or it is wrong, or it may not do this."""
 
 
 class Conflict(StoreError):

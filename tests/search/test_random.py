@@ -14,7 +14,9 @@ def _drawn(seed: int, count: int) -> list[dict[str, object]]:
 
 def test_draws_are_uniform_and_independent_of_each_other():
     drawn = _drawn(0, 4000)
-    x_ND = np.array([[row[f"x{i:02}"] for i in range(11)] for row in drawn])  # more parameters than one digest has numbers
+    x_ND = np.array(
+        [[row[f"x{i:02}"] for i in range(11)] for row in drawn]
+    )  # more parameters than one digest has numbers
     for i in range(11):
         assert kstest(x_ND[:, i], "uniform").pvalue > 1e-3
     together = np.corrcoef(np.concatenate([x_ND[:-1], x_ND[1:]], axis=1).T) - np.eye(22)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from whet.server.app import application
 from whet.store import Store, open_store
+from whet.testing.serving import serving
 from whet.testing.store_laws import StoreLaws
 
 
@@ -23,6 +26,21 @@ class TestSqlite(StoreLaws):
 
     def make(self) -> Store:
         return open_store(str(self.folder / "not yet there" / "whet.db"))
+
+
+class TestHttp(StoreLaws):
+    """A server over SQLite, and its client."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, tmp_path: Path) -> Iterator[None]:
+        with (
+            contextlib.closing(open_store(str(tmp_path / "whet.db"))) as behind,
+            serving(application(behind)) as self.url,
+        ):
+            yield
+
+    def make(self) -> Store:
+        return open_store(self.url)
 
 
 @pytest.mark.postgres

@@ -22,8 +22,8 @@ def open_store(url: str | Store | None = None) -> Store:
     """Open the store at `url`, and make it where there is none.
 
     Args:
-        url: ``sqlite:///runs.db`` or just ``runs.db`` (SQLite), ``postgresql://user:password@host/name``, or ``memory``, which keeps
-            nothing. A store is returned as it is. By default ``$WHET_STORE``, else ``whet.db`` in `whet_dir`.
+        url: ``sqlite:///runs.db`` or just ``runs.db`` (SQLite), ``postgresql://user:password@host/name``, ``http://host:port`` (a Whet
+            server; its token in ``$WHET_TOKEN``), or ``memory``, which keeps nothing. A store is returned as it is. By default ``$WHET_STORE``, else ``whet.db`` in `whet_dir`.
 
     Raises:
         StoreError: nobody knows such a URL, or what is there is not Whet's.
@@ -40,10 +40,9 @@ def open_store(url: str | Store | None = None) -> Store:
     scheme, mark, rest = url.partition("://")
     kind = scheme.partition("+")[0] if mark else ""
     if kind in ("http", "https"):
-        raise StoreError(
-            f"{url!r} is a Whet server, which this version can't talk to yet",
-            "use a file (sqlite:///whet.db), or PostgreSQL (postgresql://user:password@host/name) to share it among machines",
-        )
+        from whet.store.http import HttpStore
+
+        return HttpStore(url)
     if kind == "sqlite":
         url = f"sqlite://{rest}"
     elif not mark and Path(url).suffix in (".db", ".sqlite", ".sqlite3"):
@@ -51,7 +50,7 @@ def open_store(url: str | Store | None = None) -> Store:
     elif kind not in ("postgresql", "postgres"):
         raise StoreError(
             f"{url!r} is no store",
-            "give sqlite:///file.db, postgresql://user:password@host/name, a path that ends in .db, or memory",
+            "give sqlite:///file.db, postgresql://user:password@host/name, http://host:port, a path that ends in .db, or memory",
         )
     from whet.store.sql import SqlStore
 

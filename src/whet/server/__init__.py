@@ -1,0 +1,1 @@
+"""The server: REST over study and store, for agents, programs and the web page."""

@@ -1,0 +1,78 @@
+"""The store's verbs over HTTP, one route each, for the stores of other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from whet.errors import StoreError, WhetError
+from whet.server.answers import Answers
+from whet.server.problems import problem
+from whet.server.turns import Turns
+from whet.store.base import Store
+from whet.store.codec import dump, load
+from whet.store.verbs import verbs
+
+__all__ = ["router"]
+
+_WAIT_S = 10.0
+
+
+def router(store: Store, answers: Answers) -> APIRouter:
+    """Return the routes ``/verbs/FACET.VERB`` and ``/turns/…`` over `store`."""
+    routes = APIRouter()
+    turns = Turns()
+    for verb in verbs().values():
+        routes.add_api_route(
+            f"/verbs/{verb.name}",
+            _route(lambda body, verb=verb: verb.call(store, body), answers, keeps=not verb.reads),  # type: ignore[misc]
+            methods=["POST"],
+            name=verb.name,
+            summary=verb.doc.partition("\n")[0],
+            description=verb.doc,
+            tags=["verbs"],
+        )
+
+    def take(body: object) -> object:
+        sweep, key = _named(body, "sweep", "key")
+        return turns.take(sweep, key, _WAIT_S)
+
+    def release(body: object) -> object:
+        turns.release(*_named(body, "sweep", "key"))
+        return None
+
+    routes.add_api_route("/turns/take", _route(take, answers, keeps=False), methods=["POST"], tags=["verbs"])
+    routes.add_api_route("/turns/release", _route(release, answers, keeps=False), methods=["POST"], tags=["verbs"])
+    return routes
+
+
+def _named(body: object, *names: str) -> list[str]:
+    if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in names):
+        raise StoreError(f"got {body!r:.80}, wanted a mapping with {' and '.join(names)}", "send both as text")
+    return [body[name] for name in names]
+
+
+def _route(
+    act: Callable[[object], object], answers: Answers, *, keeps: bool
+) -> Callable[[Request], Awaitable[Response]]:
+    def answer(body: bytes) -> Response:
+        try:
+            try:
+                given = load(body)
+            except (ValueError, RecursionError) as error:
+                raise StoreError(f"the body is not JSON ({error})", "send a mapping of the verb's arguments") from None
+            return Response(dump(act(given)), media_type="application/json")
+        except WhetError as error:
+            return problem(error)
+
+    async def route(request: Request) -> Response:
+        body = await request.body()
+        key = request.headers.get("idempotency-key", "")
+        if keeps and key:
+            return await run_in_threadpool(answers.once, key, lambda: answer(body))
+        return await run_in_threadpool(answer, body)
+
+    return route

@@ -1,0 +1,66 @@
+"""The store behind a Whet server: the same verbs, each one request.
+
+A request that gets no answer is sent again with the same key, and the server, which keeps its answers for a while, does nothing twice.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast, final
+
+from whet.store.base import Runs, Store, Sweeps, Trials
+from whet.store.http.client import Client
+from whet.store.http.turn import Turn
+from whet.store.verbs import Verb, verbs
+
+__all__ = ["HttpStore"]
+
+
+@final
+class HttpStore(Store):
+    """The store at ``http://host:port`` or ``https://…``.
+
+    The token is ``$WHET_TOKEN``, or stands before the host: ``https://TOKEN@host``.
+
+    Raises:
+        StoreUnavailable: nobody answers there.
+        StoreError: what answers is no Whet server, or one that is too old or too new.
+        Refused: the token is missing, wrong, or does not allow it.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.client = Client(url, token or os.environ.get("WHET_TOKEN"))
+        self.url = self.client.url
+        self.client.greet()
+        self.sweeps = cast(Sweeps, _facet(Sweeps, "sweeps")(self.client))
+        self.trials = cast(Trials, _facet(Trials, "trials")(self.client))
+        self.runs = cast(Runs, _facet(Runs, "runs")(self.client))
+
+    def close(self) -> None:
+        self.client.close()
+
+    def __repr__(self) -> str:
+        return f"HttpStore({self.url!r})"
+
+
+class _Facet:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+
+def _facet(kind: type, name: str) -> type:
+    """Return the class of a facet: each abstract method asks the server."""
+    methods: dict[str, Any] = {
+        verb.name.partition(".")[2]: _asking(verb) for verb in verbs().values() if verb.name.startswith(f"{name}.")
+    }
+    if kind is Trials:
+        methods["turn"] = lambda self, sweep: Turn(self._client, sweep)
+    return type(f"Http{kind.__name__}", (_Facet, kind), methods)
+
+
+def _asking(verb: Verb) -> Any:
+    def ask(self: Any, *args: object, **given: object) -> Any:
+        return self._client.call(verb, args, given)
+
+    ask.__name__, ask.__doc__ = verb.name.partition(".")[2], verb.doc
+    return ask
