@@ -21,6 +21,7 @@ from whet.space import Parameter, Space
 from whet.store import owner as owners
 from whet.store import rules
 from whet.store.base import Lease, Store, Sweep, SweepState
+from whet.study import distant
 from whet.study.assignment import Assignment, Nothing
 from whet.study.ending import Ending
 from whet.study.fill import completed, fitting
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["LEASE_S", "Assignment", "Engine", "Nothing"]
 
 _LOOK_FOR_LOST_S = 2.0
+_LOOK_FROM_AFAR_S = 10.0
 
 
 @final
@@ -49,13 +51,15 @@ class Engine:
         store: Where the sweep is kept.
         sweep: The sweep, or its id.
         recover: Called with each lease whose worker is lost; it returns True when it took the trial over itself (its job still
-            runs, say). Otherwise the trial is handed out again.
+            runs, say), and None when somebody else may yet do that. Otherwise the trial is handed out again.
     """
 
     config: SweepConfig
     stopper: Stopper | None
 
-    def __init__(self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool] | None = None) -> None:
+    def __init__(
+        self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool | None] | None = None
+    ) -> None:
         sweep = store.sweeps.get(sweep) if isinstance(sweep, str) else sweep
         self.store = store
         self.id, self.name, self.project = sweep.id, sweep.name, sweep.project
@@ -63,7 +67,7 @@ class Engine:
         self._history = History(sweep.goals[0] if len(sweep.goals) == 1 else None)
         self._recover = recover
         self._lock = threading.RLock()
-        self._looked_for_lost = -math.inf
+        self._paced: dict[object, float] = {}
         self._searcher: Searcher | None = None
         self._num_told = self._num_learned = 0  # of the history's ended trials: to the searcher; taken into the space
         self._read_config(sweep)
@@ -128,6 +132,27 @@ class Engine:
             if changes.version != self._version:
                 self._read_config(self.store.sweeps.get(self.id))
 
+    def watch(self) -> None:
+        """See whether the sweep goes on: as `sync`, but for a store behind a server without the trials, and once a second at most."""
+        if self.store.server is None:
+            self.sync()
+            return
+        with self._lock:
+            if not self.paced("watch", distant.WATCH_S):
+                return
+            sweep = self.store.sweeps.get(self.id)
+            self.state, self.cap = sweep.state, sweep.cap
+            if sweep.version != self._version:
+                self._read_config(sweep)
+
+    def paced(self, what: object, interval_s: float) -> bool:
+        """Return whether `what` was last due `interval_s` ago or longer, and is now."""
+        now = time.monotonic()
+        if now - self._paced.get(what, -math.inf) < interval_s:
+            return False
+        self._paced[what] = now
+        return True
+
     def trial(self, number: int) -> Trial:
         """Return trial `number` as last seen.
 
@@ -152,9 +177,17 @@ class Engine:
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
-    def ask(self, *, mine: Collection[int] | None = None) -> Assignment | Nothing:
-        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one."""
+    def ask(self, *, mine: Collection[int] | None = None, owner: str | None = None) -> Assignment | Nothing:
+        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one.
+
+        It goes to `owner`, by default this process.
+        """
+        if self.store.server is not None:
+            with self._lock:
+                self._look_for_lost(_LOOK_FROM_AFAR_S)
+                return distant.ask(self, self.store.server, mine)
         with self._lock, self.store.trials.turn(self.id):
+            self._asker = owner or self.owner
             self._look_for_lost(_LOOK_FOR_LOST_S)
             while True:
                 self.sync()
@@ -185,7 +218,7 @@ class Engine:
         return None if found is None else self._claimed(replace(found[1], note=found[0].note), found[1].last_step)
 
     def _claimed(self, trial: Trial, after: int | None = None) -> Assignment:
-        run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self.owner)
+        run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self._asker)
         return assigned(self.store, run_id, attempt, trial.number, trial, after)
 
     def _closed(self, answer: Nothing, mine: Collection[int] | None) -> Assignment | Nothing | None:
@@ -215,7 +248,7 @@ class Engine:
                 return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
             return Nothing(f"{self.config.method.name} has tried everything", final=True)
         run_id = self.store.trials.add(
-            self.id, number, suggestion, owner=self.owner, seen=self._history.revision, version=self._version
+            self.id, number, suggestion, owner=self._asker, seen=self._history.revision, version=self._version
         )
         return assigned(self.store, run_id, 0, number, suggestion)
 
@@ -248,6 +281,8 @@ class Engine:
         """Return what the stopper says of a running trial; None without a stopper, or a report (later than step `after`)."""
         if self.stopper is None:
             return None
+        if self.store.server is not None:
+            return distant.judge(self, self.store.server, number, None, after)[1]
         with self._lock:
             self.sync()
             trial = self.trial(number)
@@ -301,6 +336,9 @@ class Engine:
 
     def finish_if_done(self, *, exhausted: bool = False) -> bool:
         """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished."""
+        if self.store.server is not None:
+            self.state = distant.settle(self, self.store.server, exhausted=exhausted)
+            return self.state is SweepState.FINISHED
         with self._lock:
             self.sync()
             if self.state is SweepState.RUNNING and ((exhausted and not self._history.open) or self.why_over()):
@@ -376,19 +414,17 @@ class Engine:
     # -- lost workers -------------------------------------------------------------------------------------------------
 
     def _look_for_lost(self, interval_s: float) -> int:
-        now = time.monotonic()
-        if now - self._looked_for_lost < interval_s:
-            return 0
-        self._looked_for_lost = now
-        return self.recover_lost()
+        return self.recover_lost() if self.paced("lost", interval_s) else 0
 
     def recover_lost(self) -> int:
-        """Find running trials whose worker is gone, have them taken over or queued again, and return how many there were."""
-        leases = lost(self.store, self.id)
-        for lease in leases:
-            if self._recover is None or not self._recover(lease):
+        """Find running trials whose worker is gone, have them taken over or queued again, and return how many these were."""
+        count = 0
+        for lease in lost(self.store, self.id):
+            taken = False if self._recover is None else self._recover(lease)
+            if taken is False:
                 self.requeue(lease.number, lease.attempt, "its worker was lost")
-        return len(leases)
+            count += taken is not None
+        return count
 
     def requeue(self, number: int, attempt: int, reason: str) -> None:
         """Hand a trial out again whose worker was lost, or fail it when that was too often."""

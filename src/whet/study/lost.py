@@ -19,12 +19,16 @@ MAX_LOST = 3
 
 
 def lost(store: Store, sweep: str) -> list[Lease]:
-    """Return the leases of running trials whose worker is gone: dead on this machine, or silent on another."""
+    """Return the leases of running trials whose worker is gone: dead on this machine, or silent on another.
+
+    Whose store is behind a server leaves the silent ones to it, by whose clock they are silent.
+    """
     now, me, found = time.time(), owners.here(), []
     for lease in store.trials.leases(sweep):
         if lease.owner != me:
             living = owners.alive(lease.owner)
-            if living is False or (living is None and now - lease.beat >= LEASE_S):
+            is_silent = store.server is None and now - lease.beat >= LEASE_S
+            if living is False or (living is None and is_silent):
                 found.append(lease)
     return found
 

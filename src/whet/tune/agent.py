@@ -16,13 +16,14 @@ from whet.store.base import Store, SweepState
 from whet.store.open import open_store, whet_dir
 from whet.study.engine import LEASE_S, Assignment, Engine, Nothing
 from whet.study.interrupt import Interrupts
+from whet.study.judging import judge
 from whet.study.saved import checkpoints_of, how_it_starts
 from whet.track import opening
 from whet.track.claim import current
 from whet.track.shipper import ship_all
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
-from whet.tune.job import claim_of, judge, result_of
+from whet.tune.job import claim_of, result_of
 from whet.tune.loop import drive
 from whet.tune.sharing import num_in_other_hands, stays_for
 
@@ -270,7 +271,7 @@ class _Watcher:
             self._engine.store.trials.beat(self._engine.id, self._engine.owner)
 
     def _look(self, number: int) -> None:
-        self._engine.sync()
+        self._engine.watch()
         if self._engine.state is SweepState.CANCELED:
             self.canceled, self.reason = True, "the sweep was canceled"
             return

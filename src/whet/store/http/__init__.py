@@ -29,7 +29,7 @@ class HttpStore(Store):
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self.client = Client(url, token or os.environ.get("WHET_TOKEN"))
+        self.server = self.client = Client(url, token or os.environ.get("WHET_TOKEN"))
         self.url = self.client.url
         self.client.greet()
         self.sweeps = cast(Sweeps, _facet(Sweeps, "sweeps")(self.client))
