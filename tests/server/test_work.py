@@ -43,7 +43,9 @@ def test_stopping_is_judged_at_the_server(store: Store, behind: Store):
                 raise whet.TrialPruned
         return trial.params["x"]
 
-    study = whet.create_study(space={"x": [1, 2, 3, 4]}, method="grid", storage=store, stopper={"name": "median", "startup_trials": 1}, seed=0)
+    study = whet.create_study(
+        space={"x": [1, 2, 3, 4]}, method="grid", storage=store, stopper={"name": "median", "startup_trials": 1}, seed=0
+    )
     study.enqueue_trial({"x": 1})
     study.optimize(train, n_trials=8)
     stopped = [trial for trial in study.trials if trial.stopped]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import sweeps, verbs, work
+from whet.server import live, sweeps, verbs, work
 from whet.server.answers import Answers
 from whet.server.engines import Engines
 from whet.server.problems import problem
@@ -31,8 +31,9 @@ def application(store: Store) -> FastAPI:
         return {"whet": __version__}
 
     answers, engines, pulse = Answers(), Engines(store), Pulse()
-    api.include_router(verbs.router(store, answers))
+    api.include_router(verbs.router(store, answers, pulse))
     api.include_router(work.router(store, engines, answers, pulse))
+    api.include_router(live.router(store, pulse))
     api.include_router(sweeps.router(store, engines))
     app.include_router(api)
 

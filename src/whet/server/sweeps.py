@@ -21,7 +21,7 @@ from whet.store.base import Store, Sweep, SweepState
 from whet.study.create import create_sweep
 from whet.trial import Phase, Trial
 
-__all__ = ["router"]
+__all__ = ["line_of", "router", "trial_view"]
 
 _TO = {
     "start": SweepState.RUNNING,
@@ -93,7 +93,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         """Return the trials from number `since` on, with their reports."""
         engine = engines.get(store.sweeps.find(id).id)
         engine.sync()
-        return answer([_trial(trial) for trial in engine.in_order()[since:]])
+        return answer([trial_view(trial) for trial in engine.in_order()[since:]])
 
     @routes.get("/{id}/history", response_model=list[Milestone] | list[tuple[int, float]])
     def history(id: str) -> Response:
@@ -174,7 +174,8 @@ def _counts(trials: list[Trial]) -> Counts:
     return Counts(**by_phase, stopped=sum(t.stopped for t in trials))
 
 
-def _trial(trial: Trial) -> TrialView:
+def trial_view(trial: Trial) -> TrialView:
+    """Return a trial as it leaves the server."""
     return TrialView(
         number=trial.number, phase=trial.phase.value, params=trial.params, values=trial.values, stopped=trial.stopped,
         reason=trial.reason, note=trial.note, attempt=trial.attempt, parent=trial.parent, attrs=trial.attrs,

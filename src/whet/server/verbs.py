@@ -11,24 +11,25 @@ from starlette.responses import Response
 from whet.errors import StoreError, WhetError
 from whet.server.answers import Answers
 from whet.server.problems import problem
+from whet.server.pulse import Pulse
 from whet.server.turns import Turns
 from whet.store.base import Store
 from whet.store.codec import dump, load
-from whet.store.verbs import verbs
+from whet.store.verbs import Verb, verbs
 
 __all__ = ["router"]
 
 _WAIT_S = 10.0
 
 
-def router(store: Store, answers: Answers) -> APIRouter:
+def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
     """Return the routes ``/verbs/FACET.VERB`` and ``/turns/…`` over `store`."""
     routes = APIRouter()
     turns = Turns()
     for verb in verbs().values():
         routes.add_api_route(
             f"/verbs/{verb.name}",
-            _route(lambda body, verb=verb: verb.call(store, body), answers, keeps=not verb.reads),  # type: ignore[misc]
+            _route(_calling(verb, store, pulse), answers, keeps=not verb.reads),
             methods=["POST"],
             name=verb.name,
             summary=verb.doc.partition("\n")[0],
@@ -47,6 +48,16 @@ def router(store: Store, answers: Answers) -> APIRouter:
     routes.add_api_route("/turns/take", _route(take, answers, keeps=False), methods=["POST"], tags=["verbs"])
     routes.add_api_route("/turns/release", _route(release, answers, keeps=False), methods=["POST"], tags=["verbs"])
     return routes
+
+
+def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[object], object]:
+    def call(body: object) -> object:
+        found = verb.call(store, body)
+        if not verb.reads and isinstance(body, dict):
+            pulse.beat(str(body.get("sweep") or body.get("id")))
+        return found
+
+    return call
 
 
 def _named(body: object, *names: str) -> list[str]:

@@ -13,6 +13,7 @@ from whet.study.assignment import Assignment
 
 __all__ = [
     "Best",
+    "Changed",
     "Counts",
     "Edit",
     "Enqueue",
@@ -226,3 +227,15 @@ class TrialView:
     started: float | None
     ended: float | None
     reports: tuple[tuple[int, tuple[Number, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values)."""
+
+    revision: int
+    version: int
+    state: State
+    cap: int | None
+    trials: tuple[TrialView, ...]
+    reports: tuple[tuple[int, int, int, tuple[Number, ...]], ...]
