@@ -372,6 +372,11 @@ class Store(ABC):
     server: Server | None = None
     """The server that it is behind; None where this process is next to the data."""
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment in which another process finds this store."""
+        return {"WHET_STORE": self.url}
+
     @abstractmethod
     def close(self) -> None:
         """Let go of files and connections; harmless twice."""
