@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
 from whet.server import live, sweeps, verbs, work
 from whet.server.answers import Answers
 from whet.server.engines import Engines
-from whet.server.problems import problem
+from whet.server.problems import PROBLEMS, Problem, problem
 from whet.server.pulse import Pulse
 from whet.store.base import Store
 
@@ -24,7 +28,7 @@ API = "/api/v1"
 def application(store: Store) -> FastAPI:
     """Return the application over `store`, which its caller closes."""
     app = FastAPI(title="Whet", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
-    api = APIRouter(prefix=API)
+    api = APIRouter(prefix=API, responses=PROBLEMS)
 
     @api.get("", summary="Say who is here.")
     def hello() -> dict[str, str]:
@@ -50,8 +54,28 @@ def application(store: Store) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
         kind = NotFound if error.status_code == 404 else StoreError
-        return problem(
+        answer = problem(
             kind(f"{request.method} {request.url.path}: {error.detail}", f"see {API}/openapi.json"), error.status_code
         )
+        answer.headers.update(error.headers or {})
+        if error.status_code == 405:  # of one path there may be several routes
+            answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return answer
 
+    app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]
     return app
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    routes = [
+        route for route in app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    return {method for route in routes for method in route.methods or ()} - {"HEAD"}
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, which names the shape of problems once."""
+    made = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    made["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    app.openapi_schema = made
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -16,7 +17,7 @@ from whet.config import parse, to_mapping
 from whet.errors import StudyError
 from whet.server.engines import Engines
 from whet.server.rest import answer
-from whet.server.views import Best, Counts, Edit, Enqueue, Move, NewSweep, Stats, SweepFull, SweepLine, TrialView
+from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
 from whet.store.base import Store, Sweep, SweepState
 from whet.study.create import create_sweep
 from whet.trial import Phase, Trial
@@ -122,13 +123,24 @@ def router(store: Store, engines: Engines) -> APIRouter:
         """Queue a configuration; the answer is its trial's number."""
         return answer({"number": engines.get(store.sweeps.find(id).id).enqueue(body.params)}, 201)
 
-    @routes.post("/{id}/{move}", response_model=SweepFull)
-    def move(id: str, move: Move) -> Response:
-        """Start, pause, resume, finish or cancel the sweep."""
-        found = store.sweeps.move(store.sweeps.find(id).id, _TO[move])
-        return answer(_full(found, engines))
+    for word, state in _TO.items():
+        routes.add_api_route(
+            f"/{{id}}/{word}",
+            _moving(store, engines, state),
+            methods=["POST"],
+            name=word,
+            summary=f"{word.capitalize()} the sweep.",
+            response_model=SweepFull,
+        )
 
     return routes
+
+
+def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str], Response]:
+    def move(id: str) -> Response:
+        return answer(_full(store.sweeps.move(store.sweeps.find(id).id, state), engines))
+
+    return move
 
 
 def line_of(sweep: Sweep) -> SweepLine:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +20,12 @@ from whet.store.verbs import Verb, verbs
 
 __all__ = ["router"]
 
-_WAIT_S = 10.0
+_WAIT_S = 2.0
+_TURN = {
+    "type": "object",
+    "properties": {"sweep": {"type": "string"}, "key": {"type": "string"}},
+    "required": ["key", "sweep"],
+}
 
 
 def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
@@ -35,6 +41,7 @@ def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
             summary=verb.doc.partition("\n")[0],
             description=verb.doc,
             tags=["verbs"],
+            openapi_extra=_taking(verb.schema),
         )
 
     def take(body: object) -> object:
@@ -45,9 +52,15 @@ def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
         turns.release(*_named(body, "sweep", "key"))
         return None
 
-    routes.add_api_route("/turns/take", _route(take, answers, keeps=False), methods=["POST"], tags=["verbs"])
-    routes.add_api_route("/turns/release", _route(release, answers, keeps=False), methods=["POST"], tags=["verbs"])
+    for path, act in (("/turns/take", take), ("/turns/release", release)):
+        route = _route(act, answers, keeps=False)
+        routes.add_api_route(path, route, methods=["POST"], name=path, tags=["verbs"], openapi_extra=_taking(_TURN))
     return routes
+
+
+def _taking(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how OpenAPI describes a body of these arguments."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": dict(arguments)}}}}
 
 
 def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[object], object]:

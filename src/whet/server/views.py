@@ -19,7 +19,6 @@ __all__ = [
     "Enqueue",
     "Judge",
     "Judgement",
-    "Move",
     "NewSweep",
     "Told",
     "Report",
@@ -34,7 +33,6 @@ __all__ = [
     "TrialView",
 ]
 
-Move = Literal["start", "resume", "pause", "finish", "cancel"]
 State = Literal["pending", "running", "paused", "finished", "canceled"]
 Phase = Literal["pending", "running", "paused", "finished", "failed", "canceled"]
 TrialNumber = Annotated[int, Field(ge=0, le=2**53)]
