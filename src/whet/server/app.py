@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
 from whet.server import verbs
+from whet.server.access import admit, needs
 from whet.server.answers import Answers
+from whet.server.guard import Guard
 from whet.server.problems import problem
 from whet.store.base import Store
 
@@ -19,13 +21,21 @@ API = "/api/v1"
 
 
 def application(store: Store) -> FastAPI:
-    """Return the application over `store`, which its caller closes."""
+    """Return the application over `store`, which its caller closes. What its routes need they say with `whet.server.access.needs`."""
     app = FastAPI(
-        title="Whet", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json"
+        title="Whet",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+        dependencies=[Depends(admit)],
     )
+    app.state.store = store
+    app.add_middleware(Guard)
     api = APIRouter(prefix=API)
 
     @api.get("", summary="Say who is here.")
+    @needs("read", anywhere=True)
     def hello() -> dict[str, str]:
         return {"whet": __version__}
 
