@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -11,24 +13,27 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 import whet
 from whet.server.app import application
+from whet.server.guard import Door
 from whet.store import open_store
 
-_FOLDER = tempfile.TemporaryDirectory()
-_STORE = open_store(f"{_FOLDER.name}/whet.db")
-_STUDY = whet.create_study(
-    space={"x": {"min": 0.0, "max": 1.0}, "k": ["a", "b"]}, method="random", storage=_STORE, name="s", seed=0
-)
-_STUDY.optimize(lambda trial: trial.params["x"], n_trials=12)
 
-schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", application(_STORE)).exclude(
-    path_regex="/events$|/turns/"
-)
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The description of a server with something in it."""
+    with contextlib.closing(open_store(str(tmp_path_factory.mktemp("schema") / "whet.db"))) as store:
+        space = {"x": {"min": 0.0, "max": 1.0}, "k": ["a", "b"]}
+        study = whet.create_study(space=space, method="random", storage=store, name="s", seed=0)
+        study.optimize(lambda trial: trial.params["x"], n_trials=12)
+        app = application(store, Door(names=("testserver",)))
+        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)
+
+
+schema = schemathesis.pytest.from_fixture("api").exclude(path_regex="/events$|/turns/")
 
 
 @pytest.mark.slow
 @schema.parametrize()
 @hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
 def test_every_answer_is_a_described_one(case):
-    case.call_and_validate(
-        excluded_checks=[positive_data_acceptance]
-    )  # what fits the description may still make no sense
+    # What fits the description may still make no sense.
+    case.call_and_validate(excluded_checks=[positive_data_acceptance])

@@ -4,37 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import live, sweeps, verbs, work
+from whet.server import live, session, sweeps, verbs, work
+from whet.server.access import admit, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
+from whet.server.guard import API, Door, Guard
+from whet.server.keys import Keys
 from whet.server.problems import PROBLEMS, Problem, problem
 from whet.server.pulse import Pulse
 from whet.store.base import Store
 
 __all__ = ["API", "application"]
 
-API = "/api/v1"
 
+def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - frozen
+    """Return the application over `store`, which its caller closes, behind a `door`.
 
-def application(store: Store) -> FastAPI:
-    """Return the application over `store`, which its caller closes."""
-    app = FastAPI(title="Whet", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
+    What its routes need they say with `whet.server.access.needs`; who asks is found out by `whet.server.guard`.
+    """
+    app = FastAPI(
+        title="Whet",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+        dependencies=[Depends(admit)],
+    )
+    app.state.store = store
+    keys = Keys(store.tokens)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(Guard, keys=keys, door=door)  # around the other one
     api = APIRouter(prefix=API, responses=PROBLEMS)
 
     @api.get("", summary="Say who is here.")
+    @needs("read", anywhere=True)
     def hello() -> dict[str, str]:
         return {"whet": __version__}
 
     answers, engines, pulse = Answers(), Engines(store), Pulse()
+    api.include_router(session.router(keys))
     api.include_router(verbs.router(store, answers, pulse))
     api.include_router(work.router(store, engines, answers, pulse))
     api.include_router(live.router(store, pulse))
@@ -44,12 +62,6 @@ def application(store: Store) -> FastAPI:
     @app.exception_handler(WhetError)
     async def refused(request: Request, error: WhetError) -> Response:
         return problem(error)
-
-    @app.exception_handler(RequestValidationError)
-    async def unfit(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the request"
-        return problem(StoreError(f"{place}: {first['msg']}", f"see {API}/openapi.json"))
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
@@ -61,6 +73,13 @@ def application(store: Store) -> FastAPI:
         if error.status_code == 405:  # of one path there may be several routes
             answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
+
+    @app.exception_handler(RequestValidationError)
+    async def misread(request: Request, error: RequestValidationError) -> Response:
+        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return problem(
+            StoreError(f"{request.method} {request.url.path}: {'; '.join(wrong)}", f"see {API}/openapi.json")
+        )
 
     app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]
     return app

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from whet.server.access import needs
 from whet.server.pulse import Pulse
 from whet.server.rest import answer
 from whet.server.sweeps import trial_view
@@ -28,6 +29,7 @@ def router(store: Store, pulse: Pulse) -> APIRouter:
     routes = APIRouter(tags=["sweeps"])
 
     @routes.get("/sweeps/{id}/events", response_class=StreamingResponse, responses={200: {"model": Changed}})
+    @needs("read", sweep="id")
     async def events(
         id: str,
         since: Annotated[int, Query(ge=-1)] = -1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from whet.analysis.correlation import Correlation, correlation
@@ -15,11 +15,12 @@ from whet.analysis.parallel import Parallel, parallel_coordinates
 from whet.analysis.pareto import pareto_front
 from whet.config import parse, to_mapping
 from whet.errors import StudyError
+from whet.server.access import caller, needs
 from whet.server.engines import Engines
 from whet.server.rest import answer
 from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
 from whet.store.base import Store, Sweep, SweepState
-from whet.study.create import create_sweep
+from whet.study.create import DEFAULT_PROJECT, create_sweep
 from whet.trial import Phase, Trial
 
 __all__ = ["line_of", "router", "trial_view"]
@@ -38,27 +39,37 @@ def router(store: Store, engines: Engines) -> APIRouter:
     routes = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
     @routes.get("", response_model=list[SweepLine])
+    @needs("read", checks_itself=True)
     def all_sweeps(
+        request: Request,
         project: str | None = None,
         state: Annotated[list[SweepState] | None, Query()] = None,
         method: str | None = None,
     ) -> Response:
         """Return the sweeps, newest first."""
-        lines = [line_of(sweep) for sweep in store.sweeps.all(project) if not state or sweep.state in state]
+        who = caller(request)
+        seen = [sweep for sweep in store.sweeps.all(project) if who.sees(sweep.project)]
+        lines = [line_of(sweep) for sweep in seen if not state or sweep.state in state]
         return answer([line for line in lines if method is None or line.method == method])
 
     @routes.post("", status_code=201, response_model=SweepFull)
-    def create(body: NewSweep) -> Response:
+    @needs("write", checks_itself=True)
+    def create(request: Request, body: NewSweep) -> Response:
         """Make a sweep from what a sweep file says."""
-        id = create_sweep(store, parse(body.config), project=body.project)
+        config = parse(body.config)
+        project = body.project or config.project or DEFAULT_PROJECT
+        caller(request).check(project)
+        id = create_sweep(store, config, project=project)
         return answer(_full(store.sweeps.get(id), engines), 201)
 
     @routes.get("/{id}", response_model=SweepFull)
+    @needs("read", sweep="id")
     def get(id: str) -> Response:
         """Return the sweep of that id, name, or unique beginning of an id."""
         return answer(_full(store.sweeps.find(id), engines))
 
     @routes.put("/{id}", response_model=SweepFull)
+    @needs("write", sweep="id")
     def edit(id: str, body: Edit) -> Response:
         """Change the cap or the configuration."""
         found = store.sweeps.find(id)
@@ -66,6 +77,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         return answer(_full(store.sweeps.edit(found.id, version=body.version, config=config, cap=body.cap), engines))
 
     @routes.delete("/{id}", status_code=204)
+    @needs("admin", sweep="id")
     def delete(id: str) -> Response:
         """Delete the sweep with its trials, runs and metrics."""
         found = store.sweeps.find(id)
@@ -74,6 +86,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         return Response(status_code=204)
 
     @routes.get("/{id}/stats", response_model=Stats)
+    @needs("read", sweep="id")
     def stats(id: str) -> Response:
         """Return counts, the best, and how much each parameter matters."""
         engine = engines.get(store.sweeps.find(id).id)
@@ -90,6 +103,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         return answer(Stats(counts=_counts(trials), best=tuple(best), importance=shares, note=note, seconds=seconds))
 
     @routes.get("/{id}/trials", response_model=list[TrialView])
+    @needs("read", sweep="id")
     def trials(id: str, since: Annotated[int, Query(ge=0)] = 0) -> Response:
         """Return the trials from number `since` on, with their reports."""
         engine = engines.get(store.sweeps.find(id).id)
@@ -97,6 +111,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         return answer([trial_view(trial) for trial in engine.in_order()[since:]])
 
     @routes.get("/{id}/history", response_model=list[Milestone] | list[tuple[int, float]])
+    @needs("read", sweep="id")
     def history(id: str) -> Response:
         """Return the best result so far after each complete trial; with several metrics the hypervolume, as (number, volume)."""
         engine = engines.get(store.sweeps.find(id).id)
@@ -105,6 +120,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         return answer(so_far(engine.problem, engine.in_order()))
 
     @routes.get("/{id}/parallel-coordinates", response_model=Parallel)
+    @needs("read", sweep="id")
     def parallel(id: str) -> Response:
         """Return axes and lines of the complete trials."""
         engine = engines.get(store.sweeps.find(id).id)
@@ -112,6 +128,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         return answer(parallel_coordinates(engine.problem, engine.in_order()))
 
     @routes.get("/{id}/correlation", response_model=Correlation)
+    @needs("read", sweep="id")
     def correlations(id: str) -> Response:
         """Return the rank correlations of parameters and metrics."""
         engine = engines.get(store.sweeps.find(id).id)
@@ -119,6 +136,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         return answer(correlation(engine.problem, engine.in_order()))
 
     @routes.post("/{id}/enqueue", status_code=201)
+    @needs("write", sweep="id")
     def enqueue(id: str, body: Enqueue) -> Response:
         """Queue a configuration; the answer is its trial's number."""
         return answer({"number": engines.get(store.sweeps.find(id).id).enqueue(body.params)}, 201)
@@ -137,6 +155,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
 
 
 def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str], Response]:
+    @needs("write", sweep="id")
     def move(id: str) -> Response:
         return answer(_full(store.sweeps.move(store.sweeps.find(id).id, state), engines))
 

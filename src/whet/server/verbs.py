@@ -10,13 +10,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from whet.errors import StoreError, WhetError
+from whet.server.access import Caller, caller, needs
 from whet.server.answers import Answers
 from whet.server.problems import problem
 from whet.server.pulse import Pulse
 from whet.server.turns import Turns
+from whet.server.verb_rules import act, own_sweep, scope_of
 from whet.store.base import Store
 from whet.store.codec import dump, load
+from whet.store.token import Scope
 from whet.store.verbs import Verb, verbs
+from whet.store.wire import encode
 
 __all__ = ["router"]
 
@@ -35,7 +39,12 @@ def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
     for verb in verbs().values():
         routes.add_api_route(
             f"/verbs/{verb.name}",
-            _route(_calling(verb, store, pulse), answers, keeps=not verb.reads),
+            _route(
+                _calling(verb, store, pulse),
+                answers,
+                scope=scope_of(verb),
+                keeps=not verb.reads,
+            ),
             methods=["POST"],
             name=verb.name,
             summary=verb.doc.partition("\n")[0],
@@ -44,17 +53,26 @@ def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
             openapi_extra=_taking(verb.schema),
         )
 
-    def take(body: object) -> object:
+    def take(who: Caller, body: object) -> object:
         sweep, key = _named(body, "sweep", "key")
+        own_sweep(store, who, sweep)
         return turns.take(sweep, key, _WAIT_S)
 
-    def release(body: object) -> object:
-        turns.release(*_named(body, "sweep", "key"))
+    def release(who: Caller, body: object) -> object:
+        sweep, key = _named(body, "sweep", "key")
+        own_sweep(store, who, sweep)
+        turns.release(sweep, key)
         return None
 
-    for path, act in (("/turns/take", take), ("/turns/release", release)):
-        route = _route(act, answers, keeps=False)
-        routes.add_api_route(path, route, methods=["POST"], name=path, tags=["verbs"], openapi_extra=_taking(_TURN))
+    for name, what in (("take", take), ("release", release)):
+        routes.add_api_route(
+            f"/turns/{name}",
+            _route(what, answers, scope=Scope.WRITE, keeps=False),
+            methods=["POST"],
+            name=f"turns.{name}",
+            tags=["verbs"],
+            openapi_extra=_taking(_TURN),
+        )
     return routes
 
 
@@ -63,11 +81,12 @@ def _taking(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": dict(arguments)}}}}
 
 
-def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[object], object]:
-    def call(body: object) -> object:
-        found = verb.call(store, body)
-        if not verb.reads and isinstance(body, dict):
-            pulse.beat(str(body.get("sweep") or body.get("id")))
+def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[Caller, object], object]:
+    def call(who: Caller, body: object) -> object:
+        given = verb.read(body)
+        found = encode(act(verb, store, who, given))
+        if not verb.reads:
+            pulse.beat(str(given.get("sweep") or given.get("id")))
         return found
 
     return call
@@ -80,23 +99,25 @@ def _named(body: object, *names: str) -> list[str]:
 
 
 def _route(
-    act: Callable[[object], object], answers: Answers, *, keeps: bool
+    what: Callable[[Caller, object], object], answers: Answers, *, scope: Scope, keeps: bool
 ) -> Callable[[Request], Awaitable[Response]]:
-    def answer(body: bytes) -> Response:
+    def answer(who: Caller, body: bytes) -> Response:
         try:
             try:
                 given = load(body)
             except (ValueError, RecursionError) as error:
                 raise StoreError(f"the body is not JSON ({error})", "send a mapping of the verb's arguments") from None
-            return Response(dump(act(given)), media_type="application/json")
+            return Response(dump(what(who, given)), media_type="application/json")
         except WhetError as error:
             return problem(error)
 
+    @needs(scope.value, checks_itself=True)
     async def route(request: Request) -> Response:
         body = await request.body()
-        key = request.headers.get("idempotency-key", "")
-        if keeps and key:
-            return await run_in_threadpool(answers.once, key, lambda: answer(body))
-        return await run_in_threadpool(answer, body)
+        who, key = caller(request), request.headers.get("idempotency-key", "")
+        if keeps and key:  # another caller's answer, or that to another question, is not this one's
+            kept = f"{who.token} {request.url.path} {key}"
+            return await run_in_threadpool(answers.once, kept, lambda: answer(who, body))
+        return await run_in_threadpool(answer, who, body)
 
     return route

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header
 from starlette.responses import Response
 
 from whet.errors import StudyError
+from whet.server.access import needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
 from whet.server.pulse import Pulse
@@ -53,6 +54,7 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         return engines.get(store.sweeps.find(id).id)
 
     @routes.post("/suggest", response_model=Suggested)
+    @needs("write", sweep="id")
     async def suggest(id: str, body: Suggest, idempotency_key: Key = None) -> Response:
         """Hand out the next trial. The worker reports on it, gives a sign of life every quarter of a minute, and tells how it ended."""
         engine = await search(lambda: engine_of(id))
@@ -83,6 +85,7 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
             await pulse.wait(engine.id, since, min(left, _LOOK_S))
 
     @routes.post("/report", response_model=Judgement)
+    @needs("write", sweep="id")
     def report(id: str, body: Report) -> Response:
         """Keep metrics of a running trial at a step, and say whether it goes on."""
         engine = engine_of(id)
@@ -97,6 +100,7 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         return answer(Judgement(num_judged=num, verdict=decision.verdict.value, reason=decision.reason))  # type: ignore[arg-type]
 
     @routes.post("/judge", response_model=Judgement)
+    @needs("write", sweep="id")
     def judge(id: str, body: Judge) -> Response:
         """Say whether a running trial goes on, after its reports that were not judged yet."""
         engine = engine_of(id)
@@ -111,6 +115,7 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         )
 
     @routes.post("/tell", response_model=Told)
+    @needs("write", sweep="id")
     def tell(id: str, body: Tell) -> Response:
         """Say how a trial ended."""
         engine = engine_of(id)
@@ -126,6 +131,7 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         return answer(Told(phase=phase.value, reason=engine.trial(body.number).reason))
 
     @routes.post("/settle", response_model=Settled)
+    @needs("write", sweep="id")
     def settle(id: str, body: Settle) -> Response:
         """Finish the sweep if there is a reason to: its target or cap is reached, or its method has nothing left and nothing runs."""
         engine = engine_of(id)

@@ -1,7 +1,8 @@
 """The verbs of the store: the same ones on SQLite, PostgreSQL, in memory and over HTTP.
 
 Three facets: `Store.sweeps` (stored searches), `Store.trials` (what searchers and stoppers see, and who works on what) and
-`Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row.
+`Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row. Beside them `Store.tokens`
+(`whet.store.token`) says who may reach the store through a server.
 
 Laws (`whet.testing.store_laws` checks them on every implementation):
 
@@ -23,6 +24,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from whet.store.token import Tokens
 from whet.store.values import (
     MOVES,
     Artifact,
@@ -363,11 +365,12 @@ class Server(Protocol):
 
 
 class Store(ABC):
-    """A store: three facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
+    """A store: its facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
 
     sweeps: Sweeps
     trials: Trials
     runs: Runs
+    tokens: Tokens
     url: str
     server: Server | None = None
     """The server that it is behind; None where this process is next to the data."""
