@@ -13,8 +13,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 import whet
 from whet.server.app import application
-from whet.server.guard import Door
 from whet.store import open_store
+from whet.testing.serving import serving
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         space = {"x": {"min": 0.0, "max": 1.0}, "k": ["a", "b"]}
         study = whet.create_study(space=space, method="random", storage=store, name="s", seed=0)
         study.optimize(lambda trial: trial.params["x"], n_trials=12)
-        app = application(store, Door(names=("testserver",)))
-        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)
+        with serving(application(store)) as url:
+            yield schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json")
 
 
 schema = schemathesis.pytest.from_fixture("api").exclude(path_regex="/events$|/turns/")
