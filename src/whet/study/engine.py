@@ -27,15 +27,14 @@ from whet.study.ending import Ending
 from whet.study.fill import completed, fitting
 from whet.study.history import History
 from whet.study.learn import Learned, with_space
-from whet.study.lost import LEASE_S, lost, requeue
+from whet.study.lost import LEASE_S, recover_lost, requeue
+from whet.study.pace import Pace
 from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
 from whet.study.results import as_end
-from whet.study.searching import searcher_of
-from whet.study.told import as_told
+from whet.study.searching import Searching
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
 
 if TYPE_CHECKING:
-    from whet.search.base import Searcher
     from whet.stop.base import Decision, Stopper
 
 __all__ = ["LEASE_S", "Assignment", "Engine", "Nothing"]
@@ -67,9 +66,7 @@ class Engine:
         self.state, self.cap = sweep.state, sweep.cap
         self._recover = recover
         self._lock = threading.RLock()
-        self._paced: dict[object, float] = {}
-        self._searcher: Searcher | None = None
-        self._num_told = self._num_learned = 0  # of the history's ended trials: to the searcher; taken into the space
+        self.paced = Pace()
         self._read_config(sweep)
         self._history = History(self.problem)
 
@@ -88,7 +85,7 @@ class Engine:
         if old is None or old.aims != new.aims:
             self._ending = Ending(new)
         if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
-            self._searcher, self._num_learned = None, 0
+            self._searching, self._num_learned = Searching(new), 0
             self._learned = Learned(new.problem.space) if new.define_by_run else None
 
     # -- what is known ------------------------------------------------------------------------------------------------
@@ -145,14 +142,6 @@ class Engine:
             self.state, self.cap = sweep.state, sweep.cap
             if sweep.version != self._version:
                 self._read_config(sweep)
-
-    def paced(self, what: object, interval_s: float) -> bool:
-        """Return whether `what` was last due `interval_s` ago or longer, and is now."""
-        now = time.monotonic()
-        if now - self._paced.get(what, -math.inf) < interval_s:
-            return False
-        self._paced[what] = now
-        return True
 
     def trial(self, number: int) -> Trial:
         """Return trial `number` as last seen.
@@ -243,7 +232,7 @@ class Engine:
             return Nothing("the trials asked for are done", final=True)
         if self.cap is not None and number >= self.cap:
             return Nothing(f"the run cap of {self.cap} is used up", final=True)
-        suggestion = self._suggest()
+        suggestion = self._searching.suggest(self._history, is_first_version=self._version == 0)
         if suggestion is None:
             if waiting := sum(t.phase is not Phase.PAUSED for t in self._history.open.values()):
                 return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
@@ -252,24 +241,6 @@ class Engine:
             self.id, number, suggestion, owner=self._asker, seen=self._history.revision, version=self._version
         )
         return assigned(self.store, run_id, 0, number, suggestion)
-
-    def _suggest(self) -> Suggestion | None:
-        searcher, self._searcher = self._searcher, None  # for good if this is interrupted: it may know but half
-        if searcher is None:
-            searcher = searcher_of(self.problem, self.config.method, self.seed)
-            self._num_told = 0
-        fresh = [self._as_told(trial) for trial in self._history.ended_since(self._num_told)]
-        self._num_told += len(fresh)
-        searcher.tell(fresh, [self._as_told(trial) for trial in self._history.pending()])
-        is_unknown = self.config.define_by_run and not self.problem.space
-        suggestions = [Suggestion(params={})] if is_unknown else searcher.ask(1)
-        self._searcher = searcher
-        return suggestions[0] if suggestions else None
-
-    def _as_told(self, trial: Trial) -> Trial:
-        """Return `trial` as the searcher may see it: its params must fit the space as it is now."""
-        is_fixed = self._version == 0 and not self.config.define_by_run
-        return trial if is_fixed else as_told(trial, self.problem.space)
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 
@@ -416,13 +387,7 @@ class Engine:
 
     def recover_lost(self) -> int:
         """Find running trials whose worker is gone, have them taken over or queued again, and return how many these were."""
-        count = 0
-        for lease in lost(self.store, self.id):
-            taken = False if self._recover is None else self._recover(lease)
-            if taken is False:
-                self.requeue(lease.number, lease.attempt, "its worker was lost")
-            count += taken is not None
-        return count
+        return recover_lost(self.store, self.id, self._recover)
 
     def requeue(self, number: int, attempt: int, reason: str) -> None:
         """Hand a trial out again whose worker was lost, or fail it when that was too often."""
