@@ -272,7 +272,9 @@ def test_a_searcher_that_was_interrupted_is_made_anew(store: Store, monkeypatch:
     whole.optimize(loss, n_trials=16)
     study.optimize(loss, n_trials=14)
     with monkeypatch.context() as patched:
-        patched.setattr(type(study._engine._searching.searcher), "tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patched.setattr(
+            type(study._engine._searching.searcher), "tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())
+        )
         with pytest.raises(KeyboardInterrupt):
             study.ask()
     study.optimize(loss, n_trials=2)

@@ -7,7 +7,6 @@ cost of a step does not grow with the history, and it rebuilds its searcher from
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -32,7 +31,7 @@ from whet.study.pace import Pace
 from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
 from whet.study.results import as_end
 from whet.study.searching import Searching
-from whet.trial import Phase, Problem, Report, Suggestion, Trial
+from whet.trial import Phase, Problem, Report, Trial
 
 if TYPE_CHECKING:
     from whet.stop.base import Decision, Stopper
