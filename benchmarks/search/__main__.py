@@ -16,6 +16,7 @@ _USAGE = """usage: python -m benchmarks.search COMMAND [--quick] [--json FILE] [
   population populations (PBT, PB2) beside fixed configurations with as many training steps
   transfer   what a sweep gains from earlier ones, and what misleading ones cost it
   limits     the best that is found within limits that only trials can tell
+  cost       what a search costs where some trials are much dearer than others
   parallel   how many evaluations eight workers need for the regret of one
   tables     computes the table of one of the problems anew
   curves     trains the networks of fidelity anew
@@ -36,6 +37,7 @@ if __name__ == "__main__":
                 "population",
                 "transfer",
                 "limits",
+                "cost",
                 "parallel",
                 "tables",
                 "curves",

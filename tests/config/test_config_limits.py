@@ -110,3 +110,11 @@ def test_what_limits_and_budgets_go_by_is_kept_of_a_run() -> None:
         "terminate": {"cost": {"kwh": 2, "seconds": 9, "size": 4}},
     }
     assert parse({**PLAIN, **more}).measures == ("size", "kwh")
+
+
+def test_what_a_method_weighs_by_is_kept_of_a_run() -> None:
+    method = {"name": "bayes", "cost": "kwh"}
+    assert parse({**PLAIN, "method": method}).measures == ("kwh",)
+    assert parse({**PLAIN, "method": {**method, "cost": "seconds"}}).measures == ()
+    assert parse({**PLAIN, "method": {**method, "cost": "loss"}}).measures == ()
+    assert parse({**PLAIN, "method": method, "terminate": {"cost": {"kwh": 2}}}).measures == ("kwh",)

@@ -83,8 +83,10 @@ class SweepConfig:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Names of the values besides the metrics that limits and budgets go by; what a run logs under them becomes its trial's attributes."""
+        """Names of the values besides the metrics that limits, budgets and a method's `cost` go by; what a run logs under them becomes its trial's attributes."""
         named = [*(limit.name for limit in self.problem.limits), *(self.terminate.cost if self.terminate else ())]
+        if isinstance(cost := self.method.knobs.get("cost"), str):
+            named.append(cost)
         known = {"seconds", *(metric.name for metric in self.problem.metrics)}
         return tuple(dict.fromkeys(name for name in named if name not in known))
 

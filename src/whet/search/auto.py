@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
+from whet.errors import ConfigError
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
+from whet.search.costs import Costs
 from whet.search.ehvi import EHVI
+from whet.search.evidence import Evidence
 from whet.search.gp import GP
 from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
@@ -39,8 +42,10 @@ class Auto(Searcher):
         switch_at: Results from which on TPE suggests, >= 1.
         prior: Good values that the user believes in, by name of the parameter, as in `gp`: ``{"lr": 0.01}``.
 
+        cost, budget: What trials cost, and may cost in all, as in `gp`; with one metric, in spaces where `gp` is taken.
+
     Raises:
-        ConfigError: a knob outside its range.
+        ConfigError: a knob outside its range, or costs where `gp` is not taken.
 
     Example:
         >>> from whet.space import Float, Space
@@ -50,7 +55,7 @@ class Auto(Searcher):
     """
 
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, switch_at: int = 500,
-                 prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
+                 prior: Mapping[str, object] | None = None, cost: str | None = None, budget: float | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         self._switch_at = knob_whole("bayes", "switch_at", switch_at, 1)
         # Checked here, so that errors name the method that was asked for.
@@ -58,12 +63,26 @@ class Auto(Searcher):
             num_startup = knob_whole("bayes", "num_startup", num_startup, 2)
         Belief("bayes", problem.space, prior)
         self._several = len(problem.metrics) > 1
+        if cost is not None or budget is not None:
+            Costs("bayes", problem, Evidence(problem, 1), cost, budget)
+            self._check_weighs(cost)
         own: dict[str, Any] = {"prior": prior} if num_startup is None else {"prior": prior, "num_startup": num_startup}
         self._tpe: Searcher = MOTPE(problem, seed=seed, **own) if self._several else TPE(problem, seed=seed, **own)
         self._gp: Searcher | None = None
         if len(problem.space) <= _MOST_DIMS and len(problem.metrics) <= _MOST_METRICS:
-            process = EHVI if self._several else GP
-            self._gp = process(problem, seed=seed, num_startup=num_startup, prior=prior)
+            if self._several:
+                self._gp = EHVI(problem, seed=seed, num_startup=num_startup, prior=prior)
+            else:
+                self._gp = GP(problem, seed=seed, num_startup=num_startup, prior=prior, cost=cost, budget=budget)
+
+    def _check_weighs(self, cost: object) -> None:
+        if self._several:
+            why = f"weighs improvements of one metric only, and there are {len(self.problem.metrics)}"
+        elif len(self.problem.space) > _MOST_DIMS:
+            why = f"takes tpe in a space of {len(self.problem.space)} parameters, which knows nothing of costs"
+        else:
+            return
+        raise ConfigError(f"bayes has cost={cost!r}, but {why}", "leave cost out, or take gp with one metric")
 
     def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
         super().tell(finished, pending)
@@ -79,7 +98,8 @@ class Auto(Searcher):
             searcher, why = self._chosen(number)
             handed = [Trial(number=self.next_number + i, params=s.params) for i, s in enumerate(found)]
             searcher.pending = [*self.pending, *handed]
-            found.append(replace(searcher.ask(1)[0], note=why))
+            made = searcher.ask(1)[0]
+            found.append(replace(made, note=f"{why}; {made.note}" if made.note else why))
             searcher.pending = self.pending
         return found
 

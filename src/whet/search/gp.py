@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 from whet.plugins import knob_whole
@@ -12,6 +13,7 @@ from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.chances import Chances
 from whet.search.choosing import Chooser
+from whet.search.costs import Costs
 from whet.search.evidence import Evidence
 from whet.trial import Problem, Suggestion, Trial
 
@@ -54,6 +56,10 @@ class GP(Searcher):
         prior: Good values that the user believes in, by name of the parameter: ``{"lr": 0.01}``, or with a confidence
             ``{"lr": {"value": 0.01, "confidence": "high"}}`` (low, medium, high). The first trials are drawn from this belief; results
             outweigh it in time, so that a wrong one costs little. No range changes.
+        cost: What trials cost, by name: ``"seconds"``, a metric, or an attribute that trials report. Log EI is lessened by α times the
+            logarithm of the cost that a process of its own expects. None: improvements count alike whatever they cost.
+        budget: What all trials together may cost, > 0: α falls from 1 to 0 while it is used up, since at last only the improvement
+            matters. None: α stays 1. A sweep with ``terminate: {cost: …}`` fills it in.
 
     Raises:
         StudyError: the problem has several metrics.
@@ -72,11 +78,12 @@ class GP(Searcher):
 
     Source: Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012; Hvarfner et al., ICML 2024, for
     the length scales' prior, and ICLR 2022 for the user's; Cowen-Rivers et al., HEBO, JAIR 2022, for the transformed results; Gardner et al., ICML 2014, for limits; Ament et al.,
-    NeurIPS 2023, for log EI.
+    NeurIPS 2023, for log EI; Lee et al., Cost-aware Bayesian Optimization, arXiv 2003.10870, for costs.
     """
 
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, max_points: int = 300,
-                 num_candidates: int = 400, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
+                 num_candidates: int = 400, prior: Mapping[str, object] | None = None, cost: str | None = None,
+                 budget: float | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
         assert problem.metric  # says so where there are several
         usual = min(max(5, len(problem.space) + 1), 10)
@@ -86,6 +93,7 @@ class GP(Searcher):
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("gp", "max_points", max_points, 10))
         self._chances = Chances(problem, self._evidence)
+        self._costs = Costs("gp", problem, self._evidence, cost, budget)
         self._experience: Experience | None = None
         self._scales: tuple[list[int], tuple[Array, float, Expectation | None]] | None = None
         self._model: tuple[Array, Array, Process, float] | None = None
@@ -94,9 +102,12 @@ class GP(Searcher):
         self._model = None
         self._chooser.learn(finished)
         self._evidence.learn(finished)
+        self._costs.learn(finished)
 
     def ask(self, n: int) -> list[Suggestion]:
-        return self._in_turn(n, self._suggest)
+        found = self._in_turn(n, self._suggest)
+        note = self._costs.note(self._num_startup)
+        return [replace(suggestion, note=note) for suggestion in found] if note else found
 
     def _suggest(self, number: int, pending: Sequence[Mapping[str, object]]) -> dict[str, object]:
         space, rng = self.problem.space, self.rng(number)
@@ -160,41 +171,17 @@ class GP(Searcher):
         import numpy as np
 
         from whet.search.climb import climbed
-        from whet.search.gaussian import log_expected_improvement
+        from whet.search.merit import Merit
 
         layout, features = self._evidence.tools()
         process, best = self._process(pending)
-        expectation = self._fit()[2]
-        goal, D = best - margin, layout.D
-        belief = self._belief.on(layout) if self._belief else None
+        goal = best - margin
         weight = self._belief.weight(self._evidence.num_scored)
-
+        belief = (self._belief.on(layout), weight) if self._belief else None
         chance = self._chances.given(pending) if self._chances else None
-        is_aimless = math.isinf(best)  # what keeps the limits is to be found first
-
-        def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
-            z_NF = features.of_points(x_ND, m_ND, h_NC)
-            mean_N, deviation_N = process(z_NF)
-            if expectation is not None:
-                mean_N = mean_N + expectation(z_NF)
-            value = np.zeros(len(z_NF)) if is_aimless else log_expected_improvement(mean_N, deviation_N, goal)
-            if chance is not None:
-                value = value + chance(z_NF)
-            return value if belief is None else value + weight * belief.log_density(x_ND, m_ND, h_NC)
-
-        def slope(x_D: Array, m_D: Array, h_C: Array) -> tuple[float, Array]:
-            z_F = features.of_points(x_D[None], m_D[None], h_C[None])[0]
-            beside = None if expectation is None else expectation.slope(z_F)
-            value, gradient_F = (0.0, np.zeros(len(z_F))) if is_aimless else process.log_improvement(z_F, goal, beside)
-            if chance is not None:
-                likely, uphill_F = chance.slope(z_F)
-                value, gradient_F = value + likely, gradient_F + uphill_F
-            gradient_D = gradient_F[:D]  # numbers are the first features
-            if belief is not None:
-                value += weight * float(belief.log_density(x_D[None], m_D[None], h_C[None])[0])
-                gradient_D = gradient_D + weight * belief.slope(x_D, m_D)
-            return value, gradient_D
-
+        merit = Merit(
+            features, process, goal, expectation=self._fit()[2], chance=chance, expense=self._costs.expense(), belief=belief,
+        )  # fmt: skip
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
         good = layout.places(self._evidence.rows(self._evidence.ordered()[:_GOOD]))
-        return climbed(layout, score, generator, good, self._num_candidates, _ROUNDS, slope)
+        return climbed(layout, merit.score, generator, good, self._num_candidates, _ROUNDS, merit.slope)

@@ -144,7 +144,7 @@ def create_sweep(
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
     config.problem.space.check()
     config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
-    searcher_of(config.problem, config.method, config.seed)
+    searcher_of(config)
     if config.stopper is not None:
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
     return store.sweeps.create(

@@ -195,7 +195,7 @@ class _Player:
             self._searcher, self._num_told, self._config = None, 0, config
         config = self._config or config
         if self._searcher is None:
-            self._searcher = searcher_of(config.problem, config.method, config.seed)
+            self._searcher = searcher_of(config)
         space = config.problem.space
         plain = not edited and not config.define_by_run
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from whet.config import Plugin, SweepConfig
-from whet.plugins import build
+from whet.config import SweepConfig
+from whet.plugins import build, find
+from whet.plugins import knobs as knobs_of
 from whet.study.told import as_told
-from whet.trial import Problem, Suggestion, Trial
+from whet.trial import Suggestion, Trial
 
 if TYPE_CHECKING:
     from whet.search.base import Searcher
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
 __all__ = ["Searching", "searcher_of"]
 
 
-def searcher_of(problem: Problem, method: Plugin, seed: int | None) -> Searcher:
+def searcher_of(config: SweepConfig) -> Searcher:
     """Return the searcher of a sweep; where there are earlier sweeps to learn from, one that begins with their best configurations.
+
+    A method that weighs by a cost learns how much of it there is: the sweep's budget of that name (``terminate: {cost: …}``).
 
     Raises:
         UnknownName, ConfigError: as `whet.plugins.build`.
     """
-    made: Searcher = build("searcher", method.name, problem, knobs_given=dict(method.knobs), seed=seed or 0)
+    problem, method, knobs = config.problem, config.method, dict(config.method.knobs)
+    budgets = config.terminate.cost if config.terminate else {}
+    if (
+        isinstance(cost := knobs.get("cost"), str)
+        and cost in budgets
+        and "budget" in knobs_of(find("searcher", method.name))
+    ):
+        knobs.setdefault("budget", budgets[cost])
+    made: Searcher = build("searcher", method.name, problem, knobs_given=knobs, seed=config.seed or 0)
     if not problem.earlier or not problem.space:
         return made
     from whet.search.starting import Starting
@@ -49,7 +60,7 @@ class Searching:
         config, searcher = self._config, self.searcher
         self.searcher = None  # for good if this is interrupted: it may know but half
         if searcher is None:
-            searcher = searcher_of(config.problem, config.method, config.seed)
+            searcher = searcher_of(config)
             self._num_told = 0
         is_fixed = is_first_version and not config.define_by_run
 

@@ -1,0 +1,169 @@
+"""What trials cost, as a Gaussian process expects it: what a search weighs improvements by where some trials are much dearer than others.
+
+Shape suffixes: N points, M training points, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, final
+
+from whet.errors import ConfigError
+from whet.plugins import knob_number
+from whet.search.evidence import Evidence
+from whet.trial import Problem, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whet.search.gaussian import Process
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["Costs", "Expense"]
+
+_FEWEST = 2  # costs that a model is made of
+_ALIKE = 1e-9  # logarithms this near to each other are equal
+_USUAL = 1.0
+_HUGE = 1e290  # sums of greater ones overflow
+
+
+@final
+class Costs:
+    """The costs of a growing history, and a model of their logarithm: the same kernel as that of losses, fitted at the same times.
+
+    Every trial that is over counts with what it took, a failed or stopped one, too. What it did not report, or what is no positive
+    number, is not modelled.
+
+    Args:
+        owner: The method's name, for errors.
+        problem: Space and metrics.
+        evidence: The trials.
+        name: Of the cost: ``seconds``, a metric or an attribute; None: costs don't matter, and this is false.
+        budget: What all trials together may cost, > 0; None: nobody said.
+
+    Raises:
+        ConfigError: a name that is none, a budget that is no positive number, or one without a name.
+
+    Source: Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012, for the model; Lee et al.,
+    Cost-aware Bayesian Optimization, arXiv 2003.10870 (2020), for cooling.
+    """
+
+    def __init__(self, owner: str, problem: Problem, evidence: Evidence, name: object, budget: object) -> None:
+        if name is not None and (not isinstance(name, str) or not name):
+            fix = "name it: seconds, one of the metrics, or an attribute that the trials report"
+            raise ConfigError(f"{owner} has cost={name!r}, not the name of a value", fix)
+        if budget is not None and name is None:
+            raise ConfigError(f"{owner} has budget={budget!r} of no cost", "add cost, such as cost: seconds")
+        if budget is not None and not knob_number(owner, "budget", budget, 0.0) > 0:
+            raise ConfigError(f"{owner} has budget=0", "give budget a number above 0")
+        self._problem = problem
+        self._evidence = evidence
+        self.name: str | None = name
+        self._budget: float | None = budget  # type: ignore[assignment]
+        self._logs: dict[int, float] = {}  # by number, NaN where it is not known
+        self._num_known = 0
+        self._spent: list[float] = []
+        self._scales: tuple[list[int], tuple[Array, float] | None] | None = None
+
+    def __bool__(self) -> bool:
+        return self.name is not None
+
+    def learn(self, finished: Sequence[Trial]) -> None:
+        """Take in trials that are newly over."""
+        if self.name is None:
+            return  # and no note
+        for trial in finished:
+            value = self._problem.measured(self.name, trial)
+            fine = value is not None and 0.0 < value < math.inf
+            self._num_known += fine
+            self._logs[trial.number] = math.log(value) if fine else math.nan  # type: ignore[arg-type]
+            if value is not None and math.isfinite(value):
+                self._spent.append(value)
+
+    @property
+    def weight(self) -> float:
+        """The power of the cost that improvements are divided by: the share of the budget that is left; 1 where there is none."""
+        if self._budget is None:
+            return _USUAL
+        shares = (min(max(value / self._budget, -_HUGE), _HUGE) for value in self._spent)
+        spent = math.fsum(shares)  # exact, so that the order of arrival does not matter
+        return min(max(1.0 - spent, 0.0), 1.0)
+
+    def note(self, count: int) -> str:
+        """Return what the user should know, in words: that `count` trials or more are over, and none of them said what it cost. Else empty."""
+        if len(self._logs) < count or self._num_known:
+            return ""
+        return (
+            f"none of {len(self._logs)} trials has reported {self.name} as a number above 0, so costs are not weighed"
+        )
+
+    def expense(self) -> Expense | None:
+        """Return what a trial is expected to cost; None where nothing is known, or costs are all alike or matter no more."""
+        from whet.search.gaussian import Process
+
+        if self.name is None or not (weight := self.weight):
+            return None
+        numbers = self._evidence.model()
+        z, log_M = self._data(numbers)
+        if not _differ(log_M) or (scale := self._fit()) is None:
+            return None
+        mean, deviation = float(log_M.mean()), float(log_M.std())
+        process = Process(z, (log_M - mean) / deviation, *scale)
+        return Expense(process, mean, deviation, weight)
+
+    def _fit(self) -> tuple[Array, float] | None:
+        from whet.search.gaussian import fitted
+
+        numbers = self._evidence.fitted()
+        if self._scales is None or self._scales[0] != numbers:
+            _, features = self._evidence.tools()
+            z, log_M = self._data(numbers)
+            found = None
+            if _differ(log_M):
+                found = fitted(z, (log_M - log_M.mean()) / log_M.std(), features.group_F, features.H)
+            self._scales = numbers, found
+        return self._scales[1]
+
+    def _data(self, numbers: Sequence[int]) -> tuple[Array, Array]:
+        """Return points and log costs of those trials whose cost is known."""
+        import numpy as np
+
+        log_M = np.array([self._logs[number] for number in numbers])
+        known = np.isfinite(log_M)
+        return self._evidence.features(numbers)[known], log_M[known]
+
+
+@final
+class Expense:
+    """−α·log E[cost], as a function of the point, for a cost whose logarithm is normal: α·(μ + σ²/2) less.
+
+    Args:
+        process: Of the log cost, made standard.
+        mean, deviation: Of the log costs it was made of.
+        weight: α.
+    """
+
+    def __init__(self, process: Process, mean: float, deviation: float, weight: float) -> None:
+        self._process = process
+        self._mean, self._deviation, self._weight = mean, deviation, weight
+
+    def __call__(self, z_NF: Array) -> Array:
+        """Return it at N points."""
+        mean_N, deviation_N = self._process(z_NF)
+        spread_N = self._deviation * deviation_N
+        found: Array = -self._weight * (self._mean + self._deviation * mean_N + 0.5 * spread_N * spread_N)
+        return found
+
+    def slope(self, z_F: Array) -> tuple[float, Array]:
+        """Return it at one point, and its gradient."""
+        mean, deviation, mean_F, deviation_F = self._process.moments(z_F)
+        spread = self._deviation * deviation
+        value = -self._weight * (self._mean + self._deviation * mean + 0.5 * spread * spread)
+        gradient_F: Array = (-self._weight * self._deviation) * (mean_F + spread * deviation_F)
+        return value, gradient_F
+
+
+def _differ(log_M: Array) -> bool:
+    return len(log_M) >= _FEWEST and float(log_M.max() - log_M.min()) > _ALIKE
