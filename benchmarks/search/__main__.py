@@ -17,6 +17,7 @@ _USAGE = """usage: python -m benchmarks.search COMMAND [--quick] [--json FILE] [
   transfer   what a sweep gains from earlier ones, and what misleading ones cost it
   limits     the best that is found within limits that only trials can tell
   cost       what a search costs where some trials are much dearer than others
+  ending     what a sweep saves and loses that ends where little is to be gained
   parallel   how many evaluations eight workers need for the regret of one
   tables     computes the table of one of the problems anew
   curves     trains the networks of fidelity anew
@@ -38,6 +39,7 @@ if __name__ == "__main__":
                 "transfer",
                 "limits",
                 "cost",
+                "ending",
                 "parallel",
                 "tables",
                 "curves",

@@ -121,6 +121,7 @@ def configs(draw):
         terminate=draw(
             st.none()
             | st.builds(Termination, no_improvement=st.integers(1, 99), tolerance=st.floats(0, 0.99))
+            | st.builds(Termination, expected_improvement=st.floats(0, 1, exclude_min=True, exclude_max=True))
             | st.builds(Termination, wall_clock_s=positive, cost=st.dictionaries(texts, positive, max_size=2))
         ),
         seed=draw(st.none() | st.integers(-(2**63), 2**63)),

@@ -29,6 +29,18 @@ def test_a_study_behind_a_server(store: Store, behind: Store):
     assert len(behind.runs.select()) == 25
 
 
+def test_the_server_sees_that_little_is_to_be_gained(store: Store, behind: Store):
+    given = {"space": SPACE, "seed": 1, "method": "gp", "stopper": "none", "terminate": {"expected_improvement": 0.001}}
+    study = whet.create_study(storage=store, **given)
+    study.optimize(lambda trial: (trial.params["x"] - 0.3) ** 2, n_trials=60)
+    assert 20 <= len(study.trials) < 60
+    assert behind.sweeps.get(study.id).state is SweepState.FINISHED
+    assert study.end_reason.startswith("the next trial is expected to improve value ")
+    twin = whet.create_study(storage="memory", **given)
+    twin.optimize(lambda trial: (trial.params["x"] - 0.3) ** 2, n_trials=60)
+    assert [t.params for t in twin.trials] == [t.params for t in study.trials]
+
+
 def test_a_study_that_learns_its_space_behind_a_server(store: Store):
     study = whet.create_study(storage=store, seed=1)
     study.optimize(objective, n_trials=15)

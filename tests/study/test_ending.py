@@ -411,3 +411,130 @@ def test_optunas_pruners_have_counterparts(store: Store) -> None:
         assert plugin is not None
         assert {"name": plugin.name, **plugin.knobs} == stopper
         assert study._engine.stopper is not None
+
+
+# -- expected improvement -----------------------------------------------------------------------------------------------
+
+_FIRST = [7.0, 3.0, 9.0, 5.0, 4.0, 8.0, 6.0, 2.0, 10.0, 1.0]  # the third of them is 3, the eighth 8
+
+
+def little(values: list[float], gain: float | None, share: float = 0.01, *, goal: Goal = Goal.MINIMIZE, order: Any = None) -> str:  # fmt: skip
+    problem = Problem(space=X, metrics=(Metric(name="loss", goal=goal),))
+    trials = [over(i, v) for i, v in enumerate(values)]
+    history = History(problem)
+    for trial in order(trials) if order else trials:
+        history.apply(Changes(revision=1, version=0, state=SweepState.RUNNING, cap=None, trials=(trial,), reports=()))
+    rules = Termination(expected_improvement=share)
+    return Ending(SweepConfig(problem=problem, terminate=rules)).why(history, None, 1e6, lambda: gain)
+
+
+def test_little_to_gain_ends_it_in_words() -> None:
+    values = _FIRST + [1.5] * 10
+    wanted = "the next trial is expected to improve loss 1 by 0.04, less than 1 % of the spread 5"
+    assert little(values, 0.04) == wanted
+    assert little(values, 0.05) == ""  # the share is not undercut
+    assert little(values, 0.04, share=0.008) == ""
+    assert little(values, None) == ""  # the method does not know
+    assert little(values, 0.04, order=lambda trials: trials[::-1]) == wanted
+    up = little([-v for v in values], 0.04, goal=Goal.MAXIMIZE)
+    assert up == "the next trial is expected to improve loss -1 by 0.04, less than 1 % of the spread 5"
+    shifted = little([v + 1000 for v in values], 0.04)
+    assert shifted == "the next trial is expected to improve loss 1001 by 0.04, less than 1 % of the spread 5"
+
+
+def test_the_methods_word_alone_is_not_enough() -> None:
+    assert little(_FIRST + [1.5] * 9, 1e-9) == ""  # of so few trials
+    late = _FIRST + [1.5] * 9 + [0.9]
+    assert little(late, 1e-9) == ""  # the last ten have gained 0.1, two in a hundred of the spread
+    assert little(late, 1e-9, share=0.03) != ""
+    assert little(late + [1.5] * 9, 1e-9) == ""
+    assert little(late + [1.5] * 10, 1e-9) != ""
+
+
+def test_without_a_spread_or_a_finite_best_it_goes_on() -> None:
+    assert little([1.0] * 30, 0.0) == ""
+    assert little([-math.inf, *_FIRST, *[1.5] * 10], 1e-9) == ""
+    assert "of the spread 4" in little([math.inf, *[5.0] * 9, 1.0, *[2.0] * 14], 1e-9)  # where the middle half is alike
+
+
+def test_the_model_is_asked_only_where_it_matters() -> None:
+    problem = Problem(space=X, metrics=(Metric(name="loss"),))
+    history = History(problem)
+    asked: list[int] = []
+
+    def gain() -> float:
+        asked.append(len(history.trials))
+        return 9.0
+
+    ending = Ending(SweepConfig(problem=problem, terminate=Termination(expected_improvement=0.01)))
+    for number, value in enumerate([*_FIRST, *[1.5] * 12]):
+        fresh = (over(number, value),)
+        history.apply(Changes(revision=number, version=0, state=SweepState.RUNNING, cap=None, trials=fresh, reports=()))
+        ending.why(history, None, 1e6, gain)
+    assert asked == [20, 21, 22]
+    Ending(SweepConfig(problem=problem, terminate=Termination(no_improvement=99))).why(history, None, 1e6, gain)
+    assert len(asked) == 3
+
+
+def _bowl(trial: Any) -> float:
+    return float((trial.params["x"] - 0.3) ** 2)
+
+
+@pytest.mark.parametrize("method", ["gp", "bayes"])
+def test_a_study_ends_where_little_is_to_be_gained(store: Store, method: str) -> None:
+    study = make(store, method=method, terminate={"expected_improvement": 0.001})
+    study.optimize(_bowl, n_trials=60)
+    assert 20 <= len(study.trials) < 40
+    assert store.sweeps.get(study.id).state is SweepState.FINISHED
+    assert study.end_reason.startswith("the next trial is expected to improve value ")
+    assert "less than 0.1 % of the spread" in study.end_reason
+    assert again(study).end_reason == study.end_reason  # another process derives the same
+    assert study.best_value < 1e-6
+    with pytest.raises(SweepClosed):
+        again(study).ask()
+    replayed = study.replay()
+    assert replayed.num_reproduced == replayed.num_suggested == len(study.trials)
+
+
+def test_it_ends_at_the_same_trial_however_often_processes_change(store: Store) -> None:
+    whole = make(store, method="gp", terminate={"expected_improvement": 0.001})
+    whole.optimize(_bowl, n_trials=60)
+    pieces = make(store, method="gp", terminate={"expected_improvement": 0.001})
+    for _ in range(60):
+        again(pieces).optimize(_bowl, n_trials=3)
+        if store.sweeps.get(pieces.id).state is SweepState.FINISHED:
+            break
+    assert [t.params for t in pieces.trials] == [t.params for t in whole.trials]
+    assert pieces.end_reason == whole.end_reason
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"method": "tpe"}, r"method tpe has no model that tells it of 1 metric\(s\) and 1 parameter"),
+        ({"method": "random"}, "method random has no model"),
+        ({"directions": ["minimize"] * 2, "metrics": ["a", "b"]}, r"has no model that tells it of 2 metric"),
+        ({"method": "bayes", "space": Space({f"x{i}": Float(0, 1) for i in range(41)})}, r"and 41 parameter"),
+    ],
+)
+def test_methods_without_such_a_model_are_refused(store: Store, given: dict[str, Any], what: str) -> None:
+    with pytest.raises(ConfigError, match=what) as error:
+        make(store, terminate={"expected_improvement": 0.001}, **given)
+    assert "take gp, or bayes with one metric" in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, "little", True])
+def test_a_share_is_between_0_and_1(store: Store, share: object) -> None:
+    with pytest.raises(ConfigError, match="expected_improvement"):
+        make(store, method="gp", terminate={"expected_improvement": share})
+
+
+def test_a_sweep_keeps_its_share() -> None:
+    from whet.config import parse, to_mapping
+
+    config = parse({"method": "gp", "metric": "loss", "parameters": {"x": {"min": 0.0, "max": 1.0}},
+                    "terminate": {"expected_improvement": 0.002}})  # fmt: skip
+    assert config.terminate == Termination(expected_improvement=0.002)
+    assert parse(to_mapping(config)) == config
+    with pytest.raises(ConfigError, match=r"terminate\.expected_improvement goes by a metric"):
+        parse({"method": "random", "program": "a.py", "parameters": {"x": [1, 2]}, "terminate": {"expected_improvement": 0.1}})  # fmt: skip

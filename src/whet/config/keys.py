@@ -87,6 +87,8 @@ TERMINATE = _table(
     no_improvement=({"type": "integer", "minimum": 1}, "After so many finished trials without an improvement."),
     tolerance=({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "A gain counts as an improvement only above this share of the "
                "best value before (default 0); goes with no_improvement."),
+    expected_improvement=({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, "When the method expects the next trial to "
+                          "improve the best by less than this share of the spread of the first results (bayes and gp, one metric)."),
     wall_clock_s=(_POSITIVE, "That many seconds after the first trial started."),
     cost=({"type": "object", "minProperties": 1, "additionalProperties": _POSITIVE}, "Once the trials together have used up a budget: "
           "of seconds, of one of the metrics, or of an attribute of the trials, by name."),

@@ -312,6 +312,10 @@ def _without_metric(given: Mapping[str, Any], method: Plugin, place: Place, noti
         raise place.at("metric").error("early_terminate compares trials by a metric, and there is none", fix)
     if given.get("terminate", {}).get("no_improvement") and not {"metrics", "program", "command"}.isdisjoint(given):
         raise place.at("metric").error("terminate.no_improvement goes by a metric, and there is none", fix)
+    if given.get("terminate", {}).get("expected_improvement") and not {"metrics", "program", "command"}.isdisjoint(
+        given
+    ):
+        raise place.at("metric").error("terminate.expected_improvement goes by a metric, and there is none", fix)
     if "program" not in given and "command" not in given:
         return  # a function returns its value
     if plugins.find("searcher", method.name).learns:

@@ -30,11 +30,13 @@ class Termination:
         no_improvement: So many finished trials in a row without a better one.
         tolerance: What a better one must gain to count, relative to the value before, in [0, 1).
         wall_clock_s: Seconds since the first trial started.
+        expected_improvement: The next trial is expected to gain less than this share of the spread of the first results, in (0, 1).
         cost: Budgets by name: ``seconds`` of all trials, one of the sweep's metrics, or an attribute of the trials; each is summed.
     """
 
     no_improvement: int | None = None
     tolerance: float = 0.0
+    expected_improvement: float | None = None
     wall_clock_s: float | None = None
     cost: Mapping[str, float] = field(default_factory=lambda: _NO_BUDGETS)
 

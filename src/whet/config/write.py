@@ -92,6 +92,7 @@ def _terminate(terminate: Termination) -> dict[str, object]:
     found: dict[str, object] = {
         "no_improvement": terminate.no_improvement,
         "tolerance": terminate.tolerance or None,
+        "expected_improvement": terminate.expected_improvement,
         "wall_clock_s": terminate.wall_clock_s,
         "cost": dict(terminate.cost) or None,
     }

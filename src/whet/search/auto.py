@@ -42,10 +42,10 @@ class Auto(Searcher):
         switch_at: Results from which on TPE suggests, >= 1.
         prior: Good values that the user believes in, by name of the parameter, as in `gp`: ``{"lr": 0.01}``.
 
-        cost, budget: What trials cost, and may cost in all, as in `gp`; with one metric, in spaces where `gp` is taken.
+        cost, budget: What trials cost, and may cost in all, as in `gp`, whose suggestions they change; one metric only.
 
     Raises:
-        ConfigError: a knob outside its range, or costs where `gp` is not taken.
+        ConfigError: a knob outside its range, or costs with several metrics.
 
     Example:
         >>> from whet.space import Float, Space
@@ -63,9 +63,13 @@ class Auto(Searcher):
             num_startup = knob_whole("bayes", "num_startup", num_startup, 2)
         Belief("bayes", problem.space, prior)
         self._several = len(problem.metrics) > 1
+        self._unweighed = ""  # said of TPE's suggestions
         if cost is not None or budget is not None:
             Costs("bayes", problem, Evidence(problem, 1), cost, budget)
-            self._check_weighs(cost)
+            if self._several:
+                why = f"it weighs improvements of one metric only, and there are {len(problem.metrics)}"
+                raise ConfigError(f"bayes has cost={cost!r}, but {why}", "leave cost out, or name one metric")
+            self._unweighed = "; nothing is known of costs here"
         own: dict[str, Any] = {"prior": prior} if num_startup is None else {"prior": prior, "num_startup": num_startup}
         self._tpe: Searcher = MOTPE(problem, seed=seed, **own) if self._several else TPE(problem, seed=seed, **own)
         self._gp: Searcher | None = None
@@ -75,20 +79,18 @@ class Auto(Searcher):
             else:
                 self._gp = GP(problem, seed=seed, num_startup=num_startup, prior=prior, cost=cost, budget=budget)
 
-    def _check_weighs(self, cost: object) -> None:
-        if self._several:
-            why = f"weighs improvements of one metric only, and there are {len(self.problem.metrics)}"
-        elif len(self.problem.space) > _MOST_DIMS:
-            why = f"takes tpe in a space of {len(self.problem.space)} parameters, which knows nothing of costs"
-        else:
-            return
-        raise ConfigError(f"bayes has cost={cost!r}, but {why}", "leave cost out, or take gp with one metric")
-
     def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
         super().tell(finished, pending)
         self._tpe.tell(finished, pending)
         if self._gp is not None:
             self._gp.tell(finished, pending)
+
+    @property
+    def foresees(self) -> bool:
+        return self._gp is not None and self._gp.foresees
+
+    def expected_gain(self) -> float | None:
+        return None if self._gp is None else self._gp.expected_gain()
 
     def ask(self, n: int) -> list[Suggestion]:
         if not self.problem.space:
@@ -107,7 +109,10 @@ class Auto(Searcher):
         tpe, gp = ("motpe", "ehvi") if self._several else ("tpe", "gp")
         process = "a Gaussian process for each metric" if self._several else "a Gaussian process"
         if self._gp is None and len(self.problem.space) > _MOST_DIMS:
-            return self._tpe, f"{tpe}: {len(self.problem.space)} parameters are many for a Gaussian process"
+            return (
+                self._tpe,
+                f"{tpe}: {len(self.problem.space)} parameters are many for a Gaussian process{self._unweighed}",
+            )
         if self._gp is None:
             return self._tpe, f"{tpe}: {len(self.problem.metrics)} metrics are many for expected hypervolume"
         if self.num_told >= self._switch_at:

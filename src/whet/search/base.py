@@ -57,6 +57,18 @@ class Searcher(ABC):
         """Take in newly finished trials; nothing to do for a method without memory."""
         return
 
+    @property
+    def foresees(self) -> bool:
+        """Whether it has a model that says what the next trial may gain."""
+        return False
+
+    def expected_gain(self) -> float | None:
+        """Return by how much the next trial is expected to improve the best result, in units of the only metric, by the finished trials alone.
+
+        None: it has no model, or none yet. It costs at most what a suggestion does.
+        """
+        return None
+
     @abstractmethod
     def ask(self, n: int) -> list[Suggestion]:
         """Return up to `n` suggestions for the next trials: what `n` single questions would give, each suggestion pending for the next.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from whet.search.gaussian import Process
+    from whet.search.merit import Merit
     from whet.search.transfer import Expectation, Experience
 
     Array = np.ndarray[Any, Any]
@@ -117,6 +118,30 @@ class GP(Searcher):
             units = self._ranked(rng, pending[-_LIES:], _MARGIN if number % 2 else 0.0)
         return self._chooser.choose(units, pending, rng)
 
+    @property
+    def foresees(self) -> bool:
+        return True
+
+    def expected_gain(self) -> float | None:
+        if self._evidence.num_scored < self._num_startup or not self.problem.space:
+            return None
+        process, best = self._process([])
+        if math.isinf(best):
+            return None  # whatever keeps the limits is a gain
+        import numpy as np
+
+        from whet.search.normal import normalised_unit
+
+        # What is most improved by, whatever it costs and whoever believes in it; and what has been tried can't be the next.
+        rng = random.Random(f"{self.seed}/gain/{self.num_told}")
+        merit = self._merit(process, best, [])
+        params = self._chooser.choose(self._climbed(merit, rng), [], rng)
+        gain = math.exp(float(merit.at(self._evidence.features_of([params]))[0]))
+        numbers = self._evidence.model()
+        loss_M, kept = self._evidence.losses(numbers)[:, 0], self._evidence.kept(numbers)
+        place = int(np.where(kept, loss_M, np.inf).argmin())
+        return gain * normalised_unit(loss_M, place)
+
     def _fit(self) -> tuple[Array, float, Expectation | None]:
         """Return length scales and noise, and what earlier sweeps let expect; with any, the scales and the noise are of what is left."""
         from whet.search.gaussian import fitted
@@ -168,20 +193,26 @@ class GP(Searcher):
 
     def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]], margin: float) -> list[list[float]]:
         """Return points for `Space.decode`, the one with the greatest expected improvement first."""
+        process, best = self._process(pending)
+        layout, _ = self._evidence.tools()
+        weight = self._belief.weight(self._evidence.num_scored)
+        belief = (self._belief.on(layout), weight) if self._belief else None
+        merit = self._merit(process, best - margin, pending, expense=self._costs.expense(), belief=belief)
+        return self._climbed(merit, rng)
+
+    def _merit(self, process: Process, goal: float, pending: Sequence[Mapping[str, object]], **more: Any) -> Merit:
+        from whet.search.merit import Merit
+
+        _, features = self._evidence.tools()
+        chance = self._chances.given(pending) if self._chances else None
+        return Merit(features, process, goal, expectation=self._fit()[2], chance=chance, **more)
+
+    def _climbed(self, merit: Merit, rng: random.Random) -> list[list[float]]:
         import numpy as np
 
         from whet.search.climb import climbed
-        from whet.search.merit import Merit
 
-        layout, features = self._evidence.tools()
-        process, best = self._process(pending)
-        goal = best - margin
-        weight = self._belief.weight(self._evidence.num_scored)
-        belief = (self._belief.on(layout), weight) if self._belief else None
-        chance = self._chances.given(pending) if self._chances else None
-        merit = Merit(
-            features, process, goal, expectation=self._fit()[2], chance=chance, expense=self._costs.expense(), belief=belief,
-        )  # fmt: skip
+        layout, _ = self._evidence.tools()
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
         good = layout.places(self._evidence.rows(self._evidence.ordered()[:_GOOD]))
         return climbed(layout, merit.score, generator, good, self._num_candidates, _ROUNDS, merit.slope)

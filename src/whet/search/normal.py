@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["normalised", "normalised_within", "yeo_johnson"]
+__all__ = ["normalised", "normalised_unit", "normalised_within", "yeo_johnson"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -21,25 +21,43 @@ def normalised(loss_M: Array) -> Array:
 
     Source: Cowen-Rivers et al., HEBO, JAIR 2022.
     """
+    return _normalised(loss_M)[0]
+
+
+def normalised_unit(loss_M: Array, place: int) -> float:
+    """Return what a unit of `normalised` losses is worth in losses, near the loss at `place`: the inverse's derivative, 0 where all are alike.
+
+    Example:
+        >>> normalised_unit(np.array([1.0, 3.0]), 0)
+        1.0
+    """
+    return float(_normalised(loss_M)[1][place])
+
+
+def _normalised(loss_M: Array) -> tuple[Array, Array]:
+    """Return the normalised losses, and the derivative of each loss by its own."""
     finite = np.isfinite(loss_M)
     if not finite.any():
-        return np.zeros(len(loss_M))
+        return np.zeros(len(loss_M)), np.zeros(len(loss_M))
+    unit_M = np.ones(len(loss_M))
     largest = float(np.abs(loss_M[finite]).max())
     if largest > _HUGE:  # its square overflows
-        loss_M = loss_M / largest
+        loss_M, unit_M = loss_M / largest, unit_M * largest
     low, middle, high = np.quantile(loss_M[finite], [0.0, 0.5, 1.0])
     y = np.where(finite, loss_M, np.where(loss_M == -np.inf, low, high))
     y = np.minimum(y, middle + 5.0 * (middle - low)) if middle > low else y
     deviation = y.std()
     if not deviation > 1e-12 * max(1.0, abs(float(middle))):
-        return np.zeros(len(y))
-    y = (y - y.mean()) / deviation
+        return np.zeros(len(y)), np.zeros(len(y))
+    y, unit_M = (y - y.mean()) / deviation, unit_M * deviation
     if len(y) >= 5:
-        shaped = yeo_johnson(y)
+        power = _power(y)
+        shaped = _powered(y, power)[0]
         if np.isfinite(shaped).all() and shaped.std() > 1e-6:
-            y = (shaped - shaped.mean()) / shaped.std()
-    found: Array = y
-    return found
+            # The power's derivative: (1 + |y|) to the power less 1, below 0 to 1 less the power.
+            slope_M = np.exp(np.sign(y) * (float(power[0]) - 1.0) * np.log1p(np.abs(y)))
+            y, unit_M = (shaped - shaped.mean()) / shaped.std(), unit_M * shaped.std() / slope_M
+    return y, unit_M
 
 
 def yeo_johnson(y_M: Array) -> Array:

@@ -42,6 +42,13 @@ class Starting(Searcher):
         super().tell(finished, pending)
         self.inner.tell(finished, pending)
 
+    @property
+    def foresees(self) -> bool:
+        return self.inner.foresees
+
+    def expected_gain(self) -> float | None:
+        return self.inner.expected_gain()
+
     def _learn(self, finished: Sequence[Trial]) -> None:
         # Openings are few, so only what is like one of them need be kept; but finding out costs as much.
         self._tried.update(key(self.problem.space, trial.params) for trial in finished)

@@ -28,7 +28,7 @@ from whet.store.rules import not_found
 from whet.study.earlier import with_earlier
 from whet.study.engine import Engine
 from whet.study.samplers import Sampler, as_method, as_stopper, for_several
-from whet.study.searching import searcher_of
+from whet.study.searching import check_method
 from whet.study.study import Study
 from whet.trial import Goal, Metric, Problem
 
@@ -144,7 +144,7 @@ def create_sweep(
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
     config.problem.space.check()
     config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
-    searcher_of(config)
+    check_method(config)
     if config.stopper is not None:
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
     return store.sweeps.create(

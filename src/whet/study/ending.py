@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, insort
+from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from whet.config import SweepConfig, Termination
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["Ending"]
 
 Losses = tuple[float, ...]
+
+_FIRST = 10  # complete trials whose spread gains are measured in
+_LEAST = 20  # finished trials before a method's word that there is little to gain is heeded
+_LATEST = 10  # of them may not have brought as much, either
 
 
 @final
@@ -31,6 +36,7 @@ class Ending:
         self._num_taken = 0
         self._ends: list[tuple[float, int, Losses | None]] = []  # end, number, losses if complete
         self._bests: list[tuple[float, int]] = []  # with one metric the least loss of the first 1, 2, … ends, and whose
+        self._first: list[tuple[int, float]] = []  # the first complete trials by number, and their results
         self._started = math.inf
         self._spent = dict.fromkeys(self._rules.cost, 0.0)
 
@@ -39,13 +45,14 @@ class Ending:
         is_aimed = any(metric.target is not None for metric in self._config.problem.metrics)
         return cap is not None or self._config.terminate is not None or is_aimed
 
-    def why(self, history: History, cap: int | None, now: float) -> str:
+    def why(self, history: History, cap: int | None, now: float, gain: Callable[[], float | None] | None = None) -> str:
         """Return why the sweep is over, in words; empty while it goes on. With a reason no trial is handed out any more.
 
         Args:
             history: Its trials.
             cap: Its cap.
             now: Seconds since the epoch: the present, or when the sweep was last changed, if that is finished.
+            gain: By how much its method expects the next trial to improve the best (`Searcher.expected_gain`); asked only where that matters.
         """
         for trial in history.ended_since(self._num_taken):
             self._num_taken += 1
@@ -56,6 +63,7 @@ class Ending:
             or self._no_improvement()
             or self._cost(history, now)
             or self._wall_clock(history, now)
+            or self._little_to_gain(history.best, gain)
         )
 
     def _take(self, trial: Trial) -> None:
@@ -65,6 +73,9 @@ class Ending:
             self._spent[name] += self._cost_of(name, trial)
         if trial.phase is Phase.FINISHED:
             problem = self._config.problem
+            if trial.complete and trial.values is not None and math.isfinite(trial.values[0]):
+                insort(self._first, (trial.number, trial.values[0]))
+                del self._first[_FIRST:]
             losses = problem.losses(trial.values) if trial.values is not None and problem.counts(trial) else None
             end = (-math.inf if trial.ended is None else trial.ended, trial.number)
             place = bisect_left(self._ends, end, key=lambda e: e[:2])  # nearly always the last one
@@ -89,10 +100,8 @@ class Ending:
             return ""
         if len(self._config.problem.metrics) > 1:
             return self._no_better_front(window)
-        for _, number, losses in self._ends[len(self._bests) :]:
-            best = (math.inf, -1) if losses is None else (losses[0], number)
-            self._bests.append(min(self._bests[-1], best) if self._bests else best)
-        (before, number), (after, _) = self._bests[-window - 1], self._bests[-1]
+        bests = self._bests_so_far()
+        (before, number), (after, _) = bests[-window - 1], bests[-1]
         if before == math.inf or after < before - self._rules.tolerance * abs(before):
             return ""
         metric = self._config.problem.metric
@@ -101,6 +110,33 @@ class Ending:
             gain = f"by less than {self._rules.tolerance:.3g} of itself, to {metric.goal.loss(after):.6g}"
             return f"the last {window} trials improved the best, {was}, {gain}"
         return f"the last {window} trials brought no improvement: the best is still {was}"
+
+    def _bests_so_far(self) -> list[tuple[float, int]]:
+        for _, number, losses in self._ends[len(self._bests) :]:
+            best = (math.inf, -1) if losses is None else (losses[0], number)
+            self._bests.append(min(self._bests[-1], best) if self._bests else best)
+        return self._bests
+
+    def _little_to_gain(self, best: Trial | None, gain: Callable[[], float | None] | None) -> str:
+        share = self._rules.expected_improvement
+        if share is None or gain is None or best is None or best.values is None or not math.isfinite(best.values[0]):
+            return ""
+        if len(self._ends) < _LEAST or len(self._first) < _FIRST:
+            return ""
+        spread = self._spread()
+        bests = self._bests_so_far()
+        # What the last trials have gained beyond what the model foresees says that it is wrong.
+        if bests[-_LATEST - 1][0] - bests[-1][0] >= share * spread or (expected := gain()) is None:
+            return ""
+        if expected >= share * spread:
+            return ""
+        was = f"{self._config.problem.metric.name} {best.values[0]:.6g}"
+        return f"the next trial is expected to improve {was} by {expected:.2g}, less than {100 * share:.3g} % of the spread {spread:.3g}"
+
+    def _spread(self) -> float:
+        """Return the interquartile range of the first results, or where that is 0 their range."""
+        values = sorted(value for _, value in self._first)
+        return values[(3 * len(values)) // 4] - values[len(values) // 4] or values[-1] - values[0]
 
     def _no_better_front(self, window: int) -> str:
         import numpy as np

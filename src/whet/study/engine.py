@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 from whet.config import SweepConfig, parse, to_mapping
@@ -319,7 +320,8 @@ class Engine:
         """Return why the sweep is over, as last seen, in words; empty while it goes on, and where nothing but a person or its method ended it."""
         with self._lock:
             now = time.time() if self.state is SweepState.RUNNING else self.store.sweeps.get(self.id).updated
-            return self._ending.why(self._history, self.cap, now)
+            gain = partial(self._searching.expected_gain, self._history, is_first_version=self._version == 0)
+            return self._ending.why(self._history, self.cap, now, gain)
 
     # -- other ways in ------------------------------------------------------------------------------------------------
 

@@ -70,6 +70,11 @@ class History:
         """The best complete trial that keeps the limits, of equal ones the first; None before there is one, and with several metrics."""
         return None if self._best is None else self.trials[self._best[1]]
 
+    @property
+    def num_ended(self) -> int:
+        """How many trials are over."""
+        return len(self._ended)
+
     def ended_since(self, count: int) -> list[Trial]:
         """Return the trials that ended after the first `count` of them, in the order of their ends."""
         return [self.trials[number] for number in self._ended[count:]]

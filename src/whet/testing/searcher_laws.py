@@ -164,14 +164,18 @@ class SearcherLaws:
             other.tell(shuffled[start : start + 5], ())
             if start == 10:
                 other.ask(1)  # what it would have said then must leave no trace
+        assert other.expected_gain() == searcher.expected_gain()  # nor does it know of what is pending
         other.tell((), history.pending)
         assert other.ask(1) == searcher.ask(1)
 
     @_law
     def test_asking_twice_gives_the_same(self, space: Space, seed: int) -> None:
-        """A question changes nothing."""
+        """A question changes nothing, nor does that for the expected gain, which is known to a method that says so only."""
         _, searcher, _ = self._played(space, seed)
-        assert searcher.ask(1) == searcher.ask(1)
+        found, gain = searcher.ask(1), searcher.expected_gain()
+        assert gain is None or (searcher.foresees and gain >= 0)
+        assert searcher.ask(1) == found
+        assert searcher.expected_gain() == gain
 
     @_law
     def test_a_batch_is_what_single_questions_give(self, space: Space, seed: int) -> None:
