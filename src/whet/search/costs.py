@@ -26,12 +26,16 @@ __all__ = ["Costs", "Expense"]
 _FEWEST = 2  # costs that a model is made of
 _ALIKE = 1e-9  # logarithms this near to each other are equal
 _USUAL = 1.0
+_FREE = 0.01  # of what all trials have cost so far: what costs less is as good as free
 _HUGE = 1e290  # sums of greater ones overflow
 
 
 @final
 class Costs:
     """The costs of a growing history, and a model of their logarithm: the same kernel as that of losses, fitted at the same times.
+
+    A hundredth of what all trials have cost so far is added to what one is expected to cost, or a search would go on for ever where trials are
+    a thousand times as cheap as elsewhere.
 
     Every trial that is over counts with what it took, a failed or stopped one, too. What it did not report, or what is no positive
     number, is not modelled.
@@ -111,7 +115,10 @@ class Costs:
             return None
         mean, deviation = float(log_M.mean()), float(log_M.std())
         process = Process(z, (log_M - mean) / deviation, *scale)
-        return Expense(process, mean, deviation, weight)
+        known = [log for log in self._logs.values() if log == log]
+        most = max(known)
+        spent = most + math.log(math.fsum(math.exp(log - most) for log in known))
+        return Expense(process, mean, deviation, weight, spent + math.log(_FREE))
 
     def _fit(self) -> tuple[Array, float] | None:
         from whet.search.gaussian import fitted
@@ -137,32 +144,39 @@ class Costs:
 
 @final
 class Expense:
-    """−α·log E[cost], as a function of the point, for a cost whose logarithm is normal: α·(μ + σ²/2) less.
+    """−α·log(E[cost] + free), as a function of the point, for a cost whose logarithm is normal: log E[cost] = μ + σ²/2.
 
     Args:
         process: Of the log cost, made standard.
         mean, deviation: Of the log costs it was made of.
         weight: α.
+        free: The logarithm of what hardly counts, −∞ where everything does.
     """
 
-    def __init__(self, process: Process, mean: float, deviation: float, weight: float) -> None:
+    def __init__(self, process: Process, mean: float, deviation: float, weight: float, free: float) -> None:
         self._process = process
-        self._mean, self._deviation, self._weight = mean, deviation, weight
+        self._mean, self._deviation, self._weight, self._free = mean, deviation, weight, free
 
     def __call__(self, z_NF: Array) -> Array:
         """Return it at N points."""
+        import numpy as np
+
         mean_N, deviation_N = self._process(z_NF)
         spread_N = self._deviation * deviation_N
-        found: Array = -self._weight * (self._mean + self._deviation * mean_N + 0.5 * spread_N * spread_N)
+        log_N = self._mean + self._deviation * mean_N + 0.5 * spread_N * spread_N
+        found: Array = -self._weight * np.logaddexp(log_N, self._free)
         return found
 
     def slope(self, z_F: Array) -> tuple[float, Array]:
         """Return it at one point, and its gradient."""
+        import numpy as np
+
         mean, deviation, mean_F, deviation_F = self._process.moments(z_F)
         spread = self._deviation * deviation
-        value = -self._weight * (self._mean + self._deviation * mean + 0.5 * spread * spread)
-        gradient_F: Array = (-self._weight * self._deviation) * (mean_F + spread * deviation_F)
-        return value, gradient_F
+        log = self._mean + self._deviation * mean + 0.5 * spread * spread
+        whole = float(np.logaddexp(log, self._free))
+        gradient_F: Array = (-self._weight * math.exp(log - whole) * self._deviation) * (mean_F + spread * deviation_F)
+        return -self._weight * whole, gradient_F
 
 
 def _differ(log_M: Array) -> bool:

@@ -58,7 +58,7 @@ class GP(Searcher):
             ``{"lr": {"value": 0.01, "confidence": "high"}}`` (low, medium, high). The first trials are drawn from this belief; results
             outweigh it in time, so that a wrong one costs little. No range changes.
         cost: What trials cost, by name: ``"seconds"``, a metric, or an attribute that trials report. Log EI is lessened by α times the
-            logarithm of the cost that a process of its own expects. None: improvements count alike whatever they cost.
+            logarithm of the cost that a process of its own expects (see `Costs`). None: improvements count alike whatever they cost.
         budget: What all trials together may cost, > 0: α falls from 1 to 0 while it is used up, since at last only the improvement
             matters. None: α stays 1. A sweep with ``terminate: {cost: …}`` fills it in.
 
