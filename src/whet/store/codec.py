@@ -15,7 +15,7 @@ from typing import Any
 from whet.errors import StoreError
 from whet.store.base import Row, Stat
 
-__all__ = ["dump", "dump_stats", "floats", "load", "load_stats", "pack", "text", "unpack"]
+__all__ = ["dump", "dump_stats", "finite", "floats", "item", "load", "load_stats", "pack", "text", "unpack"]
 
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
@@ -53,6 +53,19 @@ def dump(value: object) -> str:
         return _encode(value if type(value) is dict else dict(value) if isinstance(value, Mapping) else value)
     except (TypeError, ValueError) as error:  # a key that is a tuple; a circle
         raise StoreError(f"{value!r} can't be kept ({error})", "use text as keys, and plain values") from error
+
+
+def finite(kept: str | None) -> str | None:
+    """Return what `dump` wrote as every reader of JSON knows it: NaN and the infinities become null."""
+    return None if kept is None else _encode(json.loads(kept, parse_constant=lambda _: None))
+
+
+def item(kept: str | None, key: str) -> float | str | None:
+    """Return the number or text at `key` of a mapping that `dump` wrote, else None."""
+    value = None if kept is None else json.loads(kept, parse_constant=lambda _: None).get(key)
+    if isinstance(value, int) and abs(value) > 1 << 62:
+        return float(value)
+    return value if isinstance(value, (int, float, str)) else None
 
 
 def text(value: str) -> str:
