@@ -11,7 +11,19 @@ from whet.config.place import Place
 from whet.config.read import kind
 from whet.trial import Goal, Summary
 
-__all__ = ["KEPT", "METRIC", "PARAMETER", "RESOURCES", "SWEEP", "TERMINATE", "check", "check_keys"]
+__all__ = [
+    "EARLIER",
+    "KEPT",
+    "LIMIT",
+    "METRIC",
+    "PARAMETER",
+    "PAST",
+    "RESOURCES",
+    "SWEEP",
+    "TERMINATE",
+    "check",
+    "check_keys",
+]
 
 Fragment = dict[str, Any]
 Table = Mapping[str, Fragment]
@@ -59,6 +71,11 @@ METRIC = _table(
     impute_while_running=({"enum": ["latest", "best", "worst", "false", False]}, "W&B's; kept, but not acted on."),
 )
 
+LIMIT = _table(
+    min=(_NUMBER, "The least value that keeps the limit."),
+    max=(_NUMBER, "The greatest value that keeps the limit."),
+)
+
 RESOURCES = _table(
     cpus=({"type": "integer", "minimum": 1}, "Cores of one trial (default 1)."),
     gpus=({"type": "integer", "minimum": 0}, "Devices of one trial (default 0)."),
@@ -78,6 +95,17 @@ TERMINATE = _table(
 KEPT = ("entity", "controller", "scheduler", "job", "image_uri", "apiVersion", "kind")
 """W&B's keys that Whet keeps but does not act on."""
 
+EARLIER = _table(
+    name=(_TEXT, "The sweep's."),
+    trials=({"type": "array", "items": {"type": "object"}}, "Of those that it had, the best first."),
+)
+
+PAST = _table(
+    number=({"type": "integer", "minimum": 0}, "The trial's."),
+    params=({"type": "object"}, "Its configuration."),
+    loss=(_NUMBER, "Its result, the smaller the better; left out: it failed."),
+)
+
 SWEEP = _table(
     name=(_TEXT, "As shown to people."),
     description=(_TEXT, "As shown to people."),
@@ -89,12 +117,16 @@ SWEEP = _table(
     metrics=({"type": "array"}, "Several metrics to optimise together, instead of metric; none: trials are not compared."),
     parameters=({"type": "object"}, "The search space: a range, choices or a constant by name."),
     constraints=({"type": ["string", "array"]}, "Expressions that every configuration must fulfil."),
+    limits=({"type": "object"}, "What a trial must keep to be the best, by name of a value that the trial reports: {max: …}, {min: …}."),
     early_terminate=({"type": ["string", "object"]}, "How bad trials are stopped early: a type, or a mapping with its knobs."),
     run_cap=({"type": "integer", "minimum": 1}, "The greatest number of trials."),
     terminate=({"type": "object", "minProperties": 1, "dependentRequired": {"tolerance": ["no_improvement"]}},
                "When the sweep ends by itself: whichever of its keys comes first."),
     seed=({"type": "integer"}, "The searcher's seed."),
     resources=({"type": "object"}, "What one trial needs."),
+    start_from=({"type": ["string", "array"], "minItems": 1, "items": _TEXT},
+                "Names or ids of earlier sweeps to learn from; their trials are taken when the sweep is made."),
+    earlier=({"type": "array", "items": {"type": "object"}}, "What was taken from them: Whet writes it into the sweep."),
     define_by_run=(_FLAG, "The space is learned from what the objective asks for; it may start empty."),
     attrs=({"type": "object"}, "The user's own attributes of the study."),
     nested=({"type": "array", "items": _TEXT}, "Groups whose dotted parameters a program gets as one nested value."),

@@ -54,6 +54,7 @@ class SweepConfig:
         terminate: When it ends by itself before that, or None.
         seed: The searcher's seed; None is drawn once, when the sweep is created.
         resources: What one trial needs: `cpus`, `gpus`, `mem_gb`, `timeout_s`.
+        start_from: Names or ids of the earlier sweeps that it learns from; what it took from them is `problem.earlier`.
         define_by_run: The space is learned from what the objective asks for; it starts empty.
         extra: Keys of W&B's that Whet keeps but does not act on (entity, controller, …); `impute` by name of the metric.
         attrs: The user's own attributes of the study.
@@ -73,8 +74,21 @@ class SweepConfig:
     terminate: Termination | None = None
     seed: int | None = None
     resources: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    start_from: tuple[str, ...] = ()
     define_by_run: bool = False
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     attrs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     nested: frozenset[str] = frozenset()
     notices: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the values besides the metrics that limits and budgets go by; what a run logs under them becomes its trial's attributes."""
+        named = [*(limit.name for limit in self.problem.limits), *(self.terminate.cost if self.terminate else ())]
+        known = {"seconds", *(metric.name for metric in self.problem.metrics)}
+        return tuple(dict.fromkeys(name for name in named if name not in known))
+
+    @property
+    def aims(self) -> tuple[object, ...]:
+        """What decides when the sweep is over."""
+        return self.problem.metrics, self.problem.limits, self.terminate

@@ -15,7 +15,19 @@ from typing import Any
 from whet.errors import StoreError
 from whet.store.base import Row, Stat
 
-__all__ = ["dump", "dump_stats", "finite", "floats", "item", "load", "load_stats", "pack", "text", "unpack"]
+__all__ = [
+    "dump",
+    "dump_stats",
+    "finite",
+    "floats",
+    "item",
+    "item_number",
+    "load",
+    "load_stats",
+    "pack",
+    "text",
+    "unpack",
+]
 
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
@@ -60,12 +72,23 @@ def finite(kept: str | None) -> str | None:
     return None if kept is None else _encode(json.loads(kept, parse_constant=lambda _: None))
 
 
-def item(kept: str | None, key: str) -> float | str | None:
-    """Return the number or text at `key` of a mapping that `dump` wrote, else None."""
-    value = None if kept is None else json.loads(kept, parse_constant=lambda _: None).get(key)
+def item(kept: str | None, path: str) -> float | str | None:
+    """Return the number or text at a path (a JSON list of keys) of a mapping that `dump` wrote, else None."""
+    value = None if kept is None else json.loads(kept, parse_constant=lambda _: None)
+    for key in json.loads(path):
+        if isinstance(value, dict):
+            value = value.get(key)
+        else:
+            value = value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
     if isinstance(value, int) and abs(value) > 1 << 62:
         return float(value)
     return value if isinstance(value, (int, float, str)) else None
+
+
+def item_number(kept: str | None, path: str) -> float | None:
+    """Return as `item` does, but numbers only, and no truth value."""
+    value = item(kept, path)
+    return None if isinstance(value, (str, bool)) else value
 
 
 def text(value: str) -> str:

@@ -165,8 +165,8 @@ class SqlRuns(Runs):
             rows = {row[0]: row[1:] for row in tx.rows(raw, **binds)} if keys else {}
         cursor = None
         if more:
-            _, key, rank, number, words = found[-1]
-            cursor = question.cursor(Place(rank, number if rank == 0 else words, key))
+            _, key, rank, *places = found[-1]
+            cursor = question.cursor(Place(rank, next((value for value in places if value is not None), None), key))
         runs = (to_run([*rows[key], None]) for key in keys)
         return Page(rows=tuple(to_row(run, question.columns) for run in runs), total=total, cursor=cursor)
 

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.dialects import sqlite
 
 from whet.errors import Conflict, StoreError, StoreUnavailable
-from whet.store.codec import finite, item
+from whet.store.codec import finite, item, item_number
 from whet.store.database import Database, Link, Statement, Transaction
 from whet.store.locks import FileLock
 
@@ -176,6 +176,7 @@ def _open(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys=ON")
     connection.create_function("whet_finite", 1, finite, deterministic=True)
     connection.create_function("whet_item", 2, item, deterministic=True)
+    connection.create_function("whet_number", 2, item_number, deterministic=True)
     return connection
 
 

@@ -123,7 +123,9 @@ def value_of(run: Run, which: Column) -> Any:
         if which.stat:
             return None if stat is None else getattr(stat, which.stat)
         own = run.summary.get(name)
-        return own if scalar(own) is not None else None if stat is None else stat.last
+        if isinstance(own, (int, float)) and not isinstance(own, bool) and scalar(own) is not None:
+            return own
+        return None if stat is None else stat.last
     places = {
         "config": (run.config, run.params),
         "params": (run.params,),

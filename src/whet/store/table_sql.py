@@ -1,7 +1,7 @@
 """The run table in SQL: a `Question` as one statement, for SQLite and for PostgreSQL.
 
-Every operand becomes a pair, its number and its text, of which one at least is NULL; what compares them is the same for both databases,
-and only `_json` knows how each looks into JSON. Nothing that a user wrote is ever part of the SQL: literals and keys are parameters.
+In PostgreSQL an operand that may be anything is a pair, its number and its text, of which one at least is NULL; SQLite has values of any
+type. Nothing that a user wrote is ever part of the SQL: literals and keys are parameters.
 """
 
 from __future__ import annotations
@@ -43,11 +43,17 @@ _NUMBERS = ("number", "attempt", "created", "started", "ended")
 
 
 @dataclass(slots=True)
-class _Pair:
-    """An operand: SQL of its number and of its text, either of which may be left out."""
+class _Value:
+    """An operand: SQL of its number or of its text, either or both; or, in SQLite, of whatever it is (`either`)."""
 
     number: str | None = None
     text: str | None = None
+    either: str | None = None
+
+    @property
+    def sql(self) -> str:
+        """What SQLite sorts by, which has columns of mixed types."""
+        return self.either or self.number or self.text or "NULL"
 
 
 @dataclass(slots=True)
@@ -63,72 +69,88 @@ class _Writer:
         self.values[name] = value
         return f":{name}"
 
-    def pair(self, operand: Column | float | str) -> _Pair:
+    def operand(self, operand: Column | float | str) -> _Value:
         if isinstance(operand, str):
             bound = self.bind(operand)
-            return _Pair(text=f'CAST({bound} AS text) COLLATE "C"' if self.postgres else bound)
+            return _Value(text=f'CAST({bound} AS text) COLLATE "C"' if self.postgres else bound)
         if not isinstance(operand, Column):
             bound = self.bind(float(operand))
-            return _Pair(number=f"CAST({bound} AS double precision)" if self.postgres else bound)
+            return _Value(number=f"CAST({bound} AS double precision)" if self.postgres else bound)
         name = operand.name
         match operand.place:
             case "":
                 return self._built_in(name)
             case "metrics" if operand.stat:
-                return self._json("stats", [name, PLACE_OF_STAT[operand.stat]])
+                return self._stat(name, PLACE_OF_STAT[operand.stat])
             case "metrics":
-                return _first(self._json("summary", [name]), self._json("stats", [name, 0]))
+                own = self._json("summary", [name], numbers=True)
+                return _Value(number=f"COALESCE({own.sql}, {self._stat(name, 0).number})")
             case "config":
                 flat = self._json("config", [name]), self._json("params", [name])
-                return _first(*flat, *self._nested("config", name), *self._nested("params", name))
+                return self._first(*flat, *self._nested("config", name), *self._nested("params", name))
             case place:
-                return _first(self._json(_JSON[place], [name]), *self._nested(_JSON[place], name))
+                return self._first(self._json(_JSON[place], [name]), *self._nested(_JSON[place], name))
 
-    def _nested(self, kept: str, name: str) -> list[_Pair]:
+    def _nested(self, kept: str, name: str) -> list[_Value]:
         return [self._json(kept, name.split("."))] if "." in name else []
 
-    def _built_in(self, name: str) -> _Pair:
+    def _stat(self, name: str, place: int) -> _Value:
+        found = self._json("stats", [name, place], numbers=True)
+        return _Value(number=found.sql)
+
+    def _built_in(self, name: str) -> _Value:
         if name == "value":
-            return self._json("values", [0])
+            return _Value(number=self._json("values", [0], numbers=True).sql)
         if name == "state":
             return self._text("CASE WHEN phase = 'finished' AND stopped THEN 'stopped' ELSE phase END")
         if name == "duration":
-            return _Pair(number="(COALESCE(ended, beat) - started)")
+            return _Value(number="(COALESCE(ended, beat) - started)")
         if name in ("best", "stopped"):
-            return _Pair(number=f"CASE WHEN {name} THEN 1 ELSE 0 END")
-        return _Pair(number=name) if name in _NUMBERS else self._text(f'"{name}"')
+            return _Value(number=f"CASE WHEN {name} THEN 1 ELSE 0 END")
+        return _Value(number=name) if name in _NUMBERS else self._text(f'"{name}"')
 
-    def _text(self, sql: str) -> _Pair:
-        return _Pair(text=f'({sql}) COLLATE "C"' if self.postgres else sql)
+    def _text(self, sql: str) -> _Value:
+        return _Value(text=f'({sql}) COLLATE "C"' if self.postgres else sql)
 
-    def _json(self, kept: str, path: Sequence[str | int]) -> _Pair:
-        """Return what is at `path` in the JSON of a column."""
+    def _json(self, kept: str, path: Sequence[str | int], *, numbers: bool = False) -> _Value:
+        """Return what is at `path` in the JSON of a column; only if it is a number (and no truth value) with `numbers`."""
         if self.postgres:
             self.parsed.add(kept)
             found = f"{kept}_json"
             for key in path:
                 found = f"({found} -> CAST({self.bind(key)} AS {'integer' if isinstance(key, int) else 'text'}))"
             kind, plain = f"jsonb_typeof({found})", f"({found} #>> '{{}}')"
-            return _Pair(
-                f"CASE {kind} WHEN 'number' THEN CAST({plain} AS double precision) "
-                f"WHEN 'boolean' THEN CASE {plain} WHEN 'true' THEN 1 ELSE 0 END END",
+            number = f"CASE {kind} WHEN 'number' THEN CAST({plain} AS double precision)"
+            if numbers:
+                return _Value(number=f"{number} END")
+            return _Value(
+                f"{number} WHEN 'boolean' THEN CASE {plain} WHEN 'true' THEN 1 ELSE 0 END END",
                 f"CASE {kind} WHEN 'string' THEN {plain} END COLLATE \"C\"",
             )
-        whole = f'CASE WHEN json_valid("{kept}") THEN "{kept}" ELSE whet_finite("{kept}") END'
-        if any(isinstance(key, str) and '"' in key for key in path):
-            if len(path) > 1:
-                return _Pair(number="NULL", text="NULL")
-            found = f'whet_item("{kept}", {self.bind(path[0])})'
-            return _Pair(
-                f"CASE WHEN typeof({found}) IN ('integer', 'real') THEN {found} END",
-                f"CASE typeof({found}) WHEN 'text' THEN {found} END",
-            )
+        mine, function = f'"{kept}"', "whet_number" if numbers else "whet_item"
+        slowly = f"{function}({mine}, {self.bind(json.dumps(path))})"
+        if any(isinstance(key, str) and '"' in key for key in path):  # which SQLite's paths can't say
+            return _Value(either=slowly)
         steps = (f"[{key}]" if isinstance(key, int) else f".{json.dumps(key)}" for key in path)
         where = self.bind("$" + "".join(steps))
-        kind, found = f"json_type({whole}, {where})", f"json_extract({whole}, {where})"
-        return _Pair(
-            f"CASE WHEN {kind} IN ('real', 'integer', 'true', 'false') THEN {found} END",
-            f"CASE {kind} WHEN 'text' THEN {found} END",
+        wanted = "('integer', 'real')" if numbers else "('integer', 'real', 'text', 'true', 'false')"
+        quickly = f"CASE WHEN json_type({mine}, {where}) IN {wanted} THEN json_extract({mine}, {where}) END"
+        # SQLite parses a text once for all these calls; what holds NaN is no JSON to it.
+        return _Value(
+            either=f"CASE WHEN {mine} = '{{}}' THEN NULL WHEN json_valid({mine}) THEN {quickly} ELSE {slowly} END"
+        )
+
+    def _first(self, *values: _Value) -> _Value:
+        """Return the first of them that is not nothing."""
+        first, *rest = values
+        if not rest:
+            return first
+        later = self._first(*rest)
+        if not self.postgres:
+            return _Value(either=f"COALESCE({first.sql}, {later.sql})")
+        return _Value(
+            f"CASE WHEN ({first.text}) IS NULL THEN COALESCE({first.number}, {later.number}) END",
+            f"CASE WHEN ({first.number}) IS NULL THEN COALESCE({first.text}, {later.text}) END",
         )
 
     def condition(self, node: Node) -> str:
@@ -141,16 +163,19 @@ class _Writer:
             case Not(part):
                 return f"(NOT {self.condition(part)})"
             case Missing(column):
-                pair = self.pair(column)
-                return "(" + " AND ".join(f"({sql}) IS NULL" for sql in (pair.number, pair.text) if sql) + ")"
+                value = self.operand(column)
+                return (
+                    "("
+                    + " AND ".join(f"({sql}) IS NULL" for sql in (value.number, value.text, value.either) if sql)
+                    + ")"
+                )
             case Truth(column):
-                pair = self.pair(column)
-                return _either(pair.number and f"({pair.number}) <> 0", pair.text and f"({pair.text}) <> ''")
+                value = self.operand(column)
+                if value.either:
+                    return _any(f"({value.either}) <> 0 AND ({value.either}) <> ''")
+                return _any(value.number and f"({value.number}) <> 0", value.text and f"({value.text}) <> ''")
             case Contains(column, part):
-                found = self.pair(column).text
-                bound = self.bind(part)
-                function = f"strpos({found}, CAST({bound} AS text))" if self.postgres else f"instr({found}, {bound})"
-                return _either(None, found and f"{function} > 0")
+                return self._contains(self.operand(column), self.bind(part))
             case Tagged(tag):
                 # In compact JSON, these come before a tag and nowhere within one.
                 kept = json.dumps(tag)
@@ -158,35 +183,40 @@ class _Writer:
                 begins = [f"{where}(tags, {self.bind(before + kept)}) > 0" for before in "[,"]
                 return "(" + " OR ".join(begins) + ")"
             case Compare(left, op, right):
-                a, b = self.pair(left), self.pair(right)
-                sign = "=" if op == "==" else op
-                return _either(
-                    a.number and b.number and f"({a.number}) {sign} ({b.number})",
-                    a.text and b.text and f"({a.text}) {sign} ({b.text})",
-                )
+                return self._compare(self.operand(left), "=" if op == "==" else op, self.operand(right))
+
+    def _contains(self, whole: _Value, part: str) -> str:
+        if self.postgres:
+            return _any(whole.text and f"strpos({whole.text}, CAST({part} AS text)) > 0")
+        text = whole.either or whole.text
+        return _any(text and f"typeof({text}) = 'text' AND instr({text}, {part}) > 0")
+
+    def _compare(self, a: _Value, sign: str, b: _Value) -> str:
+        if not a.either and not b.either:
+            return _any(
+                a.number and b.number and f"({a.number}) {sign} ({b.number})",
+                a.text and b.text and f"({a.text}) {sign} ({b.text})",
+            )
+        test = f"({a.sql}) {sign} ({b.sql})"
+        if b.number and b.number.startswith(
+            ":"
+        ):  # in SQLite any text is greater than any number: most tests say no by themselves
+            return _any(f"{test} AND ({a.sql}) < ''" if sign in (">", ">=") else test)
+        if b.text and b.text.startswith(":"):
+            return _any(f"{test} AND ({a.sql}) >= ''" if sign in ("<", "<=") else test)
+        return _any(f"(typeof({a.sql}) = 'text') = (typeof({b.sql}) = 'text') AND {test}")
 
 
-def _either(*tests: str | None) -> str:
+def _any(*tests: str | None) -> str:
     there = [f"COALESCE({test}, FALSE)" for test in tests if test]
     return "(" + " OR ".join(there) + ")" if there else "FALSE"
-
-
-def _first(*pairs: _Pair) -> _Pair:
-    """Return the first of the pairs that is not nothing."""
-    first, *rest = pairs
-    if not rest:
-        return first
-    later = _first(*rest)
-    return _Pair(
-        f"CASE WHEN ({first.text}) IS NULL THEN COALESCE({first.number}, {later.number}) END",
-        f"CASE WHEN ({first.number}) IS NULL THEN COALESCE({first.text}, {later.text}) END",
-    )
 
 
 def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[str, Any]]:
     """Return the statement of a question, and its parameters.
 
-    Its rows are (how many match in all, creation key, rank, number, text), one more than the page has if it goes on.
+    Its rows are (how many match in all, creation key, rank, value), one more than the page has if it goes on; in PostgreSQL there may
+    be two values, of which one is None.
     """
     writer, query = _Writer(postgres), question.query
     conditions = []
@@ -197,27 +227,42 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
     if question.wanted is not None:
         conditions.append(writer.condition(question.wanted))
     way = "DESC" if question.descending else "ASC"
-    if question.sort is None:
-        place, order = "2 AS r, NULL AS n, NULL AS t", f"k {way}"
-    else:
-        pair = writer.pair(question.sort)
-        number, words = pair.number or "NULL", pair.text or "NULL"
+    most = {"most": query.limit + 1}
+    if question.sort is None and question.wanted is None:  # counting and reading walk an index each
+        after = (
+            []
+            if question.after is None
+            else [f'"key" {"<" if way == "DESC" else ">"} {writer.bind(question.after.key)}']
+        )
+        count = f"(SELECT count(*) FROM runs{_where(here)})"
+        sql = f'SELECT {count}, "key", 2, NULL FROM runs{_where([*here, *after])} ORDER BY "key" {way} LIMIT :most'
+        return Statement(text(sql)), {**writer.values, **most}
+    columns, order = "NULL AS n, NULL AS t", f"k {way}"
+    if question.sort is not None:
+        sorted_by = writer.operand(question.sort)
+        order = f"{_RANK} ASC, n {way}, t {way}, k ASC"
         if postgres:  # a bare NULL has no type there
-            number, words = f"CAST({number} AS double precision)", f'CAST({words} AS text) COLLATE "C"'
-        place = f"{number} AS n, {words} AS t"
-        order = f"CASE WHEN n IS NOT NULL THEN 0 WHEN t IS NOT NULL THEN 1 ELSE 2 END ASC, n {way}, t {way}, k ASC"
+            number, words = sorted_by.number or "NULL", sorted_by.text or "NULL"
+            columns = f'CAST({number} AS double precision) AS n, CAST({words} AS text) COLLATE "C" AS t'
+        else:
+            columns, order = f"{sorted_by.sql} AS v", f"{_RANK_OF_EITHER} ASC, v {way}, k ASC"
     source = "runs"
     if postgres and writer.parsed:
         parsed = ", ".join(f'pg_temp.whet_json("{name}") AS {name}_json' for name in sorted(writer.parsed))
         source = f"(SELECT runs.*, {parsed} FROM runs{_where(here)} OFFSET 0) AS runs"
-    rank = "" if question.sort is None else "CASE WHEN n IS NOT NULL THEN 0 WHEN t IS NOT NULL THEN 1 ELSE 2 END AS r, "
-    after = "" if question.after is None else _where([_after(writer, question, question.after)])
-    columns = "r, n, t" if question.sort is None else f"{rank}n, t"
+    place = "2, NULL"
+    if question.sort is not None:
+        place = f"{_RANK}, n, t" if postgres else f"{_RANK_OF_EITHER}, v"
+    after = [] if question.after is None else [_after(writer, question, question.after)]
     sql = (
-        f'WITH hit AS (SELECT "key" AS k, {place} FROM {source}{_where(conditions)}) '
-        f"SELECT (SELECT count(*) FROM hit), k, {columns} FROM hit{after} ORDER BY {order} LIMIT :most"
+        f'WITH hit AS (SELECT "key" AS k, {columns} FROM {source}{_where(conditions)}) '
+        f"SELECT (SELECT count(*) FROM hit), k, {place} FROM hit{_where(after)} ORDER BY {order} LIMIT :most"
     )
-    return Statement(text(sql)), {**writer.values, "most": query.limit + 1}
+    return Statement(text(sql)), {**writer.values, **most}
+
+
+_RANK = "CASE WHEN n IS NOT NULL THEN 0 WHEN t IS NOT NULL THEN 1 ELSE 2 END"
+_RANK_OF_EITHER = "CASE typeof(v) WHEN 'null' THEN 2 WHEN 'text' THEN 1 ELSE 0 END"
 
 
 def _after(writer: _Writer, question: Question, place: Place) -> str:
@@ -225,12 +270,12 @@ def _after(writer: _Writer, question: Question, place: Place) -> str:
     key = writer.bind(place.key)
     if question.sort is None:
         return f"k {beyond} {key}"
-    if place.rank == 2:
-        return f"n IS NULL AND t IS NULL AND k > {key}"
-    mine, others = ("n", "n IS NULL") if place.rank == 0 else ("t", "n IS NULL AND t IS NULL")
-    pair = writer.pair(place.value)  # type: ignore[arg-type]
-    value = pair.number or pair.text
-    return f"(({mine} IS NOT NULL AND ({mine} {beyond} {value} OR ({mine} = {value} AND k > {key}))) OR ({others}))"
+    rank = _RANK if writer.postgres else _RANK_OF_EITHER
+    if place.value is None:
+        return f"({rank} = 2 AND k > {key})"
+    value = writer.operand(place.value).sql
+    mine = ("n" if place.rank == 0 else "t") if writer.postgres else "v"
+    return f"({rank} > {place.rank} OR ({rank} = {place.rank} AND ({mine} {beyond} {value} OR ({mine} = {value} AND k > {key}))))"
 
 
 def _where(conditions: Sequence[str]) -> str:
