@@ -13,10 +13,12 @@ from whet.errors import StudyError
 from whet.space import Parameter, Space
 
 __all__ = [
+    "Earlier",
     "FixedTrial",
     "FrozenTrial",
     "Goal",
     "Metric",
+    "Past",
     "Phase",
     "Problem",
     "Report",
@@ -87,11 +89,40 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A trial of an earlier sweep.
+
+    Args:
+        number: It had there.
+        params: Its configuration there; a later space may know other parameters and other ranges.
+        loss: Its result, so that smaller is better by that sweep's own goal; None: it failed.
+    """
+
+    number: int
+    params: Mapping[str, object]
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """An earlier sweep that a new one learns from. Its losses may be of another metric: they are compared with each other only.
+
+    Args:
+        name: As shown to people.
+        trials: Of those that it had, the best first.
+    """
+
+    name: str
+    trials: tuple[Past, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What a searcher has to solve: a space and one or more metrics."""
+    """What a searcher has to solve: a space and one or more metrics, and what earlier sweeps have found in spaces like it."""
 
     space: Space
     metrics: tuple[Metric, ...] = (Metric(name="value"),)
+    earlier: tuple[Earlier, ...] = field(default=(), hash=False)
 
     @property
     def metric(self) -> Metric:

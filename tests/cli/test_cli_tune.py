@@ -94,6 +94,22 @@ def test_a_sweeps_cap_and_its_file(whet: Call, sweep_file: Path, store: Store) -
     assert (again.problem, again.program, again.run_cap) == (first.problem, "train.py", 2)
 
 
+def test_a_sweep_starts_from_earlier_ones_by_the_beginning_of_an_id(whet: Call, sweep_file: Path, store: Store) -> None:
+    id = created(whet, "--run", "--json") and store.sweeps.all()[0].id
+    later = created(whet, "--name", "later", "--start-from", id[:6])
+    config = parse(dict(store.sweeps.get(later).config))
+    assert config.start_from == ("tiny",)
+    (earlier,) = config.problem.earlier
+    assert [(past.params["lr"], past.loss) for past in earlier.trials][:1] == [(0.1, 0.0)]
+    assert earlier.trials[-1].loss is None  # it failed
+    assert "starts from  tiny (3 trials)" in whet("show", later).stdout
+    result = whet("sweep", "sweep.yaml", "--start-from", "nothing")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("whet: no sweep 'nothing'")
+    result = whet("sweep", later, "--pause", "--start-from", id)
+    assert result.stderr.startswith("whet: --start-from goes with a new sweep's file")
+
+
 def test_the_schema_is_for_editors(whet: Call, sweep_file: Path) -> None:
     import jsonschema
     import yaml

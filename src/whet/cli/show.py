@@ -169,6 +169,8 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
         ("goal", ", ".join(f"{g.value} {n}" for n, g in zip(names, sweep.goals, strict=True))),
         ("method", _with_knobs(method_of(sweep), config.method.knobs)),
     ]
+    if earlier := config.problem.earlier:
+        facts.append(("starts from", ", ".join(f"{e.name} ({shown.counted(len(e.trials), 'trial')})" for e in earlier)))
     if config.stopper is not None:
         facts.append(("stopper", _with_knobs(config.stopper.name, config.stopper.knobs)))
     if config.terminate is not None:

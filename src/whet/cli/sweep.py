@@ -26,6 +26,8 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 @click.argument("what", metavar="FILE|SWEEP", required=False, shell_complete=complete_sweeps)
 @click.option("--name", help="The new sweep's name; default: the file says it, or its id.")
 @click.option("--project", help="The project of the new sweep, or the one to look in.")
+@click.option("--start-from", "start_from", metavar="SWEEP", multiple=True, shell_complete=complete_sweeps,
+              help="An earlier sweep that the new one learns from: its name or id; may be given several times.")  # fmt: skip
 @click.option("--run", "and_run", is_flag=True, help="Run the new sweep at once, as its coordinator.")
 @click.option("-j", "--jobs", metavar="N", type=click.IntRange(min=1), help="With --run: trials at a time; default 1.")
 @click.option("--pause", "move", flag_value="pause", help="Hand out no more trials for now; what runs goes on.")
@@ -42,6 +44,7 @@ def command(
     what: str | None,
     name: str | None,
     project: str | None,
+    start_from: tuple[str, ...],
     and_run: bool,
     jobs: int | None,
     move: str | None,
@@ -72,11 +75,12 @@ def command(
             raise wrong_call(
                 "-j says how many trials run at a time, and nothing is run", "add --run, or leave -j to whet agent"
             )
-        _create(context, Path(what), name, project, and_run, jobs or 1, as_json)
+        _create(context, Path(what), name, project, start_from, and_run, jobs or 1, as_json)
         return
     store = session.store()
     sweep = _find(store, what, project, chosen)
-    given = [flag for flag, on in (("--run", and_run), ("--name", name), ("-j", jobs)) if on]
+    flags = (("--run", and_run), ("--name", name), ("--start-from", start_from), ("-j", jobs))
+    given = [flag for flag, on in flags if on]
     if given:
         raise wrong_call(f"{given[0]} goes with a new sweep's file, and {what!r} is a sweep", f"leave {given[0]} out")
     if as_yaml:
@@ -126,7 +130,14 @@ def _find(store: Store, what: str, project: str | None, chosen: list[str]) -> Sw
 
 
 def _create(
-    context: click.Context, path: Path, name: str | None, project: str | None, and_run: bool, jobs: int, as_json: bool
+    context: click.Context,
+    path: Path,
+    name: str | None,
+    project: str | None,
+    start_from: tuple[str, ...],
+    and_run: bool,
+    jobs: int,
+    as_json: bool,
 ) -> None:
     from whet.config import load
     from whet.study.create import create_sweep
@@ -142,7 +153,9 @@ def _create(
     for notice in config.notices:
         output.tell(notice)
     store = session.store()
-    id = create_sweep(store, config, project=project)
+    # A person may give the beginning of an id, as everywhere in a terminal.
+    earlier = [store.sweeps.find(one).id for one in start_from]
+    id = create_sweep(store, config, project=project, start_from=earlier)
     sweep = store.sweeps.get(id)
     if and_run:
         from whet.cli.work import exit_code, report, work_on

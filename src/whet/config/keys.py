@@ -11,7 +11,7 @@ from whet.config.place import Place
 from whet.config.read import kind
 from whet.trial import Goal, Summary
 
-__all__ = ["KEPT", "METRIC", "PARAMETER", "RESOURCES", "SWEEP", "TERMINATE", "check", "check_keys"]
+__all__ = ["EARLIER", "KEPT", "METRIC", "PARAMETER", "PAST", "RESOURCES", "SWEEP", "TERMINATE", "check", "check_keys"]
 
 Fragment = dict[str, Any]
 Table = Mapping[str, Fragment]
@@ -78,6 +78,17 @@ TERMINATE = _table(
 KEPT = ("entity", "controller", "scheduler", "job", "image_uri", "apiVersion", "kind")
 """W&B's keys that Whet keeps but does not act on."""
 
+EARLIER = _table(
+    name=(_TEXT, "The sweep's."),
+    trials=({"type": "array", "items": {"type": "object"}}, "Of those that it had, the best first."),
+)
+
+PAST = _table(
+    number=({"type": "integer", "minimum": 0}, "The trial's."),
+    params=({"type": "object"}, "Its configuration."),
+    loss=(_NUMBER, "Its result, the smaller the better; left out: it failed."),
+)
+
 SWEEP = _table(
     name=(_TEXT, "As shown to people."),
     description=(_TEXT, "As shown to people."),
@@ -95,6 +106,9 @@ SWEEP = _table(
                "When the sweep ends by itself: whichever of its keys comes first."),
     seed=({"type": "integer"}, "The searcher's seed."),
     resources=({"type": "object"}, "What one trial needs."),
+    start_from=({"type": ["string", "array"], "minItems": 1, "items": _TEXT},
+                "Names or ids of earlier sweeps to learn from; their trials are taken when the sweep is made."),
+    earlier=({"type": "array", "items": {"type": "object"}}, "What was taken from them: Whet writes it into the sweep."),
     define_by_run=(_FLAG, "The space is learned from what the objective asks for; it may start empty."),
     attrs=({"type": "object"}, "The user's own attributes of the study."),
     nested=({"type": "array", "items": _TEXT}, "Groups whose dotted parameters a program gets as one nested value."),

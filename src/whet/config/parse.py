@@ -13,6 +13,7 @@ from typing import Any
 from whet import plugins
 from whet.config.conditions import condition, expression
 from whet.config.distributions import read_parameter
+from whet.config.earlier import read_earlier, read_names
 from whet.config.keys import KEPT, METRIC, PARAMETER, RESOURCES, SWEEP, TERMINATE, check, check_keys
 from whet.config.names import nest
 from whet.config.place import Place
@@ -104,8 +105,11 @@ def parse(text_or_mapping: str | Mapping[str, object], *, source: str = "<config
     compares_nothing = not metrics and not {"metrics", "program", "command"}.isdisjoint(given)
     if not metrics:
         _without_metric(given, method, place, notices)
+    earlier = read_earlier(given.get("earlier", []), place.at("earlier"))
     return SweepConfig(
-        problem=Problem(space=space, metrics=metrics) if metrics or compares_nothing else Problem(space=space),
+        problem=Problem(space=space, metrics=metrics, earlier=earlier)
+        if metrics or compares_nothing
+        else Problem(space=space, earlier=earlier),
         method=method,
         stopper=stopper,
         name=given.get("name"),
@@ -117,6 +121,7 @@ def parse(text_or_mapping: str | Mapping[str, object], *, source: str = "<config
         terminate=_terminate(given["terminate"], place.at("terminate")) if "terminate" in given else None,
         seed=given.get("seed"),
         resources=check_keys(place.at("resources"), given.get("resources", {}), RESOURCES),
+        start_from=read_names(given.get("start_from", []), place.at("start_from")),
         define_by_run=given.get("define_by_run", False),
         extra=extra,
         attrs=given.get("attrs", {}),

@@ -8,7 +8,7 @@ from typing import Any
 
 from whet import plugins
 from whet.config.distributions import DISTRIBUTIONS
-from whet.config.keys import METRIC, PARAMETER, RESOURCES, SWEEP, TERMINATE
+from whet.config.keys import EARLIER, METRIC, PARAMETER, PAST, RESOURCES, SWEEP, TERMINATE
 
 __all__ = ["schema"]
 
@@ -28,6 +28,8 @@ def schema() -> dict[str, Any]:
     keys["metrics"]["items"] = metric
     keys["resources"] |= _object(RESOURCES)
     keys["terminate"] |= _object(TERMINATE)
+    keys["earlier"]["items"] = _object(EARLIER)
+    keys["earlier"]["items"]["properties"]["trials"]["items"] = _object(PAST)
     for key in keys:
         if key not in ("parameters", "nested") and "type" in keys[key]:
             keys[key]["type"] = [*_list(keys[key]["type"]), "null"]

@@ -54,6 +54,7 @@ class SweepConfig:
         terminate: When it ends by itself before that, or None.
         seed: The searcher's seed; None is drawn once, when the sweep is created.
         resources: What one trial needs: `cpus`, `gpus`, `mem_gb`, `timeout_s`.
+        start_from: Names or ids of the earlier sweeps that it learns from; what it took from them is `problem.earlier`.
         define_by_run: The space is learned from what the objective asks for; it starts empty.
         extra: Keys of W&B's that Whet keeps but does not act on (entity, controller, …); `impute` by name of the metric.
         attrs: The user's own attributes of the study.
@@ -73,6 +74,7 @@ class SweepConfig:
     terminate: Termination | None = None
     seed: int | None = None
     resources: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+    start_from: tuple[str, ...] = ()
     define_by_run: bool = False
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     attrs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from whet.config.distributions import parameter_to_mapping
+from whet.config.earlier import earlier_to_list
 from whet.config.names import flatten, split
 from whet.config.place import Place
 from whet.config.read import plain, read_exponents
@@ -44,6 +45,8 @@ def to_mapping(config: SweepConfig) -> dict[str, object]:
         "terminate": None if config.terminate is None else _terminate(config.terminate),
         "seed": config.seed,
         "resources": dict(config.resources) or None,
+        "start_from": list(config.start_from) or None,
+        "earlier": earlier_to_list(config.problem.earlier) or None,
         "define_by_run": config.define_by_run or None,
         "attrs": dict(config.attrs) or None,
         **{key: value for key, value in config.extra.items() if key != "impute"},

@@ -6,7 +6,7 @@ Shape suffixes: N points, M training points, F features, H kernel parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, final
 
 import numpy as np
@@ -52,6 +52,9 @@ class Features:
             del start
             groups += [group] * len(middles)
             group += 1
+        flagged = [name for name, is_conditional in zip(names, conditional, strict=True) if is_conditional]
+        options = [name for name, parameter, _, count in layout.spec if count for _ in range(count)]
+        self._name_F = [*names, *flagged, *options]
         self.group_F = np.array(groups, dtype=np.intp)
         self.H = group
 
@@ -63,6 +66,10 @@ class Features:
     def of_points(self, x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
         """Return the features of points with quantiles x, of which those with m = 0 are inactive, and options h."""
         return self._stacked(x_ND, m_ND, h_NC)
+
+    def of_names(self, names: Collection[str]) -> Array:
+        """Return which features are those of these parameters."""
+        return np.array([name in names for name in self._name_F], dtype=bool)
 
     def _stacked(self, x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
         x = np.where(m_ND > 0, x_ND, 0.5)
@@ -88,6 +95,7 @@ class Process:
         gram[np.diag_indices_from(gram)] += noise + _JITTER
         self._root = _root(gram)
         self._mean = float(y_M.mean())
+        self._y_M = y_M
         self._alpha_M = cho_solve((self._root, True), y_M - self._mean, check_finite=False)
         residual = y_M - self._mean
         # The scale of f is known in closed form where noise is relative to it; a weak prior at 1 keeps it there with few points.
@@ -105,8 +113,48 @@ class Process:
         variance_N = np.maximum(1.0 - np.einsum("mn,mn->n", v_MN, v_MN), 1e-12) * self._variance
         return k_NM @ self._alpha_M + self._mean, np.sqrt(variance_N)
 
-    def log_improvement(self, z_F: Array, best: float) -> tuple[float, Array]:
-        """Return log E[max(best − f, 0)] at one point, and its gradient."""
+    def mean_slope(self, z_F: Array) -> tuple[float, Array]:
+        """Return the mean of f at one point, and its gradient."""
+        away_MF = z_F * self._scale_F - self._z_MF
+        r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
+        decay_M = np.exp(-_ROOT5 * r_M)
+        k_M = (1.0 + _ROOT5 * r_M + (5.0 / 3.0) * r_M * r_M) * decay_M
+        slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M
+        gradient_F: Array = ((slope_M * self._alpha_M) @ away_MF) * self._scale_F
+        return float(k_M @ self._alpha_M) + self._mean, gradient_F
+
+    def left_out(self) -> Array:
+        """Return what is expected of each training value without it.
+
+        Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), (5.12).
+        """
+        inverse = cho_solve((self._root, True), np.eye(len(self._alpha_M)), check_finite=False)
+        found: Array = self._y_M - self._alpha_M / np.diagonal(inverse)
+        return found
+
+    def moments(self, z_F: Array) -> tuple[float, float, Array, Array]:
+        """Return mean and deviation of f at one point, and the gradients of both."""
+        away_MF = z_F * self._scale_F - self._z_MF
+        r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
+        decay_M = np.exp(-_ROOT5 * r_M)
+        k_M = (1.0 + _ROOT5 * r_M + (5.0 / 3.0) * r_M * r_M) * decay_M
+        slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M
+        w_M = cho_solve((self._root, True), k_M, check_finite=False)
+        deviation = math.sqrt(max(1.0 - float(k_M @ w_M), 1e-12) * self._variance)
+        mean_F: Array = ((slope_M * self._alpha_M) @ away_MF) * self._scale_F
+        deviation_F: Array = ((slope_M * w_M) @ away_MF) * self._scale_F * (-self._variance / deviation)
+        return float(k_M @ self._alpha_M) + self._mean, deviation, mean_F, deviation_F
+
+    def log_improvement(
+        self, z_F: Array, best: float, beside: tuple[float, Array] | None = None
+    ) -> tuple[float, Array]:
+        """Return log E[max(best − f, 0)] at one point, and its gradient.
+
+        Args:
+            z_F: The point.
+            best: The value to be improved on.
+            beside: A known function's value and gradient there, which are added to f's.
+        """
         away_MF = z_F * self._scale_F - self._z_MF
         r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
         decay_M = np.exp(-_ROOT5 * r_M)
@@ -114,12 +162,16 @@ class Process:
         slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M  # dk/dz = slope · (z − z_m) · scale²
         w_M = cho_solve((self._root, True), k_M, check_finite=False)
         deviation = math.sqrt(max(1.0 - float(k_M @ w_M), 1e-12) * self._variance)
+        if beside is not None:
+            best -= beside[0]
         u = (best - float(k_M @ self._alpha_M) - self._mean) / deviation
         log_h = float(log_expected_improvement(np.array([-u]), np.ones(1), 0.0)[0])
         by_mean = -math.exp(float(log_ndtr(u)) - log_h) / deviation
         by_deviation = math.exp(-0.5 * u * u - 0.5 * math.log(2 * math.pi) - log_h) / deviation
         toward_M = by_mean * self._alpha_M - by_deviation * (self._variance / deviation) * w_M
         gradient_F: Array = ((slope_M * toward_M) @ away_MF) * self._scale_F
+        if beside is not None:
+            gradient_F = gradient_F + by_mean * beside[1]
         return log_h + math.log(deviation), gradient_F
 
     def _cross(self, z_NF: Array) -> Array:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from whet.search.gaussian import Process
+    from whet.search.transfer import Expectation, Experience
 
     Array = np.ndarray[Any, Any]
 
@@ -79,7 +80,8 @@ class GP(Searcher):
         self._belief = Belief("gp", problem.space, prior)
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("gp", "max_points", max_points, 10))
-        self._scales: tuple[list[int], tuple[Array, float]] | None = None
+        self._experience: Experience | None = None
+        self._scales: tuple[list[int], tuple[Array, float, Expectation | None]] | None = None
         self._model: tuple[Array, Array, Process, float] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
@@ -98,8 +100,8 @@ class GP(Searcher):
             units = self._ranked(rng, pending[-_LIES:], _MARGIN if number % 2 else 0.0)
         return self._chooser.choose(units, pending, rng)
 
-    def _fit(self) -> tuple[Array, float]:
-        """Return length scales and noise."""
+    def _fit(self) -> tuple[Array, float, Expectation | None]:
+        """Return length scales and noise, and what earlier sweeps let expect; with any, the scales and the noise are of what is left."""
         from whet.search.gaussian import fitted
         from whet.search.normal import normalised
 
@@ -107,22 +109,37 @@ class GP(Searcher):
         if self._scales is None or self._scales[0] != numbers:
             _, features = self._evidence.tools()
             z, y = self._evidence.features(numbers), normalised(self._evidence.losses(numbers)[:, 0])
-            self._scales = numbers, fitted(z, y, features.group_F, features.H)
+            scale_F, noise = fitted(z, y, features.group_F, features.H)
+            expectation = self._expectation(z, y, scale_F, noise)
+            if expectation:
+                scale_F, noise = fitted(z, y - expectation(z), features.group_F, features.H)
+            self._scales = numbers, (scale_F, noise, expectation)
         return self._scales[1]
 
+    def _expectation(self, z_MF: Array, y_M: Array, scale_F: Array, noise: float) -> Expectation | None:
+        if not self.problem.earlier:
+            return None
+        from whet.search.gaussian import Process
+        from whet.search.transfer import Experience
+
+        if self._experience is None:
+            self._experience = Experience(self.problem.earlier, *self._evidence.tools())
+        return self._experience.expectation(z_MF, y_M, Process(z_MF, y_M, scale_F, noise)) or None
+
     def _process(self, pending: Sequence[Mapping[str, object]]) -> tuple[Process, float]:
-        """Return the posterior, pending trials taken for what is expected of them, and the best mean at a finished trial."""
+        """Return the posterior (of what earlier sweeps do not explain), pending trials taken for what is expected of them, and the best mean at a finished trial."""
         import numpy as np
 
         from whet.search.gaussian import Process
         from whet.search.normal import normalised
 
-        scale_F, noise = self._fit()
+        scale_F, noise, expectation = self._fit()
         if self._model is None:
             numbers = self._evidence.model()
             z, y = self._evidence.features(numbers), normalised(self._evidence.losses(numbers)[:, 0])
-            process = Process(z, y, scale_F, noise)
-            self._model = z, y, process, float(process.mean(z).min())
+            known = 0.0 if expectation is None else expectation(z)
+            process = Process(z, y - known, scale_F, noise)
+            self._model = z, y - known, process, float((process.mean(z) + known).min())
         z, y, process, best = self._model
         if pending:
             more = self._evidence.features_of(pending)
@@ -138,16 +155,23 @@ class GP(Searcher):
 
         layout, features = self._evidence.tools()
         process, best = self._process(pending)
+        expectation = self._fit()[2]
         goal, D = best - margin, layout.D
         belief = self._belief.on(layout) if self._belief else None
         weight = self._belief.weight(self._evidence.num_scored)
 
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
-            value = log_expected_improvement(*process(features.of_points(x_ND, m_ND, h_NC)), goal)
+            z_NF = features.of_points(x_ND, m_ND, h_NC)
+            mean_N, deviation_N = process(z_NF)
+            if expectation is not None:
+                mean_N = mean_N + expectation(z_NF)
+            value = log_expected_improvement(mean_N, deviation_N, goal)
             return value if belief is None else value + weight * belief.log_density(x_ND, m_ND, h_NC)
 
         def slope(x_D: Array, m_D: Array, h_C: Array) -> tuple[float, Array]:
-            value, gradient_F = process.log_improvement(features.of_points(x_D[None], m_D[None], h_C[None])[0], goal)
+            z_F = features.of_points(x_D[None], m_D[None], h_C[None])[0]
+            beside = None if expectation is None else expectation.slope(z_F)
+            value, gradient_F = process.log_improvement(z_F, goal, beside)
             gradient_D = gradient_F[:D]  # numbers are the first features
             if belief is not None:
                 value += weight * float(belief.log_density(x_D[None], m_D[None], h_C[None])[0])

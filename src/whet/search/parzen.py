@@ -108,6 +108,12 @@ class Layout:
                 row[start : start + options] = [1.0] * options
         return row
 
+    def features(self, rows_NW: Array) -> Array:
+        """Return the features of rows, as `Mixture.log_density` takes them."""
+        x_ND = rows_NW[:, : self.D]
+        found: Array = np.concatenate([x_ND * x_ND, rows_NW[:, : 2 * self.D + self.C]], axis=1)
+        return found
+
     def places(self, rows_NW: Array) -> tuple[Array, Array]:
         """Return the quantiles and options of rows, ½ where a number is inactive: what `candidates` takes."""
         D = self.D

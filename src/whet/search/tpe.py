@@ -12,6 +12,7 @@ from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.history import Key, key
+from whet.search.overlap import best_of
 from whet.search.standing import Standing, standing
 from whet.trial import Phase, Problem, Suggestion, Trial
 
@@ -31,6 +32,11 @@ _LIES = 256  # pending trials that count, the latest ones
 _SMALL = 10_000  # combinations up to which repeats are avoided
 _ROUNDS = 4  # of candidates, where constraints or repeats refuse them all
 _REDRAWS = 30
+_PAST, _FEW = (
+    3.0,
+    10,
+)  # good trials that those of earlier sweeps count together, beside up to so many results; then as 1/n²
+_LEAST_PAST = 0.02
 
 
 @final
@@ -41,7 +47,8 @@ class TPE(Searcher):
     stopped early, which rank by how far they came, then by their last report; failed ones and NaN come last. Pending trials
     count as bad ("constant liar"), so that parallel suggestions keep their distance. Both densities are multivariate, know which
     parameters are inactive, and are bounded in size: g keeps the trials ranked next to the good ones and a thinned-out, reweighted
-    rest, so that the cost of a suggestion does not grow with the history.
+    rest, so that the cost of a suggestion does not grow with the history. The best trials of earlier sweeps are in l, too, together as
+    three trials beside the first ten results, then less and less; those of a sweep that ranks the results wrongly have no weight.
 
     The first trials are a Latin hypercube. Constraints are kept by rejection, at last by plain sampling. In finite spaces of up to
     10,000 combinations a configuration is not repeated while the model, or one of 30 draws, proposes another one.
@@ -97,6 +104,7 @@ class TPE(Searcher):
         self._num_rows = 1  # row 0 is the prior
         self._lies: dict[int, tuple[Mapping[str, object], list[float]]] = {}
         self._model: tuple[Layout, Array] | None = None
+        self._best_of: list[Array] | None = None  # of each earlier sweep, their rows
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         layout, table = self._ready(len(finished))
@@ -185,6 +193,7 @@ class TPE(Searcher):
 
         layout, table = self._ready(0)
         num_good = min(math.ceil(self._gamma * self._num_scored), self._max_good)
+        past_RW, past_weights = self._past(layout, table)
         rest, weights = self._rest(num_good)
         if lies:
             lies = lies[-_LIES:]
@@ -194,8 +203,8 @@ class TPE(Searcher):
         shrink = -1 / (len(self.problem.space) + 4)  # Scott's rule
         kernels = Mixture(
             layout,
-            table[[0, *self._rows[:num_good]]],
-            [self._prior_weight, *[1.0] * num_good],
+            np.concatenate([table[[0, *self._rows[:num_good]]], past_RW]),
+            [self._prior_weight, *[1.0] * num_good, *past_weights],
             max(self._good_width * self._num_scored**shrink, _NARROWEST),
         )
         good: Mixture | Mixed = kernels
@@ -220,6 +229,34 @@ class TPE(Searcher):
             yield units[score_N.argmax()].tolist()
             for place in (-score_N).argsort(kind="stable")[1:]:
                 yield units[place].tolist()
+
+    def _past(self, layout: Layout, table: Array) -> tuple[Array, list[float]]:
+        """Return the rows of the best trials of earlier sweeps, and the weights of their kernels in l, which results outweigh.
+
+        A sweep whose best trials lie where the new results are bad has less of a weight, or none.
+        """
+        import numpy as np
+
+        from whet.search.parzen import Mixture
+
+        if self._best_of is None:
+            rows = [[layout.row(params) for params in best_of(self.problem.space, s)] for s in self.problem.earlier]
+            self._best_of = [np.array(own) for own in rows if own]
+        weight = _PAST * min(1.0, _FEW / max(self._num_scored, 1)) ** 2
+        if not self._best_of or weight < _LEAST_PAST:
+            return np.zeros((0, layout.width)), []
+        own_NF = layout.features(table[self._rows])
+        place_N = np.arange(len(own_NF))
+        parts, weights = [np.zeros((0, layout.width))], list[float]()
+        for rows_RW in self._best_of:
+            density_N = Mixture(layout, rows_RW, [1.0] * len(rows_RW), self._good_width).log_density(own_NF)
+            order_N = -density_N.argsort(kind="stable").argsort(kind="stable")
+            agreement = np.corrcoef(order_N, place_N)[0, 1] if len(own_NF) > 1 else 0.0
+            trust = min(max(0.5 + 2.0 * float(agreement), 0.0), 1.0)
+            if trust > 0:
+                parts.append(rows_RW)
+                weights += [trust * weight / (len(self._best_of) * len(rows_RW))] * len(rows_RW)
+        return np.concatenate(parts), weights
 
     def _rest(self, num_good: int) -> tuple[list[int], list[float]]:
         """Return the rows of the kernels in g and their weights: half next to the good ones, half standing for all others."""

@@ -15,8 +15,10 @@ from whet.space import Parameter, Space
 from whet.store.base import Store, Sweep
 from whet.store.open import open_store
 from whet.store.rules import not_found
+from whet.study.earlier import with_earlier
 from whet.study.engine import Engine
 from whet.study.samplers import Sampler, as_method, as_stopper, for_several
+from whet.study.searching import searcher_of
 from whet.study.study import Study
 from whet.trial import Goal, Metric, Problem
 
@@ -30,7 +32,8 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
                  direction: str | Goal | None = None, directions: Sequence[str | Goal] | None = None, storage: str | Store | None = None,
                  seed: int | None = None, load_if_exists: bool = False, stopper: str | Mapping[str, Any] | Plugin | None = None,
                  sampler: Any = None, pruner: Any = None, metrics: Sequence[str] | None = None, project: str = _DEFAULT_PROJECT,
-                 run_cap: int | None = None, terminate: Mapping[str, Any] | None = None) -> Study:  # fmt: skip
+                 run_cap: int | None = None, terminate: Mapping[str, Any] | None = None,
+                 start_from: Sequence[str | Study] | str | Study = ()) -> Study:  # fmt: skip
     """Make a study, or with `load_if_exists` go on with the one of that name.
 
     Args:
@@ -50,6 +53,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         project: The project that the sweep is listed under.
         run_cap: The greatest number of trials, over all processes.
         terminate: When the study ends by itself, as in a sweep file: ``{"no_improvement": 20, "wall_clock_s": 3600}``.
+        start_from: Earlier studies, or their names or ids, that this one learns from: their trials are taken now and kept with it.
 
     Raises:
         Conflict: there is a study of that name.
@@ -99,19 +103,25 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         except NotFound:
             pass
     try:
-        return Study(store, Engine(store, create_sweep(store, config)))
+        return Study(store, Engine(store, create_sweep(store, config, start_from=_several(start_from))))
     except Conflict as error:
         if load_if_exists and config.name is not None:  # another process has just made it
             return _load(store, config.name, project)
         raise Conflict(f"{error.problem}", "give another name, or load_if_exists=True") from None
 
 
-def create_sweep(store: Store, config: SweepConfig, *, project: str | None = None) -> str:
-    """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none."""
+def create_sweep(
+    store: Store, config: SweepConfig, *, project: str | None = None, start_from: Sequence[str | Study] = ()
+) -> str:
+    """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none.
+
+    What it learns from earlier sweeps (its own `start_from`, and more of them) is taken now and kept with it.
+    """
     if config.seed is None:
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
     config.problem.space.check()
-    build("searcher", config.method.name, config.problem, knobs_given=dict(config.method.knobs), seed=config.seed or 0)
+    config = with_earlier(store, config, project or config.project or _DEFAULT_PROJECT, start_from)
+    searcher_of(config.problem, config.method, config.seed)
     if config.stopper is not None:
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
     return store.sweeps.create(
@@ -201,6 +211,10 @@ def _space(given: Space | Mapping[str, object]) -> Space:
 def _usual_stopper(method: Plugin, goals: Sequence[Goal]) -> str:
     """Return the stopper where none is named: pieces of trainings can't be compared step by step, and several values differ in what matters."""
     return "none" if len(goals) > 1 or find("searcher", method.name).continues else "median"
+
+
+def _several(start_from: Sequence[str | Study] | str | Study) -> Sequence[str | Study]:
+    return (start_from,) if isinstance(start_from, (str, Study)) else tuple(start_from)
 
 
 def _goal(direction: str | Goal) -> Goal:

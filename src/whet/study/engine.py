@@ -29,6 +29,7 @@ from whet.study.learn import Learned, with_space
 from whet.study.lost import LEASE_S, lost, requeue
 from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
 from whet.study.results import check_count, judge
+from whet.study.searching import searcher_of
 from whet.study.told import as_told
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
 
@@ -222,8 +223,7 @@ class Engine:
     def _suggest(self) -> Suggestion | None:
         searcher, self._searcher = self._searcher, None  # for good if this is interrupted: it may know but half
         if searcher is None:
-            method = self.config.method
-            searcher = build("searcher", method.name, self.problem, knobs_given=dict(method.knobs), seed=self.seed)
+            searcher = searcher_of(self.problem, self.config.method, self.seed)
             self._num_told = 0
         fresh = [self._as_told(trial) for trial in self._history.ended_since(self._num_told)]
         self._num_told += len(fresh)

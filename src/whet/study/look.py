@@ -12,7 +12,7 @@ from whet.trial import Problem, Trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from whet.store.base import Store
+    from whet.store.base import Store, Sweep
     from whet.study.engine import Engine
     from whet.study.replay import Replay
 
@@ -40,11 +40,15 @@ class Look(ABC):
     def study_name(self) -> str:
         """The name."""
 
+    def stored(self) -> tuple[Store, Sweep]:
+        """Return the sweep as it is stored, and where."""
+        return self._store, self._store.sweeps.get(self._engine.id)
+
     def replay(self) -> Replay:
         """Make all suggestions again from the stored history, and compare (see `whet.study.replay.replay`)."""
         from whet.study.replay import replay
 
-        return replay(self._store, self._store.sweeps.get(self._engine.id))
+        return replay(*self.stored())
 
     def lineage(self, number: int | None = None) -> list[Trial]:
         """Return the trials from a founder to trial `number` (default the best), each of which went on from the one before: a schedule.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, final
 
 from whet.config import SweepConfig, parse
 from whet.parameters import identity
-from whet.plugins import build
 from whet.store.base import Origin, Store, Sweep
 from whet.study.history import History
+from whet.study.searching import searcher_of
 from whet.study.told import as_told
 from whet.trial import Phase, Report, Suggestion, Trial
 
@@ -195,9 +195,7 @@ class _Player:
             self._searcher, self._num_told, self._config = None, 0, config
         config = self._config or config
         if self._searcher is None:
-            method = config.method
-            knobs = dict(method.knobs)
-            self._searcher = build("searcher", method.name, config.problem, knobs_given=knobs, seed=config.seed or 0)
+            self._searcher = searcher_of(config.problem, config.method, config.seed)
         space = config.problem.space
         plain = not edited and not config.define_by_run
 
