@@ -9,12 +9,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from whet.errors import StoreError, WhetError
+from whet.server.access import Caller, caller, needs
 from whet.server.answers import Answers
 from whet.server.problems import problem
 from whet.server.turns import Turns
+from whet.server.verb_rules import act, own_sweep, scope_of
 from whet.store.base import Store
 from whet.store.codec import dump, load
+from whet.store.token import Scope
 from whet.store.verbs import verbs
+from whet.store.wire import encode
 
 __all__ = ["router"]
 
@@ -28,7 +32,12 @@ def router(store: Store, answers: Answers) -> APIRouter:
     for verb in verbs().values():
         routes.add_api_route(
             f"/verbs/{verb.name}",
-            _route(lambda body, verb=verb: verb.call(store, body), answers, keeps=not verb.reads),  # type: ignore[misc]
+            _route(
+                lambda who, body, verb=verb: encode(act(verb, store, who, verb.read(body))),  # type: ignore[misc]
+                answers,
+                scope=scope_of(verb),
+                keeps=not verb.reads,
+            ),
             methods=["POST"],
             name=verb.name,
             summary=verb.doc.partition("\n")[0],
@@ -36,16 +45,25 @@ def router(store: Store, answers: Answers) -> APIRouter:
             tags=["verbs"],
         )
 
-    def take(body: object) -> object:
+    def take(who: Caller, body: object) -> object:
         sweep, key = _named(body, "sweep", "key")
+        own_sweep(store, who, sweep)
         return turns.take(sweep, key, _WAIT_S)
 
-    def release(body: object) -> object:
-        turns.release(*_named(body, "sweep", "key"))
+    def release(who: Caller, body: object) -> object:
+        sweep, key = _named(body, "sweep", "key")
+        own_sweep(store, who, sweep)
+        turns.release(sweep, key)
         return None
 
-    routes.add_api_route("/turns/take", _route(take, answers, keeps=False), methods=["POST"], tags=["verbs"])
-    routes.add_api_route("/turns/release", _route(release, answers, keeps=False), methods=["POST"], tags=["verbs"])
+    for name, what in (("take", take), ("release", release)):
+        routes.add_api_route(
+            f"/turns/{name}",
+            _route(what, answers, scope=Scope.WRITE, keeps=False),
+            methods=["POST"],
+            name=f"turns.{name}",
+            tags=["verbs"],
+        )
     return routes
 
 
@@ -56,23 +74,25 @@ def _named(body: object, *names: str) -> list[str]:
 
 
 def _route(
-    act: Callable[[object], object], answers: Answers, *, keeps: bool
+    what: Callable[[Caller, object], object], answers: Answers, *, scope: Scope, keeps: bool
 ) -> Callable[[Request], Awaitable[Response]]:
-    def answer(body: bytes) -> Response:
+    def answer(who: Caller, body: bytes) -> Response:
         try:
             try:
                 given = load(body)
             except (ValueError, RecursionError) as error:
                 raise StoreError(f"the body is not JSON ({error})", "send a mapping of the verb's arguments") from None
-            return Response(dump(act(given)), media_type="application/json")
+            return Response(dump(what(who, given)), media_type="application/json")
         except WhetError as error:
             return problem(error)
 
+    @needs(scope.value, checks_itself=True)
     async def route(request: Request) -> Response:
         body = await request.body()
-        key = request.headers.get("idempotency-key", "")
-        if keeps and key:
-            return await run_in_threadpool(answers.once, key, lambda: answer(body))
-        return await run_in_threadpool(answer, body)
+        who, key = caller(request), request.headers.get("idempotency-key", "")
+        if keeps and key:  # another caller's answer, or that to another question, is not this one's
+            kept = f"{who.token} {request.url.path} {key}"
+            return await run_in_threadpool(answers.once, kept, lambda: answer(who, body))
+        return await run_in_threadpool(answer, who, body)
 
     return route

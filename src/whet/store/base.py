@@ -1,7 +1,8 @@
 """The verbs of the store. SQLite, PostgreSQL, memory and HTTP have the same ones.
 
 Three facets: `Store.sweeps` (stored searches), `Store.trials` (what searchers and stoppers see, and who works on what) and
-`Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row.
+`Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row. Beside them `Store.tokens`
+(`whet.store.token`) says who may reach the store through a server.
 
 Laws (`whet.testing.store_laws` checks them on every implementation):
 
@@ -22,6 +23,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 
+from whet.store.token import Tokens
 from whet.store.values import (
     MOVES,
     Artifact,
@@ -381,11 +383,12 @@ class Runs(ABC):
 
 
 class Store(ABC):
-    """A store: three facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
+    """A store: its facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
 
     sweeps: Sweeps
     trials: Trials
     runs: Runs
+    tokens: Tokens
     url: str
 
     @abstractmethod

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from whet.errors import StoreError
-from whet.store.base import Row, Stat
+from whet.store.values import Row, Stat
 
 __all__ = [
     "dump",

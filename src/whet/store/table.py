@@ -90,7 +90,7 @@ class Question:
 
 
 def _same(query: TableQuery) -> str:
-    told = json.dumps([query.filter, query.sort, query.project, query.sweep])
+    told = json.dumps([query.filter, query.sort, query.project, query.sweep, query.projects])
     return hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
 
 

@@ -223,6 +223,9 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
     for name, value in (("project", query.project), ("sweep", query.sweep)):
         if value is not None:
             conditions.append(f"{name} = {writer.bind(value)}")
+    if query.projects is not None:
+        listed = ", ".join(map(writer.bind, query.projects))
+        conditions.append(f"project IN ({listed})" if listed else "FALSE")
     here = list(conditions)
     if question.wanted is not None:
         conditions.append(writer.condition(question.wanted))

@@ -265,6 +265,7 @@ class TableQuery:
         sort: A column (`whet.filters.column`), with ``-`` before it descending; what is missing or NaN comes last either way.
         project: Only of this one.
         sweep: Only of the sweep with this id.
+        projects: Only of these, whatever the others say; None is all.
         limit: Rows of a page, 1 to 1000.
         cursor: Where the page before ended (`Page.cursor`), of the same filter and sort.
         columns: Columns to return besides those that every row has.
@@ -277,6 +278,7 @@ class TableQuery:
     limit: int = 50
     cursor: str | None = None
     columns: tuple[str, ...] = ()
+    projects: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,11 +42,11 @@ class Verb:
         named = {**dict(zip(self.params, args, strict=False)), **given}
         return {name: encode(value) for name, value in named.items()}
 
-    def call(self, store: base.Store, body: object) -> object:
-        """Call the verb of `store` with the arguments in `body`, and return its result as JSON knows it.
+    def read(self, body: object) -> dict[str, Any]:
+        """Return the arguments in `body`, which came as JSON.
 
         Raises:
-            StoreError: the arguments are not as the verb wants them; or what the verb raises.
+            StoreError: they are not as the verb wants them.
         """
         if not isinstance(body, dict):
             raise StoreError(
@@ -64,8 +64,12 @@ class Verb:
                 given[name] = self.params[name](value)
             except StoreError as error:
                 raise StoreError(f"{self.name}: {name}: {error.problem}", error.fix) from None
+        return given
+
+    def do(self, store: base.Store, given: Mapping[str, Any]) -> Any:
+        """Call the verb of `store` with these arguments, and return its result."""
         facet, _, method = self.name.partition(".")
-        return encode(getattr(getattr(store, facet), method)(**given))
+        return getattr(getattr(store, facet), method)(**given)
 
 
 @cache

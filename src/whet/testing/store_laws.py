@@ -1,5 +1,7 @@
 """The laws of a store, as tests to inherit.
 
+Stores that keep tokens, as all do but the one over HTTP, inherit `whet.testing.store_token_laws.TokenLaws`, too.
+
 Example::
 
     class TestMine(StoreLaws):

@@ -146,11 +146,14 @@ class TableLaws(StoreCase):
         table.runs.create(NewRun(id="f", project="p", name="run f", owner=ME))
         rest = table.runs.table(TableQuery(limit=9, cursor=first.cursor))
         assert "".join(row.id for row in (*first.rows, *rest.rows)) == "edcba"
-        last = table.runs.table(TableQuery(sort="name", limit=5))
+        last = table.runs.table(TableQuery(sort="name", limit=5, projects=("p", "q")))
         table.runs.finish("f", Phase.FINISHED)
         table.runs.delete(["f"])
-        none = table.runs.table(TableQuery(sort="name", cursor=last.cursor))
+        none = table.runs.table(TableQuery(sort="name", cursor=last.cursor, projects=("p", "q")))
         assert (none.rows, none.total, none.cursor) == ((), 5, None)
+        for projects, sort, total in ((("q",), "-loss", 1), ((), "created", 0), (("q", "p"), "created", 5)):
+            assert table.runs.table(TableQuery(projects=projects, sort=sort)).total == total
+        assert table.runs.table(TableQuery(projects=("q",), project="p")).total == 0
 
     def test_columns_are_returned_as_asked(self, table: Store) -> None:
         names = ("config.lr", "loss", "val/loss.max", "duration", "config.list", "state", "summary.acc", "config.model")

@@ -10,6 +10,7 @@ from typing import Any, cast, final
 
 from whet.store.base import Runs, Store, Sweeps, Trials
 from whet.store.http.client import Client
+from whet.store.http.tokens import NoTokens
 from whet.store.http.turn import Turn
 from whet.store.verbs import Verb, verbs
 
@@ -35,6 +36,7 @@ class HttpStore(Store):
         self.sweeps = cast(Sweeps, _facet(Sweeps, "sweeps")(self.client))
         self.trials = cast(Trials, _facet(Trials, "trials")(self.client))
         self.runs = cast(Runs, _facet(Runs, "runs")(self.client))
+        self.tokens = NoTokens(self.url)
 
     def close(self) -> None:
         self.client.close()

@@ -80,6 +80,8 @@ class MemoryRuns(Runs):
         question = Question.of(query, time.time())
         placed = []
         for key, run in self._here(query.project, query.sweep):
+            if query.projects is not None and run.project not in query.projects:
+                continue
             if matches(question.wanted, lambda which, run=run: value_of(run, which), run.tags):  # type: ignore[misc]
                 value = None if question.sort is None else scalar(value_of(run, question.sort))
                 placed.append((Place(rank(value), value, key), run))
