@@ -1,156 +1,36 @@
-"""Filters over runs: which rows of the run table are wanted, in the syntax of `whet.expression`.
-
-``val_loss < 0.3 and config.optimizer == "adam"``: comparisons of columns with literals or columns, `in`, `and or not`, brackets.
-Here they are parsed into values; a store turns them into SQL, `matches` evaluates them in Python, and both agree
-(`docs/filters.md` is the language's description).
-
-A column has a number, a text, or nothing: what is missing, a list, a mapping, NaN and the infinities are nothing. Nothing
-equals nothing and is in no order; ``x == None`` asks for it. A number and a text are never equal and in no order either.
-"""
+"""Filters are read: a syntax tree becomes conditions, or an error that says where and what is known."""
 
 from __future__ import annotations
 
 import ast
-import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any
 
 from whet.errors import ExpressionError, UnknownName
 from whet.expression import syntax
-
-__all__ = [
-    "BUILT_IN",
-    "PLACES",
-    "STATES",
-    "STATS",
-    "And",
-    "Column",
-    "Compare",
-    "Contains",
-    "Missing",
-    "Node",
-    "Not",
-    "Or",
-    "Tagged",
-    "Truth",
-    "column",
-    "matches",
-    "parse",
-    "scalar",
-]
-
-STATES = ("pending", "running", "paused", "finished", "stopped", "failed", "canceled")
-"""What `state` can be; a trial that was stopped early is "stopped" and not "finished"."""
-STATS = ("last", "last_step", "min", "min_step", "max", "max_step", "count")
-"""What is known of a metric; without one of these words a metric's name is its result (the summary's, else the last value)."""
-PLACES = ("metrics", "config", "params", "summary", "attrs")
-"""Where names that are not built in can be."""
-BUILT_IN: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("id", "name", "project", "sweep", "group", "notes", "reason"), "text"),
-        **dict.fromkeys(("number", "attempt", "value", "best", "stopped"), "a number"),
-        **dict.fromkeys(("created", "started", "ended"), "a time"),
-        "duration": "a duration",
-        "state": "a state",
-        "tags": "tags",
-    }
+from whet.filters.nodes import (
+    BUILT_IN,
+    PLACES,
+    STATES,
+    STATS,
+    And,
+    Column,
+    Compare,
+    Contains,
+    Missing,
+    Node,
+    Not,
+    Or,
+    Tagged,
+    Truth,
 )
-"""The columns that every run has, and what they hold."""
+
+__all__ = ["column", "parse"]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*")
 _COMPARE = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the run table.
-
-    Args:
-        place: One of `PLACES`, or "" for those of `BUILT_IN`.
-        name: The key there; may have dots (``optimizer.lr``).
-        stat: One of `STATS`, for metrics only; "" is the result.
-
-    Example:
-        >>> column("val_loss.min"), column("config.lr").name
-        (Column(place='metrics', name='val_loss', stat='min'), 'lr')
-    """
-
-    place: str
-    name: str
-    stat: str = ""
-
-    @property
-    def kind(self) -> str:
-        """What it holds: a word of `BUILT_IN`, or "anything"."""
-        return BUILT_IN[self.name] if not self.place else "anything"
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """``left op right``, where op is one of < <= > >= ==; right is a number, a text or a column."""
-
-    left: Column
-    op: str
-    right: Column | float | str
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """The column has neither a number nor a text."""
-
-    column: Column
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """The column has a number that is not 0, or a text that is not empty."""
-
-    column: Column
-
-
-@dataclass(frozen=True, slots=True)
-class Contains:
-    """The column has a text with `part` in it."""
-
-    column: Column
-    part: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tagged:
-    """The run has the tag."""
-
-    tag: str
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    """All of them."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Or:
-    """Any of them."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """The other runs."""
-
-    part: Node
-
-
-Node = Compare | Missing | Truth | Contains | Tagged | And | Or | Not
 
 
 def column(text: str) -> Column:
@@ -160,6 +40,10 @@ def column(text: str) -> Column:
 
     Raises:
         ExpressionError: it is empty.
+
+    Example:
+        >>> column("val_loss.min"), column("config.lr").name
+        (Column(place='metrics', name='val_loss', stat='min'), 'lr')
     """
     text = text.strip()
     if not text:
@@ -194,50 +78,6 @@ def parse(source: str, *, now: float) -> Node | None:
         raise ExpressionError(f"in {source!r}: {error.problem}", error.fix) from None
     except ExpressionError as error:
         raise ExpressionError(f"in {source!r}: {error.problem}", error.fix) from None
-
-
-def scalar(value: object) -> float | str | None:
-    """Return what a filter sees of `value`: a finite number, a text, or None.
-
-    Example:
-        >>> [scalar(v) for v in (True, 2, "adam", float("nan"), [1, 2])]
-        [1, 2, 'adam', None, None]
-    """
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, (int, float)):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str) else None
-
-
-def matches(node: Node | None, look: Callable[[Column], object], tags: tuple[str, ...]) -> bool:
-    """Return whether a run is wanted; `look` returns what it has in a column."""
-    match node:
-        case None:
-            return True
-        case And(parts):
-            return all(matches(part, look, tags) for part in parts)
-        case Or(parts):
-            return any(matches(part, look, tags) for part in parts)
-        case Not(part):
-            return not matches(part, look, tags)
-        case Missing(which):
-            return scalar(look(which)) is None
-        case Truth(which):
-            return bool(scalar(look(which)))
-        case Tagged(tag):
-            return tag in tags
-        case Contains(which, part):
-            value = scalar(look(which))
-            return isinstance(value, str) and part in value
-        case Compare(left, op, right):
-            return _holds(scalar(look(left)), op, scalar(look(right) if isinstance(right, Column) else right))
-
-
-def _holds(a: Any, op: str, b: Any) -> bool:
-    if a is None or b is None or isinstance(a, str) is not isinstance(b, str):
-        return False
-    return bool({"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b, "==": a == b}[op])
 
 
 class _Reader:
