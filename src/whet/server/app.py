@@ -36,7 +36,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     )
     app.state.store = store
     keys = Keys(store.tokens)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
     app.add_middleware(Guard, keys=keys, door=door)  # around the other one
     api = APIRouter(prefix=API)
 

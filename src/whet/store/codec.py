@@ -10,6 +10,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from whet.errors import StoreError
@@ -67,15 +68,19 @@ def dump(value: object) -> str:
         raise StoreError(f"{value!r} can't be kept ({error})", "use text as keys, and plain values") from error
 
 
+_decode_finite = json.JSONDecoder(parse_constant=lambda _: None).decode
+_keys = lru_cache(maxsize=256)(json.loads)
+
+
 def finite(kept: str | None) -> str | None:
     """Return what `dump` wrote as every reader of JSON knows it: NaN and the infinities become null."""
-    return None if kept is None else _encode(json.loads(kept, parse_constant=lambda _: None))
+    return None if kept is None else _encode(_decode_finite(kept))
 
 
 def item(kept: str | None, path: str) -> float | str | None:
     """Return the number or text at a path (a JSON list of keys) of a mapping that `dump` wrote, else None."""
-    value = None if kept is None else json.loads(kept, parse_constant=lambda _: None)
-    for key in json.loads(path):
+    value = None if kept is None else _decode_finite(kept)
+    for key in _keys(path):
         if isinstance(value, dict):
             value = value.get(key)
         else:

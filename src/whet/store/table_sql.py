@@ -134,7 +134,9 @@ class _Writer:
         steps = (f"[{key}]" if isinstance(key, int) else f".{json.dumps(key)}" for key in path)
         where = self.bind("$" + "".join(steps))
         wanted = "('integer', 'real')" if numbers else "('integer', 'real', 'text', 'true', 'false')"
-        quickly = f"CASE WHEN json_type({mine}, {where}) IN {wanted} THEN json_extract({mine}, {where}) END"
+        quickly = f"json_extract({mine}, {where})"
+        if kept != "stats":  # which holds nothing but numbers there
+            quickly = f"CASE WHEN json_type({mine}, {where}) IN {wanted} THEN {quickly} END"
         # SQLite parses a text once for all these calls; what holds NaN is no JSON to it.
         return _Value(
             either=f"CASE WHEN {mine} = '{{}}' THEN NULL WHEN json_valid({mine}) THEN {quickly} ELSE {slowly} END"
