@@ -32,39 +32,26 @@ from whet.store.values import (
     Changes,
     Curve,
     Lease,
+    Line,
     NewRun,
     Origin,
+    Page,
     Row,
     Run,
     RunQuery,
     Stat,
     Sweep,
     SweepState,
+    TableQuery,
+    TableRow,
 )
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 __all__ = [
-    "MOVES",
-    "NOTHING",
-    "Artifact",
-    "Batch",
-    "Changes",
-    "Curve",
-    "Lease",
-    "NewRun",
-    "Origin",
-    "Row",
-    "Run",
-    "RunQuery",
-    "Runs",
-    "Server",
-    "Stat",
-    "Store",
-    "Sweep",
-    "SweepState",
-    "Sweeps",
+    "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Lease", "Line", "NewRun", "Origin", "Page", "Row",
+    "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState", "Sweeps", "TableQuery", "TableRow",
     "Trials",
-]
+]  # fmt: skip
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -311,6 +298,26 @@ class Runs(ABC):
         """Return the runs that match."""
 
     @abstractmethod
+    def table(self, query: TableQuery = TableQuery()) -> Page:  # noqa: B008 - frozen
+        """Return a page of the run table: filtered, sorted, of equals the older run first.
+
+        Raises:
+            ExpressionError: the filter, the sort or a column is not of the language.
+            StoreError: the limit is out of range, or the cursor is of another question.
+        """
+
+    @abstractmethod
+    def columns(self, project: str | None = None, sweep: str | None = None) -> Mapping[str, list[str]]:
+        """Return the names that the runs have under ``metrics``, ``config`` (with params), ``summary`` and ``attrs``, sorted."""
+
+    @abstractmethod
+    def mark(self) -> str:
+        """Return a text that differs from the one before if anything in the store changed in between. Cheap.
+
+        It may differ without a change; marks of two `Store` objects can't be compared.
+        """
+
+    @abstractmethod
     def projects(self) -> Mapping[str, int]:
         """Return project names with their numbers of runs."""
 
@@ -335,6 +342,19 @@ class Runs(ABC):
     @abstractmethod
     def metrics(self, id: str, names: Collection[str] | None = None) -> dict[str, Curve]:
         """Return the curves of the run's metrics, sorted by name."""
+
+    @abstractmethod
+    def curves(
+        self, ids: Collection[str], names: Collection[str] | None = None, *, max_points: int = 500, x: str = "step"
+    ) -> dict[str, dict[str, Line]]:
+        """Return the curves of several runs to be drawn, by run and name; without runs that are no more.
+
+        A curve with more points than `max_points` (4 at least) keeps its first and last point, and of each stretch the least, the
+        greatest and the first NaN; none is made up.
+
+        Args:
+            x: ``step``, or ``time`` (seconds since the epoch); points are in its order.
+        """
 
     @abstractmethod
     def artifacts(self, id: str) -> list[Artifact]:
