@@ -20,7 +20,7 @@ SOURCE = Path(whet.__file__).parent
 
 FLOORS = {
     "errors": 1, "expression": 1,
-    "shapes": 2, "parameters": 2, "space": 2, "plugins": 2, "launch": 2, "fronts": 2, "checkpoints": 2, "bounds": 2, "region": 2,
+    "shapes": 2, "parameters": 2, "space": 2, "plugins": 2, "launch": 2, "limit": 2, "fronts": 2, "checkpoints": 2, "bounds": 2, "region": 2,
     "trial": 3, "hypergrad": 3, "speed": 3,
     "config": 4, "search": 4, "stop": 4, "analysis": 4,
     "store": 5, "figures": 5,

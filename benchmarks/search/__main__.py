@@ -15,6 +15,7 @@ _USAGE = """usage: python -m benchmarks.search COMMAND [--quick] [--json FILE] [
   fidelity   how long until within 1 % of the best, where trials are stopped early, with one metric and with two
   population populations (PBT, PB2) beside fixed configurations with as many training steps
   transfer   what a sweep gains from earlier ones, and what misleading ones cost it
+  limits     the best that is found within limits that only trials can tell
   parallel   how many evaluations eight workers need for the regret of one
   tables     computes the table of one of the problems anew
   curves     trains the networks of fidelity anew
@@ -26,6 +27,18 @@ if __name__ == "__main__":
         dispatch(
             _USAGE,
             "benchmarks.search",
-            ("overhead", "regret", "ablation", "pareto", "fidelity", "population", "transfer", "parallel", "tables", "curves"),
+            (
+                "overhead",
+                "regret",
+                "ablation",
+                "pareto",
+                "fidelity",
+                "population",
+                "transfer",
+                "limits",
+                "parallel",
+                "tables",
+                "curves",
+            ),
         )
     )

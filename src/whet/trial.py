@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from whet.errors import StudyError
+from whet.limit import Limit
 from whet.space import Parameter, Space
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "FixedTrial",
     "FrozenTrial",
     "Goal",
+    "Limit",
     "Metric",
     "Past",
     "Phase",
@@ -118,10 +120,11 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What a searcher has to solve: a space and one or more metrics, and what earlier sweeps have found in spaces like it."""
+    """What a searcher has to solve: a space, one or more metrics, the limits that a trial must keep to be the best, and earlier sweeps to learn from."""
 
     space: Space
     metrics: tuple[Metric, ...] = (Metric(name="value"),)
+    limits: tuple[Limit, ...] = ()
     earlier: tuple[Earlier, ...] = field(default=(), hash=False)
 
     @property
@@ -140,6 +143,60 @@ class Problem:
     def losses(self, values: Sequence[float]) -> tuple[float, ...]:
         """Return `values` so that smaller is better in each."""
         return tuple(m.goal.loss(v) for m, v in zip(self.metrics, values, strict=True))
+
+    def measured(self, name: str, trial: Trial) -> float | None:
+        """Return what `trial` says under `name`: a metric's result, an attribute, or how many ``seconds`` it took; None where it is no number.
+
+        Limits and budgets (``terminate: {cost: …}``) both find their values here.
+        """
+        names = [metric.name for metric in self.metrics]
+        value: object = trial.attrs.get(name)
+        if name in names and trial.values is not None:
+            value = trial.values[names.index(name)]
+        elif name == "seconds" and name not in trial.attrs:
+            value = trial.seconds
+        fine = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+        return float(value) if fine else None  # type: ignore[arg-type]
+
+    def excesses(self, trial: Trial) -> tuple[float, ...]:
+        """Return how far `trial` is off each limit: 0 where it keeps it, infinite where it did not report the value."""
+        return tuple(limit.excess(self.measured(limit.name, trial)) for limit in self.limits)
+
+    def scales(self, trials: Iterable[Trial]) -> tuple[float, ...]:
+        """Return for each limit what an excess is measured in: the interquartile range of the value over `trials`, or else its bound, or 1."""
+        trials = list(trials)
+        found = []
+        for limit in self.limits:
+            values = sorted(v for t in trials if (v := self.measured(limit.name, t)) is not None and math.isfinite(v))
+            spread = values[(3 * len(values)) // 4] - values[len(values) // 4] if values else 0.0
+            usual = abs(limit.max if limit.max is not None else limit.min or 0.0) or 1.0
+            found.append(spread if 0.0 < spread < math.inf else usual)
+        return tuple(found)
+
+    def off(self, trial: Trial, scales: Sequence[float]) -> float:
+        """Return how far `trial` is off its limits in all, each excess in its own unit (see `scales`); 0 where it keeps them."""
+        return sum(excess / scale for excess, scale in zip(self.excesses(trial), scales, strict=True))
+
+    def keeps(self, trial: Trial) -> bool:
+        """Return whether `trial` keeps all limits: what does not can't be the best."""
+        return not self.limits or not any(self.excesses(trial))
+
+    def counts(self, trial: Trial) -> bool:
+        """Return whether `trial` may be the best, or on the front: it is complete and keeps all limits."""
+        return trial.complete and self.keeps(trial)
+
+    def broken(self, trial: Trial) -> str:
+        """Return which limits `trial` does not keep, in words; empty where it keeps all."""
+        found = []
+        for limit, excess in zip(self.limits, self.excesses(trial), strict=True):
+            value = self.measured(limit.name, trial)
+            if value is None:
+                found.append(f"{limit.name} was not reported")
+            elif excess:
+                is_above = limit.max is not None and value > limit.max
+                bound = limit.max if is_above else limit.min
+                found.append(f"{limit.name} {value:.6g} {'above' if is_above else 'below'} {bound:.6g}")
+        return ", ".join(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def why(trials: list[Trial], *, goals: tuple[Goal, ...] = (Goal.MINIMIZE,), now:
         **rules: Any) -> str:  # fmt: skip
     names = ["loss", "size"]
     problem = Problem(space=X, metrics=tuple(Metric(name=n, goal=g) for n, g in zip(names, goals, strict=False)))
-    history = History(goals[0] if len(goals) == 1 else None)
+    history = History(problem)
     history.apply(Changes(revision=1, version=0, state=SweepState.RUNNING, cap=cap, trials=tuple(trials), reports=()))
     return Ending(SweepConfig(problem=problem, terminate=Termination(**rules))).why(history, cap, now)
 
@@ -134,7 +134,7 @@ def test_the_order_is_that_of_the_ends() -> None:
 def test_an_end_that_becomes_known_late_takes_its_place() -> None:
     problem = Problem(space=X, metrics=(Metric(name="loss"),))
     ending = Ending(SweepConfig(problem=problem, terminate=Termination(no_improvement=2)))
-    history = History(Goal.MINIMIZE)
+    history = History(problem)
 
     def learn(revision: int, *trials: Trial) -> str:
         history.apply(
@@ -293,7 +293,7 @@ def test_asking_does_not_cost_more_with_the_history() -> None:
     """Counted: what ended is taken in once."""
     problem = Problem(space=X, metrics=(Metric(name="loss"),))
     ending = Ending(SweepConfig(problem=problem, terminate=Termination(no_improvement=50, cost={"loss": 1e9})))
-    history, taken = History(Goal.MINIMIZE), []
+    history, taken = History(problem), []
     take = ending._take
     ending._take = lambda trial: taken.append(trial.number) or take(trial)  # type: ignore[method-assign, func-returns-value]
     for number in range(200):

@@ -24,7 +24,7 @@ class Milestone:
 
 
 def best_so_far(problem: Problem, trials: Iterable[Trial]) -> list[Milestone]:
-    """Return the complete trials in the order of their numbers, each with the best value so far.
+    """Return the complete trials that keep the limits, in the order of their numbers, each with the best value so far.
 
     Raises:
         StudyError: there are several metrics.
@@ -32,7 +32,7 @@ def best_so_far(problem: Problem, trials: Iterable[Trial]) -> list[Milestone]:
     goal = problem.metric.goal
     history: list[Milestone] = []
     best = math.inf
-    for trial in sorted((t for t in trials if t.complete), key=lambda t: t.number):
+    for trial in sorted((t for t in trials if problem.counts(t)), key=lambda t: t.number):
         assert trial.values is not None
         loss = goal.loss(trial.values[0])
         improved = loss < best or not history
@@ -46,7 +46,7 @@ def best_so_far(problem: Problem, trials: Iterable[Trial]) -> list[Milestone]:
 def hypervolume_so_far(
     problem: Problem, trials: Iterable[Trial], *, reference: Sequence[float] | None = None
 ) -> list[tuple[int, float]]:
-    """Return (number, hypervolume of the Pareto front so far) for the complete trials in the order of their numbers.
+    """Return (number, hypervolume of the Pareto front so far) for the complete trials that keep the limits, in the order of their numbers.
 
     The hypervolume is the volume that the front dominates up to the reference point, in the metrics' own units, exact. It never falls,
     and two sweeps can be compared by it if they have the same reference.
@@ -67,7 +67,7 @@ def hypervolume_so_far(
     from whet.fronts import hypervolume
     from whet.fronts import reference as beyond
 
-    complete = sorted((t for t in trials if t.complete), key=lambda t: t.number)
+    complete = sorted((t for t in trials if problem.counts(t)), key=lambda t: t.number)
     losses = np.array([problem.losses(t.values) for t in complete if t.values is not None], dtype=float)
     losses = losses.reshape(len(complete), len(problem.metrics))
     finite = np.isfinite(losses).all(axis=1)

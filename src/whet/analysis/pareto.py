@@ -10,7 +10,7 @@ __all__ = ["pareto_front"]
 
 
 def pareto_front(problem: Problem, trials: Iterable[Trial]) -> list[Trial]:
-    """Return the complete trials that are not dominated, the best in the first metric first, equal ones by number.
+    """Return the complete trials that keep the limits and are not dominated, the best in the first metric first, equal ones by number.
 
     A trial dominates another if it is at least as good in every metric and better in one; trials with equal values don't
     dominate each other. Costs O(n log n) for one and two metrics, and O(n · front) for more.
@@ -23,7 +23,7 @@ def pareto_front(problem: Problem, trials: Iterable[Trial]) -> list[Trial]:
 
     from whet.fronts import nondominated
 
-    entries = [(problem.losses(t.values), t) for t in trials if t.complete and t.values is not None]
+    entries = [(problem.losses(t.values), t) for t in trials if t.values is not None and problem.counts(t)]
     if not entries:
         return []
     kept = nondominated(np.array([losses for losses, _ in entries]))

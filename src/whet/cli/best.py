@@ -43,7 +43,7 @@ def _one(store: Store, sweep: Sweep, as_json: bool) -> None:
     from whet.cli.describe import metrics_of, run_as_json, seconds_of
 
     if sweep.best_run is None or sweep.best_value is None:
-        raise _none_yet(sweep)
+        raise _none_yet(store, sweep)
     run = store.runs.get(sweep.best_run)
     words, trouble = _reproduce(sweep, run)
     if as_json:
@@ -59,6 +59,7 @@ def _one(store: Store, sweep: Sweep, as_json: bool) -> None:
         ("sweep", f"{sweep.id} ({shown.value(sweep.name)}), {sweep.state.value}"),
         ("time", f"started {shown.ago(run.started)}" + (f", took {shown.duration(took)}" if took is not None else "")),
     ]
+    facts += _limits(store, sweep, run)
     output.fields(facts + ([("note", shown.value(run.note))] if run.note else []))
     output.say()
     output.say("params")
@@ -85,7 +86,7 @@ def _front(store: Store, sweep: Sweep, as_json: bool) -> None:
         output.print_json({"sweep": sweep_as_json(sweep), "front": [run_as_json(run, sweep) for run in runs]})
         return
     if not runs:
-        raise _none_yet(sweep)
+        raise _none_yet(store, sweep)
     names = metrics_of(sweep)
     output.say(f"Pareto front of {sweep.id} ({shown.value(sweep.name)}): no other run beats these in every metric")
     output.say()
@@ -94,6 +95,19 @@ def _front(store: Store, sweep: Sweep, as_json: bool) -> None:
         for run in runs
     ]
     output.table(["run", "trial", *names, "params"], rows, right=["trial", *names], keep=["run"], elastic="params")
+
+
+def _limits(store: Store, sweep: Sweep, run: Run) -> list[tuple[str, str]]:
+    """Return what the run says of each limit of its sweep."""
+    from whet.cli.describe import problem_trials
+
+    if not sweep.config.get("limits"):
+        return []
+    problem, trials = problem_trials(store, sweep)
+    trial = next(t for t in trials if t.number == run.number)
+    measured = ((limit, problem.measured(limit.name, trial)) for limit in problem.limits)
+    told = [f"{limit.name}={shown.number(value)} ({limit})" for limit, value in measured if value is not None]
+    return [("limits", ", ".join(told))]
 
 
 def _reproduce(sweep: Sweep, run: Run) -> tuple[list[str] | None, str]:
@@ -120,10 +134,14 @@ def _short(words: list[str]) -> list[str]:
     return ["python" if word == sys.executable else word for word in rest]
 
 
-def _none_yet(sweep: Sweep) -> NotFound:
-    from whet.cli.describe import agent_command
+def _none_yet(store: Store, sweep: Sweep) -> NotFound:
+    from whet.analysis.best import why_none
+    from whet.cli.describe import agent_command, problem_trials
 
     count = sweep.next_number
+    if sweep.config.get("limits") and (why := why_none(*problem_trials(store, sweep))):
+        fix = f"run more trials, or loosen the limits; whet ls --sweep {sweep.id} lists them"
+        return NotFound(f"sweep {sweep.id} ({shown.value(sweep.name)}) has no best run: {why}", fix, name=sweep.id)
     tried = f"none of its {shown.counted(count, 'trial')} has ended with a result" if count else "it has no trial"
     fix = f"whet ls --sweep {sweep.id} shows why" if count else f"work on it: {agent_command(sweep)}"
     return NotFound(f"sweep {sweep.id} ({shown.value(sweep.name)}) has no best run: {tried}", fix, name=sweep.id)

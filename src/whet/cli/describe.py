@@ -4,7 +4,8 @@ A run is ``{id, name, project, sweep, number, state, stopped_early, best, values
 attempt, group, tags, notes, created, started, ended, seconds}``: `values` are the sweep's metrics by name (null without a result),
 `metrics` hold ``{last, last_step, min, min_step, max, max_step, count}`` each, times are seconds since the epoch.
 
-A sweep is ``{id, name, project, state, method, metrics: [{name, goal}], num_trials, cap, best_run, best_value, created, updated}``.
+A sweep is ``{id, name, project, state, method, metrics: [{name, goal}], num_trials, cap, best_run, best_value, created, updated}``,
+and `limits` as in its file where it has some.
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ def sweep_as_json(sweep: Sweep) -> dict[str, object]:
         "metrics": [
             {"name": name, "goal": goal.value} for name, goal in zip(metrics_of(sweep), sweep.goals, strict=True)
         ],
+        **({"limits": sweep.config["limits"]} if sweep.config.get("limits") else {}),
         "num_trials": sweep.next_number,
         "cap": sweep.cap,
         "best_run": sweep.best_run,

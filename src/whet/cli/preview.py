@@ -35,6 +35,8 @@ def ask(target: str, config: SweepConfig, total: int) -> None:
     output.fields([(name, _in_words(parameter)) for name, parameter in config.problem.space.items()], indent=2)
     for metric in config.problem.metrics:
         output.say(f"  to {metric.goal.value} {metric.name}")
+    for limit in config.problem.limits:
+        output.say(f"  within {limit}")
     if not click.confirm("Continue?", default=True):
         raise click.Abort
 

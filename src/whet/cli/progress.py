@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
+from whet.analysis.best import why_none
 from whet.cli import format as shown
 from whet.cli import output
-from whet.trial import Metric, Phase, Trial
+from whet.trial import Metric, Phase, Problem, Trial
 from whet.tune.loop import Event, EventKind
 
 if TYPE_CHECKING:
@@ -114,16 +115,21 @@ class Progress:
             note = f" ({shown.value(trial.note)})" if trial.note else ""
             return f"trial {trial.number} started {shown.params(trial.params)}{note}"
         if event.kind is EventKind.FINISHED:
-            best = _best(self._metrics, self._trials())
+            best = _best(self._metrics, self._trials(), self._problem)
             mark = _BEST if best is not None and best.number == trial.number else ""
             told = (f"trial {trial.number} finished", _result(self._metrics, trial), shown.params(trial.params))
-            return " ".join(part for part in told if part) + mark
+            broken = self._problem.broken(trial) if self._problem is not None else ""
+            return " ".join(part for part in told if part) + mark + (f"  beyond its limits: {broken}" if broken else "")
         if event.kind is EventKind.STOPPED and trial.values is not None:
             return f"{shown.value(event.text)} ({_result(self._metrics, trial)})"
         return shown.value(event.text)
 
     def _trials(self) -> list[Trial]:
         return [] if self._engine is None else self._engine.in_order()
+
+    @property
+    def _problem(self) -> Problem | None:
+        return None if self._engine is None else self._engine.problem
 
     def _wanted(self) -> int | None:
         return self._total if self._total is not None else self._engine.cap if self._engine is not None else None
@@ -136,7 +142,7 @@ class Progress:
     def _headline(self, *, ended: bool = False) -> list[str]:
         parts = headline(
             self._metrics, self._trials(), total=self._wanted(), elapsed_s=time.monotonic() - self._began,
-            over_before=self._over_before or 0, ended=ended,
+            over_before=self._over_before or 0, ended=ended, problem=self._problem,
         )  # fmt: skip
         lines = [""]
         for part in parts:
@@ -226,6 +232,7 @@ def headline(
     elapsed_s: float,
     over_before: int = 0,
     ended: bool = False,
+    problem: Problem | None = None,
 ) -> list[str]:
     """Return the parts of the line that says how a sweep stands.
 
@@ -236,13 +243,16 @@ def headline(
         elapsed_s: How long this call has been at it.
         over_before: How many trials were over when it began: they say nothing about its pace.
         ended: Say nothing about what is left.
+        problem: Whose limits the best trial keeps.
     """
     over = sum(t.phase.is_over for t in trials)
     running = sum(t.phase is Phase.RUNNING for t in trials)
     parts = [f"{over}/{total} trials" if total is not None else shown.counted(over, "trial")]
-    best = _best(metrics, trials)
+    best = _best(metrics, trials, problem)
     if best is not None and best.values is not None:
         parts.append(f"best {metrics[0].name} {shown.number(best.values[0])} (trial {best.number})")
+    elif problem is not None and (why := why_none(problem, trials)):
+        parts.append(why)
     if not ended or running:
         parts.append(f"{running} running")
     stopped = sum(t.stopped for t in trials)
@@ -256,11 +266,15 @@ def headline(
     return [*parts, clock]
 
 
-def _best(metrics: Sequence[Metric], trials: Sequence[Trial]) -> Trial | None:
-    """Return the best complete trial of a sweep with one metric, the earlier one of equals."""
+def _best(metrics: Sequence[Metric], trials: Sequence[Trial], problem: Problem | None) -> Trial | None:
+    """Return the best complete trial of a sweep with one metric that keeps the limits, the earlier one of equals."""
     if len(metrics) != 1:
         return None
-    complete = [(metrics[0].goal.loss(t.values[0]), t.number, t) for t in trials if t.complete and t.values]
+    complete = [
+        (metrics[0].goal.loss(t.values[0]), t.number, t)
+        for t in trials
+        if t.complete and t.values and (problem is None or problem.keeps(t))
+    ]
     return min(complete, key=lambda c: c[:2])[2] if complete else None
 
 

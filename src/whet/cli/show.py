@@ -14,6 +14,7 @@ from whet.cli.find import complete_things, run_or_sweep
 
 if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
+    from whet.trial import Problem, Trial
 
 __all__ = ["command"]
 
@@ -169,6 +170,8 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
         ("goal", ", ".join(f"{g.value} {n}" for n, g in zip(names, sweep.goals, strict=True))),
         ("method", _with_knobs(method_of(sweep), config.method.knobs)),
     ]
+    if limits := config.problem.limits:
+        facts.insert(-1, ("limits", ", ".join(map(str, limits))))
     if earlier := config.problem.earlier:
         facts.append(("starts from", ", ".join(f"{e.name} ({shown.counted(len(e.trials), 'trial')})" for e in earlier)))
     if config.stopper is not None:
@@ -179,6 +182,8 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
     best = next((run for run in runs if run.id == sweep.best_run), None)
     if best is not None and sweep.best_value is not None:
         facts.append(("best", f"{names[0]}={shown.number(sweep.best_value)}, run {best.id} (trial {best.number})"))
+    elif why := _why_none(config.problem, ended.in_order()):
+        facts.append(("best", why))
     program = config.program or (shlex.join(config.command) if config.command else "a Python function")
     facts += [("program", program), ("created", shown.ago(sweep.created))]
     if config.description:
@@ -189,15 +194,22 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
         output.fields([(name, str(p)) for name, p in config.problem.space.items()], indent=2)
         for rule in config.problem.space.constraints:
             output.say(f"  so that {rule.source}")
-    _top(sweep, runs)
+    keeps = {number for number, trial in ended.trials.items() if config.problem.keeps(trial)}
+    _top(sweep, [run for run in runs if run.number in keeps])
     if output.on_terminal():
         output.say()
         hints = [f"whet compare {sweep.id}", f"whet best {sweep.id}"] if runs else [agent_command(sweep)]
         output.tell("next: " + ", ".join(hints))
 
 
+def _why_none(problem: Problem, trials: list[Trial]) -> str:
+    from whet.analysis.best import why_none
+
+    return why_none(problem, trials)
+
+
 def _top(sweep: Sweep, runs: list[Run]) -> None:
-    """List the best runs of a sweep with one goal."""
+    """List the best runs of a sweep with one goal, of those that keep its limits."""
     if len(sweep.goals) != 1:
         return
     goal = sweep.goals[0]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from whet.analysis.best import why_none
 from whet.cli import format as shown
 from whet.cli import output
 from whet.errors import StudyError
@@ -77,7 +78,9 @@ def print_summary(
         )
     else:
         line()
-        if len(problem.metrics) == 1:
+        if why := why_none(problem, complete):
+            line(why, "bold")
+        elif len(problem.metrics) == 1:
             _one_metric(problem, complete, baseline, line)
         else:
             _front(problem, complete, line)
@@ -124,6 +127,8 @@ def _one_metric(problem: Problem, complete: list[Trial], baseline: Baseline | No
     assert best.values is not None
     value = best.values[0]
     line(f"best: trial {best.number}, {metric.name} = {shown.number(value)}", "bold green")
+    if problem.limits:
+        line(f"  which keeps {', '.join(map(str, problem.limits))}, as {_kept(problem, complete)} do")
     width = max((len(name) for name in best.params), default=0)
     for name, chosen in best.params.items():
         line(f"  {name.ljust(width)}  {shown.value(chosen)}")
@@ -139,6 +144,10 @@ def _one_metric(problem: Problem, complete: list[Trial], baseline: Baseline | No
         f"gain: {what} {shown.number(baseline.value)} → {shown.number(reached)}, {gain(metric.goal, baseline.value, reached)}"
     )
     line(f"  from {baseline.label}")
+
+
+def _kept(problem: Problem, complete: list[Trial]) -> str:
+    return f"{sum(map(problem.keeps, complete))} of {shown.counted(len(complete), 'complete trial')}"
 
 
 def _front(problem: Problem, complete: list[Trial], line: _Line) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from whet.config.distributions import parameter_from, parameter_to_mapping
 from whet.config.names import flatten, nest
-from whet.config.parse import load, parse, space_from, termination_from
+from whet.config.parse import limits_from, load, parse, space_from, termination_from
 from whet.config.schema import schema
 from whet.config.values import Plugin, SweepConfig, Termination
 from whet.config.write import dump, space_to_mapping, to_mapping
@@ -24,6 +24,7 @@ __all__ = [
     "Termination",
     "dump",
     "flatten",
+    "limits_from",
     "load",
     "nest",
     "parameter_from",

@@ -11,7 +11,19 @@ from whet.config.place import Place
 from whet.config.read import kind
 from whet.trial import Goal, Summary
 
-__all__ = ["EARLIER", "KEPT", "METRIC", "PARAMETER", "PAST", "RESOURCES", "SWEEP", "TERMINATE", "check", "check_keys"]
+__all__ = [
+    "EARLIER",
+    "KEPT",
+    "LIMIT",
+    "METRIC",
+    "PARAMETER",
+    "PAST",
+    "RESOURCES",
+    "SWEEP",
+    "TERMINATE",
+    "check",
+    "check_keys",
+]
 
 Fragment = dict[str, Any]
 Table = Mapping[str, Fragment]
@@ -59,6 +71,11 @@ METRIC = _table(
     impute_while_running=({"enum": ["latest", "best", "worst", "false", False]}, "W&B's; kept, but not acted on."),
 )
 
+LIMIT = _table(
+    min=(_NUMBER, "The least value that keeps the limit."),
+    max=(_NUMBER, "The greatest value that keeps the limit."),
+)
+
 RESOURCES = _table(
     cpus=({"type": "integer", "minimum": 1}, "Cores of one trial (default 1)."),
     gpus=({"type": "integer", "minimum": 0}, "Devices of one trial (default 0)."),
@@ -100,6 +117,7 @@ SWEEP = _table(
     metrics=({"type": "array"}, "Several metrics to optimise together, instead of metric; none: trials are not compared."),
     parameters=({"type": "object"}, "The search space: a range, choices or a constant by name."),
     constraints=({"type": ["string", "array"]}, "Expressions that every configuration must fulfil."),
+    limits=({"type": "object"}, "What a trial must keep to be the best, by name of a value that the trial reports: {max: …}, {min: …}."),
     early_terminate=({"type": ["string", "object"]}, "How bad trials are stopped early: a type, or a mapping with its knobs."),
     run_cap=({"type": "integer", "minimum": 1}, "The greatest number of trials."),
     terminate=({"type": "object", "minProperties": 1, "dependentRequired": {"tolerance": ["no_improvement"]}},

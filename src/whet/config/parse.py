@@ -14,7 +14,7 @@ from whet import plugins
 from whet.config.conditions import condition, expression
 from whet.config.distributions import read_parameter
 from whet.config.earlier import read_earlier, read_names
-from whet.config.keys import KEPT, METRIC, PARAMETER, RESOURCES, SWEEP, TERMINATE, check, check_keys
+from whet.config.keys import KEPT, LIMIT, METRIC, PARAMETER, RESOURCES, SWEEP, TERMINATE, check, check_keys
 from whet.config.names import nest
 from whet.config.place import Place
 from whet.config.read import kind, plain, read
@@ -22,9 +22,9 @@ from whet.config.values import Plugin, SweepConfig, Termination
 from whet.errors import ConfigError, SpaceError, UnknownName
 from whet.expression import Expression
 from whet.space import Parameter, Space, undefined
-from whet.trial import Goal, Metric, Problem, Summary
+from whet.trial import Goal, Limit, Metric, Problem, Summary
 
-__all__ = ["load", "parse", "space_from", "termination_from"]
+__all__ = ["limits_from", "load", "parse", "space_from", "termination_from"]
 
 _IMPUTE = ("impute", "impute_while_running")
 
@@ -101,15 +101,15 @@ def parse(text_or_mapping: str | Mapping[str, object], *, source: str = "<config
     metrics, impute = _metrics(given, place)
     if impute:
         extra["impute"] = impute
+    limits = _limits(given.get("limits", {}), place.at("limits"), space)
     # A function returns its value, whatever that is called; a program without a metric is run for what it leaves behind.
     compares_nothing = not metrics and not {"metrics", "program", "command"}.isdisjoint(given)
     if not metrics:
         _without_metric(given, method, place, notices)
     earlier = read_earlier(given.get("earlier", []), place.at("earlier"))
+    aims: dict[str, Any] = {"metrics": metrics} if metrics or compares_nothing else {}
     return SweepConfig(
-        problem=Problem(space=space, metrics=metrics, earlier=earlier)
-        if metrics or compares_nothing
-        else Problem(space=space, earlier=earlier),
+        problem=Problem(space=space, limits=limits, earlier=earlier, **aims),
         method=method,
         stopper=stopper,
         name=given.get("name"),
@@ -150,6 +150,16 @@ def termination_from(mapping: Mapping[str, object], *, source: str = "<config>")
     return _terminate(check(place, plain(mapping, place), SWEEP["terminate"]), place)
 
 
+def limits_from(mapping: Mapping[str, object], space: Space, *, source: str = "<config>") -> tuple[Limit, ...]:
+    """Return what a mapping says under `limits`.
+
+    Raises:
+        ConfigError: it describes none, or one of a parameter of `space`.
+    """
+    place = Place(source).at("limits")
+    return _limits(check(place, plain(mapping, place), SWEEP["limits"]), place, space)
+
+
 def _plugin(kind_: str, value: object, place: Place, key: str) -> Plugin:
     """Return the plug-in that a name, or a mapping with the name under `key` and its knobs, names."""
     if isinstance(value, str):
@@ -182,6 +192,31 @@ def _terminate(value: Mapping[str, object], place: Place) -> Termination:
     if "tolerance" in given and "no_improvement" not in given:
         raise place.at("tolerance").error("it says what counts as no improvement", "add no_improvement, such as 20")
     return Termination(**given)
+
+
+def _limits(value: Mapping[str, object], place: Place, space: Space) -> tuple[Limit, ...]:
+    found: list[Limit] = []
+    for name, bounds in value.items():
+        here = place.at(name)
+        if not name:
+            raise here.error("the name is empty", "give the name that the trial reports, such as latency_ms")
+        if name in space:
+            raise here.error(
+                f"{name} is a parameter, which is known beforehand",
+                f'write it among the constraints, such as constraints: ["{name} <= …"], or narrow its range',
+            )
+        if not isinstance(bounds, Mapping):
+            raise here.error(f"got {kind(bounds)}, wanted a mapping", "write {max: …}, {min: …} or both")
+        given = check_keys(here, bounds, LIMIT)
+        if not given:
+            raise here.error("it has no bound", "write {max: …}, {min: …} or both")
+        low, high = given.get("min"), given.get("max")
+        if low is not None and high is not None and low > high:
+            raise here.error(f"min {low!r} is above max {high!r}", "exchange them")
+        found.append(
+            Limit(name=name, min=None if low is None else float(low), max=None if high is None else float(high))
+        )
+    return tuple(found)
 
 
 def _space(given: Mapping[str, Any], place: Place, notices: list[str]) -> tuple[Space, frozenset[str]]:

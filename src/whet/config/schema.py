@@ -8,7 +8,7 @@ from typing import Any
 
 from whet import plugins
 from whet.config.distributions import DISTRIBUTIONS
-from whet.config.keys import EARLIER, METRIC, PARAMETER, PAST, RESOURCES, SWEEP, TERMINATE
+from whet.config.keys import EARLIER, LIMIT, METRIC, PARAMETER, PAST, RESOURCES, SWEEP, TERMINATE
 
 __all__ = ["schema"]
 
@@ -28,6 +28,7 @@ def schema() -> dict[str, Any]:
     keys["metrics"]["items"] = metric
     keys["resources"] |= _object(RESOURCES)
     keys["terminate"] |= _object(TERMINATE)
+    keys["limits"]["additionalProperties"] = {**_object(LIMIT), "minProperties": 1}
     keys["earlier"]["items"] = _object(EARLIER)
     keys["earlier"]["items"]["properties"]["trials"]["items"] = _object(PAST)
     for key in keys:

@@ -80,3 +80,15 @@ class SweepConfig:
     attrs: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     nested: frozenset[str] = frozenset()
     notices: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the values besides the metrics that limits and budgets go by; what a run logs under them becomes its trial's attributes."""
+        named = [*(limit.name for limit in self.problem.limits), *(self.terminate.cost if self.terminate else ())]
+        known = {"seconds", *(metric.name for metric in self.problem.metrics)}
+        return tuple(dict.fromkeys(name for name in named if name not in known))
+
+    @property
+    def aims(self) -> tuple[object, ...]:
+        """What decides when the sweep is over."""
+        return self.problem.metrics, self.problem.limits, self.terminate

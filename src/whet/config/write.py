@@ -12,7 +12,7 @@ from whet.config.place import Place
 from whet.config.read import plain, read_exponents
 from whet.config.values import Plugin, SweepConfig, Termination
 from whet.space import Space
-from whet.trial import Goal, Metric, Summary
+from whet.trial import Goal, Limit, Metric, Summary
 
 __all__ = ["dump", "space_to_mapping", "to_mapping"]
 
@@ -40,6 +40,7 @@ def to_mapping(config: SweepConfig) -> dict[str, object]:
         **({"metric": metrics[0]} if len(metrics) == 1 else {"metrics": metrics}),
         **_parameters(space, config.nested),
         "constraints": [rule.source for rule in space.constraints] or None,
+        "limits": {limit.name: _limit(limit) for limit in config.problem.limits} or None,
         "early_terminate": stopper,
         "run_cap": config.run_cap,
         "terminate": None if config.terminate is None else _terminate(config.terminate),
@@ -95,6 +96,10 @@ def _terminate(terminate: Termination) -> dict[str, object]:
         "cost": dict(terminate.cost) or None,
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _limit(limit: Limit) -> dict[str, object]:
+    return {word: bound for word, bound in (("min", limit.min), ("max", limit.max)) if bound is not None}
 
 
 def _metric(metric: Metric, impute: Mapping[str, object]) -> dict[str, object]:

@@ -106,8 +106,10 @@ class Contour(Chart):
         ys = [at(field.second, t.params[field.second], 7 * k + 3) for k, t in enumerate(shown)]
         axes.scatter(xs, ys, s=10, facecolors="white", edgecolors=GREY, linewidths=0.5, alpha=0.85)
         if shown:
+            # The star is the best trial that counts.
+            kept = [t for t in sheet.complete if sheet.problem.keeps(t)] or sheet.complete
             best = min(range(len(shown)), key=lambda k: sheet.metric.goal.loss(cast(Any, shown[k].values)[sheet.place]))
-            top = min(sheet.complete, key=lambda t: sheet.metric.goal.loss(cast(Any, t.values)[sheet.place]))
+            top = min(kept, key=lambda t: sheet.metric.goal.loss(cast(Any, t.values)[sheet.place]))
             if field.first in top.params and field.second in top.params:
                 k = best
                 axes.scatter([at(field.first, top.params[field.first], k)], [at(field.second, top.params[field.second], 7 * k + 3)], s=90, marker="*", color="#f0a020", edgecolors="white", linewidths=0.8, zorder=4, label="best trial")  # fmt: skip

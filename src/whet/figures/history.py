@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, final
 
+from whet.analysis.best import why_none
 from whet.analysis.history import Milestone, best_so_far
+from whet.errors import StudyError
 from whet.figures.base import Chart
 from whet.figures.canvas import Axis, Canvas
 from whet.figures.style import ACCENT, BAD, GREY, STOPPED, numbers, shorten, whole
@@ -42,8 +44,13 @@ class History(Chart):
     def prepare(self) -> None:
         sheet = self.sheet
         sheet.need()
-        one = [_only(t, sheet.place) for t in sheet.complete]
-        self.milestones: list[Milestone] = best_so_far(sheet.one_metric, one)
+        if why := why_none(sheet.problem, sheet.complete):
+            raise StudyError(why, "run more trials, or loosen the limits")
+        keeps = [sheet.problem.keeps(t) for t in sheet.complete]
+        kept = [t for t, keep in zip(sheet.complete, keeps, strict=True) if keep]
+        self.milestones: list[Milestone] = best_so_far(sheet.one_metric, [_only(t, sheet.place) for t in kept])
+        told = zip(sheet.complete, sheet.values, keeps, strict=True)
+        self.unkept = [(t.number, v) for t, v, keep in told if not keep]
         self.failed = [t for t in sheet.trials if t.phase is Phase.FAILED]
         ended = [t for t in sheet.trials if t.stopped and t.values is not None]
         self.stopped = [
@@ -58,6 +65,7 @@ class History(Chart):
         return {
             "complete": [{"number": m.number, "value": m.value, "best": m.best} for m in self.milestones],
             "stopped": [{"number": n, "value": v} for n, v in self.stopped],
+            **({"beyond_limits": [{"number": n, "value": v} for n, v in self.unkept]} if self.unkept else {}),
             "failed": [t.number for t in self.failed],
         }
 
@@ -74,6 +82,7 @@ class History(Chart):
         done = [(m.number, m.value) for m in self.milestones]
         for points, colour, marker, word in (
             (done, "#93b3de", "o", "complete"),
+            (self.unkept, GREY, "o", "beyond the limits"),
             (self.stopped, STOPPED, "x", "stopped early (last value)"),
         ):
             within = [(n, v) for n, v in points if self.low <= v <= self.high]
@@ -135,11 +144,14 @@ class History(Chart):
         xs = [*(float(m.number) for m in self.milestones), float(self.last)]
         best = [m.best for m in self.milestones]
         canvas.steps(xs, [*best, best[-1]], "blue")
+        for n, v in self.unkept:
+            canvas.mark(n, v, "○", "dim")
         for n, v in self.stopped:
             canvas.mark(n, v, "×", "yellow")
         for trial in self.failed:
             canvas.mark(trial.number, self.low, "!", "red")
         words = ["⠉ best so far", "⠂ complete"]
+        words += ["○ beyond the limits"] if self.unkept else []
         words += ["× stopped early"] if self.stopped else []
         words += [f"! failed ({len(self.failed)})"] if self.failed else []
         words += [f"{self.beyond} beyond, at the edge"] if self.beyond else []

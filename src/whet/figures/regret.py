@@ -25,6 +25,11 @@ class Regret(Chart):
     """An estimate, by a random forest: it says how good that is."""
 
     def prepare(self) -> None:
+        if self.sheet.problem.limits:
+            raise StudyError(
+                "what random search would find within limits can't be told from the metric alone",
+                "see whet plot SWEEP history, or run the sweep with method: random",
+            )
         history = History(self.sheet)
         self.numbers = [m.number + 1 for m in history.milestones]
         self.best = [m.best for m in history.milestones]

@@ -43,7 +43,7 @@ class Stopping(Chart):
         span = full - first + 1
         used = sum(steps[-1] - first + 1 for _, steps in over)
         self.saved = 1 - used / (span * len(over)) if over and span > 0 else 0.0
-        complete = [t for t, _, _ in self.curves if t.complete and t.values]
+        complete = [t for t, _, _ in self.curves if sheet.problem.counts(t) and t.values]
         self.best = min(complete, key=lambda t: sheet.metric.goal.loss((t.values or ())[sheet.place]), default=None)
 
     def data(self) -> dict[str, Any]:

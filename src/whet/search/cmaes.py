@@ -13,7 +13,7 @@ from whet.errors import MissingDependency
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.choosing import Chooser
-from whet.search.standing import Standing, place, standing
+from whet.search.standing import Standings, place
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class CMAES(Searcher):
 
     def __init__(self, problem: Problem, *, seed: int, population: int | None = None, sigma: float = 0.2) -> None:
         super().__init__(problem, seed=seed)
-        self._goal = problem.metric.goal
+        self._standings = Standings(problem)
         self._population = None if population is None else knob_whole("cmaes", "population", population, 4)
         self._sigma = knob_number("cmaes", "sigma", sigma, 1e-6, 1)
         try:
@@ -77,19 +77,21 @@ class CMAES(Searcher):
         except ImportError as error:
             raise MissingDependency.of("cmaes", "cmaes", "method cmaes") from error
         self._chooser = Chooser(problem.space)
-        self._trials: list[tuple[int, Standing, list[float]]] = []  # by number
+        self._trials: list[tuple[int, list[float]]] = []  # by number
         self._stages: list[_Stage] = []
         self._layout_made: Layout | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
+        if self._standings.learn(finished):
+            self._stages.clear()
         for trial in finished:
             if trial.phase is Phase.CANCELED:
                 continue
             rng = random.Random(f"{self.seed}/{trial.number}/place")
             unit = place(self.problem.space, trial.params, rng)
             unit = [u if n in trial.params else math.nan for n, u in zip(self.problem.space, unit, strict=True)]
-            entry = trial.number, standing(self._goal, trial), unit
+            entry = trial.number, unit
             insort(self._trials, entry, key=lambda known: known[0])
             # Generations that began before it are as they were, unless it falls into one.
             while self._stages and self._stages[-1].last >= trial.number:
@@ -139,16 +141,16 @@ class CMAES(Searcher):
         bounds = np.stack([np.zeros(D), np.ones(D)], axis=1)
         return CMA(mean=mean, sigma=self._sigma, bounds=bounds, population_size=population, seed=0)
 
-    def _next(self, stage: _Stage, members: Sequence[tuple[int, Standing, list[float]]]) -> _Stage:
+    def _next(self, stage: _Stage, members: Sequence[tuple[int, list[float]]]) -> _Stage:
         import numpy as np
 
         start, last, restarts = stage.start + stage.size, members[-1][0], stage.restarts
         if stage.cma is None:
             return _Stage(cma=None, restarts=0, start=start, last=last)
-        ranked = sorted(members, key=lambda member: member[1])
+        ranked = sorted(members, key=lambda member: self._standings(member[0]))
         columns = self._layout.place_D
         cma, told = copy.deepcopy(stage.cma), []
-        for rank, (number, _, unit) in enumerate(ranked):
+        for rank, (number, unit) in enumerate(ranked):
             cma.reseed_rng(_seed(random.Random(f"{self.seed}/{number}/inactive")))
             point = np.array([unit[column] for column in columns])
             if np.isnan(point).any():
@@ -193,12 +195,12 @@ class CMAES(Searcher):
 
         layout = self._layout
         recent = self._trials[max(stage.start - _MEMORY * stage.size, 0) : stage.start]
-        good = sorted(recent, key=lambda member: member[1])[: len(recent) // 2]
+        good = sorted(recent, key=lambda member: self._standings(member[0]))[: len(recent) // 2]
         found = []
         for column, middles, cumulative in zip(layout.place_B, layout.middles_B, layout.cumulative_B, strict=True):
             prior = np.diff(cumulative, prepend=0.0)
             counts = np.zeros(len(middles))
-            for _, _, unit in good:
+            for _, unit in good:
                 if unit[column] == unit[column]:
                     counts[int(np.abs(middles - unit[column]).argmin())] += 1.0
             found.append(np.where(prior > 0, counts + 2.0 * prior, 0.0))

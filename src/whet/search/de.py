@@ -9,7 +9,7 @@ from typing import final
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.choosing import Chooser
-from whet.search.standing import Standing, place, standing
+from whet.search.standing import Standing, Standings, place
 from whet.search.startup import hypercube
 from whet.trial import Phase, Problem, Suggestion, Trial
 
@@ -58,20 +58,26 @@ class DE(Searcher):
     def __init__(self, problem: Problem, *, seed: int, population: int = 15, best: float = 0.2, scale: float = 0.9,
                  crossover: float = 0.9) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
-        self._goal = problem.metric.goal
+        self._standings = Standings(problem)
         self._population = knob_whole("de", "population", population, 4)
         self._best = knob_number("de", "best", best, 1e-6, 1)
         self._scale = knob_number("de", "scale", scale, _LEAST_STEP, 2)
         self._crossover = knob_number("de", "crossover", crossover, 0, 1)
         self._chooser = Chooser(problem.space)
         self._members: dict[int, tuple[Standing, list[float]]] = {}  # by place
+        self._over: list[Trial] = []  # kept where the order of old trials may change: with limits
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
+        changes = self._standings.learn(finished)
+        if self.problem.limits:
+            self._over += finished
+        if changes:
+            self._members, finished = {}, self._over
         for trial in finished:
             if trial.phase is Phase.CANCELED:
                 continue
-            stands, spot = standing(self._goal, trial), trial.number % self._population
+            stands, spot = self._standings(trial.number), trial.number % self._population
             if spot not in self._members or stands < self._members[spot][0]:
                 unit = place(self.problem.space, trial.params, random.Random(f"{self.seed}/{trial.number}/place"))
                 self._members[spot] = stands, unit

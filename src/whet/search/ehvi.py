@@ -11,6 +11,7 @@ from whet.fronts import boxes, nondominated, reference
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
+from whet.search.chances import Chances
 from whet.search.choosing import Chooser
 from whet.search.evidence import Evidence
 from whet.trial import Problem, Suggestion, Trial
@@ -44,6 +45,9 @@ class EHVI(Searcher):
 
     Failed trials and NaN count as the worst result in every metric, pending ones as what the models expect of them. The cost of a
     suggestion is bounded as that of `gp` is. With one metric this is expected improvement.
+
+    Where the sweep has limits, only trials that keep them are on the front, and the gain is weighted with the probability that a trial does,
+    as in `gp`.
 
     The first trials are a Latin hypercube. Constraints are kept by rejection. A configuration is not repeated while others are found (see `Chooser`).
 
@@ -81,6 +85,7 @@ class EHVI(Searcher):
         self._belief = Belief("ehvi", problem.space, prior)
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("ehvi", "max_points", max_points, 10))
+        self._chances = Chances(problem, self._evidence)
         self._scales: tuple[list[int], list[tuple[Any, float]]] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
@@ -129,6 +134,9 @@ class EHVI(Searcher):
             lies = np.stack([model.mean(more) for model in models], axis=1)
             z, y, mean = np.concatenate([z, more]), np.concatenate([y, lies]), np.concatenate([mean, lies])
             models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
+        if self._chances:  # the front is made of those that keep the limits, and of pending ones, which may
+            kept = np.concatenate([self._evidence.kept(numbers), np.ones(len(pending), dtype=bool)])
+            mean = mean[kept]
         return models, mean
 
     def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]]) -> list[list[float]]:
@@ -141,15 +149,23 @@ class EHVI(Searcher):
         models, mean_NM = self._processes(pending)
         belief = self._belief.on(layout) if self._belief else None
         weight = self._belief.weight(self._evidence.num_scored)
-        front = mean_NM[nondominated(mean_NM)]
-        far = reference(mean_NM)
-        lower, upper = boxes(_thinned(front), far)
-        lower = np.maximum(lower, _floors(mean_NM))
+        chance = self._chances.given(pending) if self._chances else None
+        is_aimless = not self._evidence.kept(self._evidence.model()).any() if self._chances else False
+        if not is_aimless:
+            front = mean_NM[nondominated(mean_NM)]
+            far = reference(mean_NM)
+            lower, upper = boxes(_thinned(front), far)
+            lower = np.maximum(lower, _floors(mean_NM))
 
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
             z = features.of_points(x_ND, m_ND, h_NC)
             mean, deviation = zip(*(model(z) for model in models), strict=True)
-            value = log_expected_gain(np.stack(mean, axis=1), np.stack(deviation, axis=1), lower, upper)
+            if is_aimless:  # what keeps the limits is to be found first
+                value = np.zeros(len(z))
+            else:
+                value = log_expected_gain(np.stack(mean, axis=1), np.stack(deviation, axis=1), lower, upper)
+            if chance is not None:
+                value = value + chance(z)
             return value if belief is None else value + weight * belief.log_density(x_ND, m_ND, h_NC)
 
         generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
+from whet.search.limits import Limits, milestone
 from whet.trial import Phase, Problem, Trial
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Evidence"]
 
 _FITTED = 160  # trials that length scales are fitted to
-_GROWTH = 1.1  # length scales are fitted anew after so many times the trials
-_EVERY = 20  # up to here, at every trial
 
 
 @final
@@ -39,6 +38,8 @@ class Evidence:
         self._problem = problem
         self._max_points = max_points
         self._nothing = (math.nan,) * len(problem.metrics)
+        self._limits = Limits(problem)
+        self._measured: dict[int, tuple[float, ...]] = {}  # what the limits are about, NaN where it was not reported
         self._losses: dict[int, tuple[float, ...]] = {}
         self._params: dict[int, Mapping[str, object]] = {}
         self._rows: dict[int, list[float]] = {}
@@ -50,11 +51,15 @@ class Evidence:
     def learn(self, finished: Sequence[Trial]) -> None:
         """Take in trials that are newly over."""
         self._ordered = None
+        self._limits.learn(finished)
         for trial in finished:
             if trial.phase is not Phase.CANCELED:
                 losses = self._losses_of(trial)
                 self._losses[trial.number], self._params[trial.number] = losses, trial.params
                 self.num_scored += losses is not self._nothing
+                if self._problem.limits:
+                    said = (self._problem.measured(limit.name, trial) for limit in self._problem.limits)
+                    self._measured[trial.number] = tuple(math.nan if v is None else v for v in said)
 
     def _losses_of(self, trial: Trial) -> tuple[float, ...]:
         values = trial.values if trial.complete else None
@@ -101,8 +106,24 @@ class Evidence:
 
         return np.array([self._losses[number] for number in numbers])
 
+    def measured(self, numbers: Sequence[int]) -> Array:
+        """Return what the trials measured of the values that are limited [trial, limit], NaN where they did not."""
+        import numpy as np
+
+        return np.array([self._measured[number] for number in numbers])
+
+    def kept(self, numbers: Sequence[int]) -> Array:
+        """Return which of the trials have losses and keep all limits."""
+        import numpy as np
+
+        kept = [self._losses[n] is not self._nothing and not self._limits.off(n) for n in numbers]
+        return np.array(kept, dtype=bool)
+
     def ordered(self) -> list[int]:
-        """Return all trials, the best first: by loss, or with several metrics by rank; equal ones by number, NaN last."""
+        """Return all trials, the best first: by loss, or with several metrics by rank; equal ones by number, NaN last.
+
+        Those beyond the limits come after those that keep them, the nearest first.
+        """
         if self._ordered is None:
             self._ordered = self._sorted(sorted(self._losses))
         return self._ordered
@@ -113,7 +134,7 @@ class Evidence:
 
     def fitted(self) -> list[int]:
         """Return the trials that length scales are fitted to: of the first 20, 22, 24, 26 … by number, so that it need not be done each time."""
-        first = sorted(self._losses)[: _milestone(len(self._losses))]
+        first = sorted(self._losses)[: milestone(len(self._losses))]
         if (
             self._fitted is None or self._fitted[0] != first
         ):  # they change at milestones, or where a late one comes among them
@@ -130,7 +151,11 @@ class Evidence:
             place = np.where(np.isnan(losses[:, 0]), np.inf, losses[:, 0])
         else:
             place = ranks(losses)
-        return [numbers[i] for i in place.argsort(kind="stable")]
+        if not self._limits:
+            return [numbers[i] for i in place.argsort(kind="stable")]
+        off = np.array([self._limits.off(number) for number in numbers])
+        off[np.isnan(losses).any(axis=1)] = np.inf
+        return [numbers[i] for i in np.lexsort((place, off))]
 
     @staticmethod
     def _kept(ranked: Sequence[int], most: int) -> list[int]:
@@ -140,13 +165,3 @@ class Evidence:
         rest = ranked[near:]
         stride = len(rest) / (most - near)
         return sorted([*ranked[:near], *(rest[int(i * stride)] for i in range(most - near))])
-
-
-def _milestone(count: int) -> int:
-    """Return the greatest number of trials, not above `count`, at which length scales are fitted anew."""
-    if count <= _EVERY:
-        return count
-    found = float(_EVERY)
-    while int(found * _GROWTH) <= count:
-        found = int(found * _GROWTH)
-    return int(found)

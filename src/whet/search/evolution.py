@@ -11,7 +11,7 @@ from whet.parameters import Choice
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.choosing import Chooser
-from whet.search.standing import Standing, place, standing
+from whet.search.standing import FAILED, Standings, place
 from whet.search.startup import hypercube
 from whet.trial import Phase, Problem, Suggestion, Trial
 
@@ -57,20 +57,20 @@ class Evolution(Searcher):
         self, problem: Problem, *, seed: int, population: int = 20, sample: int = 8, width: float = 0.1
     ) -> None:
         super().__init__(problem, seed=seed)
-        self._goal = problem.metric.goal
+        self._standings = Standings(problem)
         self._population = knob_whole("evolution", "population", population, 2)
         self._sample = knob_whole("evolution", "sample", sample, 1)
         self._width = knob_number("evolution", "width", width, 1e-6, 1)
         self._chooser = Chooser(problem.space)
-        self._trials: list[tuple[int, Standing, list[float]]] = []  # by number, of trials with a result
+        self._trials: list[tuple[int, list[float]]] = []  # by number, of trials with a result
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
+        self._standings.learn(finished)
         for trial in finished:
-            stands = standing(self._goal, trial)
-            if trial.phase is not Phase.CANCELED and stands[0] < 2:
+            if trial.phase is not Phase.CANCELED and self._standings(trial.number)[0] < FAILED:
                 unit = place(self.problem.space, trial.params, random.Random(f"{self.seed}/{trial.number}/place"))
-                insort(self._trials, (trial.number, stands, unit))
+                insort(self._trials, (trial.number, unit))
 
     def ask(self, n: int) -> list[Suggestion]:
         return self._in_turn(n, self._suggest)
@@ -86,8 +86,9 @@ class Evolution(Searcher):
             return
         alive = self._trials[-self._population :]
         for _ in range(_CHILDREN):
-            parent = min((alive[rng.randrange(len(alive))] for _ in range(self._sample)), key=lambda trial: trial[1])
-            yield self._changed(parent[2], rng)
+            drawn = (alive[rng.randrange(len(alive))] for _ in range(self._sample))
+            parent = min(drawn, key=lambda trial: self._standings(trial[0]))
+            yield self._changed(parent[1], rng)
 
     def _changed(self, parent: Sequence[float], rng: random.Random) -> list[float]:
         space = self.problem.space

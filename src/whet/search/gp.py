@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
+from whet.search.chances import Chances
 from whet.search.choosing import Chooser
 from whet.search.evidence import Evidence
 from whet.trial import Problem, Suggestion, Trial
@@ -38,6 +40,9 @@ class GP(Searcher):
     ones as what the model expects of them. The cost of a suggestion is bounded: of many trials the best ones and an even choice of the
     others are kept.
 
+    Where the sweep has limits, each limited value has a process of its own, improvements are over the best trial that keeps them, and the
+    logarithm of the improvement is joined by that of the probability that all are kept; while no trial keeps them that alone counts.
+
     Every other suggestion counts only improvements that are worth mentioning, or the search would polish the best trial for long where
     a better one is far away. The first trials are a Latin hypercube, the very first one in the middle of all ranges. Constraints are kept by
     rejection. A configuration is not repeated while others are found (see `Chooser`).
@@ -66,7 +71,7 @@ class GP(Searcher):
         True
 
     Source: Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012; Hvarfner et al., ICML 2024, for
-    the length scales' prior, and ICLR 2022 for the user's; Cowen-Rivers et al., HEBO, JAIR 2022, for the transformed results; Ament et al.,
+    the length scales' prior, and ICLR 2022 for the user's; Cowen-Rivers et al., HEBO, JAIR 2022, for the transformed results; Gardner et al., ICML 2014, for limits; Ament et al.,
     NeurIPS 2023, for log EI.
     """
 
@@ -80,6 +85,7 @@ class GP(Searcher):
         self._belief = Belief("gp", problem.space, prior)
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("gp", "max_points", max_points, 10))
+        self._chances = Chances(problem, self._evidence)
         self._experience: Experience | None = None
         self._scales: tuple[list[int], tuple[Array, float, Expectation | None]] | None = None
         self._model: tuple[Array, Array, Process, float] | None = None
@@ -127,7 +133,7 @@ class GP(Searcher):
         return self._experience.expectation(z_MF, y_M, Process(z_MF, y_M, scale_F, noise)) or None
 
     def _process(self, pending: Sequence[Mapping[str, object]]) -> tuple[Process, float]:
-        """Return the posterior (of what earlier sweeps do not explain), pending trials taken for what is expected of them, and the best mean at a finished trial."""
+        """Return the posterior (of what earlier sweeps do not explain), pending trials taken for what is expected of them, and the best mean at a finished trial that keeps the limits (∞: none does)."""
         import numpy as np
 
         from whet.search.gaussian import Process
@@ -139,7 +145,10 @@ class GP(Searcher):
             z, y = self._evidence.features(numbers), normalised(self._evidence.losses(numbers)[:, 0])
             known = 0.0 if expectation is None else expectation(z)
             process = Process(z, y - known, scale_F, noise)
-            self._model = z, y - known, process, float((process.mean(z) + known).min())
+            mean = process.mean(z) + known
+            if self._chances:
+                mean = mean[self._evidence.kept(numbers)]
+            self._model = z, y - known, process, float(mean.min(initial=math.inf))
         z, y, process, best = self._model
         if pending:
             more = self._evidence.features_of(pending)
@@ -160,18 +169,26 @@ class GP(Searcher):
         belief = self._belief.on(layout) if self._belief else None
         weight = self._belief.weight(self._evidence.num_scored)
 
+        chance = self._chances.given(pending) if self._chances else None
+        is_aimless = math.isinf(best)  # what keeps the limits is to be found first
+
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
             z_NF = features.of_points(x_ND, m_ND, h_NC)
             mean_N, deviation_N = process(z_NF)
             if expectation is not None:
                 mean_N = mean_N + expectation(z_NF)
-            value = log_expected_improvement(mean_N, deviation_N, goal)
+            value = np.zeros(len(z_NF)) if is_aimless else log_expected_improvement(mean_N, deviation_N, goal)
+            if chance is not None:
+                value = value + chance(z_NF)
             return value if belief is None else value + weight * belief.log_density(x_ND, m_ND, h_NC)
 
         def slope(x_D: Array, m_D: Array, h_C: Array) -> tuple[float, Array]:
             z_F = features.of_points(x_D[None], m_D[None], h_C[None])[0]
             beside = None if expectation is None else expectation.slope(z_F)
-            value, gradient_F = process.log_improvement(z_F, goal, beside)
+            value, gradient_F = (0.0, np.zeros(len(z_F))) if is_aimless else process.log_improvement(z_F, goal, beside)
+            if chance is not None:
+                likely, uphill_F = chance.slope(z_F)
+                value, gradient_F = value + likely, gradient_F + uphill_F
             gradient_D = gradient_F[:D]  # numbers are the first features
             if belief is not None:
                 value += weight * float(belief.log_density(x_D[None], m_D[None], h_C[None])[0])

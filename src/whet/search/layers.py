@@ -9,8 +9,10 @@ from typing import Any, final
 import numpy as np
 
 from whet.fronts import dominates, ranks
+from whet.search.limits import Limits
+from whet.trial import Problem, Trial
 
-__all__ = ["Layers"]
+__all__ = ["KeptLayers", "Layers"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -71,6 +73,41 @@ class Layers:
                 break
             found.append(sorted(labels.tolist()))
             held += len(labels)
+        return found
+
+
+@final
+class KeptLayers:
+    """The layers of trials with several metrics (see `Layers`): first of those that keep the limits, then each of the others by itself, the nearest first.
+
+    Args:
+        problem: Its metrics and limits.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._limits = Limits(problem)
+        self._layers = Layers()
+        self._unkept: list[int] = []
+
+    def learn(self, finished: Sequence[Trial]) -> None:
+        """Take in trials that are newly over; those without a result are in no layer."""
+        self._limits.learn(finished)
+        for trial in finished:
+            if not trial.complete or trial.values is None:
+                continue
+            if self._limits.off(trial.number):
+                self._unkept.append(trial.number)
+            else:
+                self._layers.add(self._problem.losses(trial.values), trial.number)
+
+    def first(self, count: int) -> list[list[int]]:
+        """Return the numbers of the best layers, as many layers as hold `count` trials (all, if there are fewer)."""
+        found = self._layers.first(count)
+        missing = count - sum(map(len, found))
+        if missing > 0 and self._unkept:
+            self._unkept.sort(key=lambda number: (self._limits.off(number), number))
+            found += [[number] for number in self._unkept[:missing]]
         return found
 
 

@@ -12,7 +12,7 @@ from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.choosing import Chooser
-from whet.search.layers import Layers
+from whet.search.layers import KeptLayers
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class MOTPE(Searcher):
         self._belief = Belief("motpe", problem.space, prior)
         self._chooser = Chooser(problem.space)
         self._losses: dict[int, tuple[float, ...]] = {}  # by number, of trials that can be good
-        self._layers = Layers()
+        self._layers = KeptLayers(problem)
         self._numbers: list[int] = []  # of all trials that count, sorted
         self._sorted = True
         self._rows: dict[int, list[float]] = {}
@@ -99,6 +99,7 @@ class MOTPE(Searcher):
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
         self._parted = None
+        self._layers.learn(finished)
         for trial in finished:
             if trial.phase is Phase.CANCELED:
                 continue
@@ -106,9 +107,7 @@ class MOTPE(Searcher):
             self._sorted = False
             self._rows[trial.number] = self._layout.row(trial.params)
             if trial.complete and trial.values is not None:
-                losses = self.problem.losses(trial.values)
-                self._losses[trial.number] = losses
-                self._layers.add(losses, trial.number)
+                self._losses[trial.number] = self.problem.losses(trial.values)
 
     @property
     def _layout(self) -> Layout:

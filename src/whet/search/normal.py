@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["normalised", "yeo_johnson"]
+__all__ = ["normalised", "normalised_within", "yeo_johnson"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,10 +49,63 @@ def yeo_johnson(y_M: Array) -> Array:
 
     Source: Yeo & Johnson, A new family of power transformations, Biometrika 2000.
     """
+    found: Array = _powered(y_M, _power(y_M))[0]
+    return found
+
+
+def normalised_within(value_M: Array, low: float | None, high: float | None) -> tuple[Array, float, float]:
+    """Return values with mean 0 and deviation 1, clipped on both sides and made about normal, and two bounds (±∞ for None) among them.
+
+    All of it is monotone, so what kept the bounds keeps them. A bound that values lie on exactly, as whole numbers do, is moved half-way to
+    the next value, or a model would take what is on it for as likely beyond it.
+
+    Args:
+        value_M: Finite or infinite, at least one.
+        low, high: The least and the greatest value that is kept.
+    """
+    bounds = np.array([-np.inf if low is None else low, np.inf if high is None else high])
+    given = np.isfinite(bounds)
+    finite = np.isfinite(value_M)
+    largest = float(np.abs(np.concatenate([value_M[finite], bounds[given]])).max())
+    if largest > 1e300:  # its sums overflow
+        value_M, bounds = value_M * 2.0**-20, bounds * 2.0**-20
+    known = value_M[finite] if finite.any() else bounds[given]
+    first, middle, third = np.quantile(known, [0.25, 0.5, 0.75])
+    reach = 5.0 * float(third - first)
+    above, below = known[known > bounds[1]], known[known < bounds[0]]
+    if len(above) and (known == bounds[1]).any():
+        bounds[1] += 0.5 * min(float(above.min() - bounds[1]), reach or math.inf)
+    if len(below) and (known == bounds[0]).any():
+        bounds[0] -= 0.5 * min(float(bounds[0] - below.max()), reach or math.inf)
+    # Bounds lie within what is clipped to, so that no value changes its side. Where most values are alike, only infinite ones are clipped.
+    ends = np.concatenate([bounds[given], [first, third] if reach > 0 else known])
+    margin = max(reach or float(ends.max() - ends.min()), 1e-6 * float(np.abs(ends).max())) or 1.0
+    least, most = float(ends.min()) - margin, float(ends.max()) + margin
+    # Within [-1, 1], so that no square overflows.
+    y, bounds = (np.clip(value_M, least, most) - middle) / (most - least), (bounds - middle) / (most - least)
+    deviation = float(y.std())
+    if not deviation > 1e-12:
+        # All alike: kept by all, or by none.
+        is_above, is_below = bool((y > bounds[1]).all()), bool((y < bounds[0]).all())
+        lower = -math.inf if low is None or is_above else 1.0 if is_below else -1.0
+        upper = math.inf if high is None or is_below else -1.0 if is_above else 1.0
+        return np.zeros(len(y)), lower, upper
+    mean = float(y.mean())
+    y, bounds = (y - mean) / deviation, (bounds - mean) / deviation
+    if len(y) >= 5:
+        power = _power(y)
+        shaped, among = _powered(y, power)[0], bounds.copy()
+        among[given] = _powered(bounds[given], power)[0]
+        if np.isfinite(shaped).all() and np.isfinite(among[given]).all() and shaped.std() > 1e-6:
+            mean, deviation = float(shaped.mean()), float(shaped.std())
+            y, bounds = (shaped - mean) / deviation, (among - mean) / deviation
+    return y, float(bounds[0]), float(bounds[1])
+
+
+def _power(y_M: Array) -> Array:
     coarse = float(_COARSE[_likelihood(y_M, _COARSE).argmax()])
     fine = coarse + _FINE
-    powers = fine[_likelihood(y_M, fine).argmax()][None]
-    found: Array = _powered(y_M, powers)[0]
+    found: Array = fine[_likelihood(y_M, fine).argmax()][None]
     return found
 
 

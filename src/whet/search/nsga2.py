@@ -12,7 +12,7 @@ from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.choosing import Chooser
 from whet.search.history import unit
-from whet.search.layers import Layers
+from whet.search.layers import KeptLayers
 from whet.search.startup import hypercube
 from whet.trial import Problem, Suggestion, Trial
 
@@ -73,18 +73,17 @@ class NSGA2(Searcher):
         self._crossover_index = knob_number("nsga2", "crossover_index", crossover_index, 0)
         self._mutation_index = knob_number("nsga2", "mutation_index", mutation_index, 0)
         self._chooser = Chooser(problem.space)
-        self._layers = Layers()
+        self._layers = KeptLayers(problem)
         self._known: dict[int, tuple[tuple[float, ...], Mapping[str, object]]] = {}  # by number: losses, configuration
         self._parents: list[list[float]] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
+        self._layers.learn(finished)
+        self._parents = None
         for trial in finished:
             if trial.complete and trial.values is not None:
-                losses = self.problem.losses(trial.values)
-                self._known[trial.number] = losses, trial.params
-                self._layers.add(losses, trial.number)
-                self._parents = None
+                self._known[trial.number] = self.problem.losses(trial.values), trial.params
 
     def ask(self, n: int) -> list[Suggestion]:
         return self._in_turn(n, self._suggest)

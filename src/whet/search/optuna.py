@@ -16,6 +16,7 @@ from whet.trial import Phase, Problem, Suggestion, Trial
 
 __all__ = ["Optuna", "quiet"]
 
+_EXCESSES, _FAR = "whet:excesses", 1e300  # Optuna adds them up, and infinite ones could not be told apart
 _TRIES = 20  # suggestions that may break a constraint before plain sampling takes over
 # These keep their state in the study rather than in the trials' results, so it has to be replayed.
 _REPLAYED = {"CmaEsSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler"}
@@ -32,6 +33,9 @@ class Optuna(Searcher):
 
     Constraints are kept by rejection, at last by plain sampling; the weights of a `Choice` are not known to Optuna. Parameters that
     have no counterpart there (shaped, unbounded, log with a step) are searched by their quantile.
+
+    Of limits, samplers that take a `constraints_func` are told by how much each is exceeded; suggestions of others say that they know
+    nothing of them.
 
     Args:
         sampler: The name of a class in `optuna.samplers`.
@@ -57,6 +61,11 @@ class Optuna(Searcher):
                 raise UnknownName.of(f"knob of {sampler}", knob, accepted)
         self._knobs = sampler_knobs
         self._replays = sampler in _REPLAYED
+        self._note = ""
+        if problem.limits and "constraints_func" in accepted:
+            self._knobs = {"constraints_func": _excesses, **sampler_knobs}
+        elif problem.limits:
+            self._note = f"{sampler} knows nothing of limits"
         self._links = {name: _Link(name, p) for name, p in problem.space.parameters.items()}
         self._finished: list[Trial] = []  # by number
         self._study: Any = None
@@ -91,7 +100,7 @@ class Optuna(Searcher):
                 self._sync([*self._finished, *self.pending, *virtual])
                 params = self._suggest(number + len(virtual))
                 virtual.append(Trial(number=number + len(virtual), params=params))
-        return [Suggestion(params=trial.params) for trial in virtual]
+        return [Suggestion(params=trial.params, note=self._note) for trial in virtual]
 
     # --- the study as history's mirror
 
@@ -162,6 +171,9 @@ class Optuna(Searcher):
             live = Live(self._study, trial_id)
             for report in trial.reports:
                 live.report(self.problem.losses(report.values)[0], report.step)
+        if self.problem.limits:
+            excesses = [min(excess, _FAR) for excess in self.problem.excesses(trial)]
+            self._study._storage.set_trial_user_attr(trial_id, _EXCESSES, excesses)
         if trial.complete and trial.values is not None:
             self._study.tell(place, list(self.problem.losses(trial.values)))
         elif trial.phase is Phase.FINISHED and trial.stopped and one:
@@ -225,6 +237,11 @@ class Optuna(Searcher):
             if space.is_active(name, values):
                 values[name] = self._links[name].suggest(asked)
         return {name: values[name] for name in space if name in values}
+
+
+def _excesses(trial: Any) -> list[float]:
+    found: list[float] = trial.user_attrs[_EXCESSES]
+    return found
 
 
 @final

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
+from whet.search.limits import Limits
 from whet.trial import Problem, Suggestion, Trial
 
 __all__ = ["Generation", "Population"]
@@ -19,11 +20,11 @@ __all__ = ["Generation", "Population"]
 class Generation:
     """The trials that have been trained for so many stretches.
 
-    `ranked` are the complete ones, (loss, number), the best first; `num_over` counts all that are over.
+    `ranked` are the complete ones, (how far off the limits, loss, number), the best first; `num_over` counts all that are over.
     """
 
     num_over: int = 0
-    ranked: list[tuple[float, int]] = field(default_factory=list)
+    ranked: list[tuple[float, float, int]] = field(default_factory=list)
 
 
 class Population(Searcher):
@@ -60,8 +61,10 @@ class Population(Searcher):
         self._most = None if generations is None else knob_whole(name, "generations", generations, 1)
         self._trials: dict[int, Trial] = {}  # that are over
         self._losses: dict[int, float] = {}  # of complete ones
+        self._limits = Limits(problem)
 
     def _learn(self, finished: Sequence[Trial]) -> None:
+        self._limits.learn(finished)
         for trial in finished:
             self._trials[trial.number] = trial
             if trial.complete and trial.values is not None and self.problem.space.contains(trial.params):
@@ -86,7 +89,7 @@ class Population(Searcher):
             generation = over.setdefault(levels[trial.number], Generation())
             generation.num_over += 1
             if trial.number in self._losses:
-                generation.ranked.append((self._losses[trial.number], trial.number))
+                generation.ranked.append((self._limits.off(trial.number), self._losses[trial.number], trial.number))
         counts: dict[int, int] = {}
         for level in levels.values():
             counts[level] = counts.get(level, 0) + 1
@@ -124,7 +127,7 @@ class Population(Searcher):
 
     def _successor(self, generation: Generation, level: int, children: dict[int, int], levels: dict[int, int],
                    pending: Sequence[Trial], rng: random.Random) -> Suggestion:  # fmt: skip
-        numbers = [number for _, number in generation.ranked[: self._population]]
+        numbers = [number for _, _, number in generation.ranked[: self._population]]
         share = int(self._truncation * len(numbers) + 1e-9)
         goes_on = min((n for n in numbers[: len(numbers) - share] if not children.get(n)), default=None)
         if goes_on is not None:

@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import final
 
 from whet.search.history import unit
+from whet.search.limits import Limits
 from whet.space import Space
-from whet.trial import Goal, Phase, Trial
+from whet.trial import Goal, Phase, Problem, Trial
 
-__all__ = ["Standing", "place", "standing"]
+__all__ = ["FAILED", "Standing", "Standings", "place"]
+
+FAILED = 3
+"""The first item of the standing of a trial that says nothing."""
 
 Standing = tuple[int, float, float, int]
 """Sorts the best first; the number at its end makes ties independent of the order of arrival."""
 
 
-def standing(goal: Goal, trial: Trial) -> Standing:
-    """Return what trials are ranked by: complete ones by their loss, then those stopped early, which came furthest first, then the failed.
+@final
+class Standings:
+    """What trials are ranked by: complete ones by their loss, then those stopped early, which came furthest first, then those beyond the
+    sweep's limits, the nearest first, then the failed.
 
     Args:
-        goal: Of the only metric.
-        trial: That is over.
+        problem: With one metric.
     """
+
+    def __init__(self, problem: Problem) -> None:
+        self._goal = problem.metric.goal
+        self._limits = Limits(problem)
+        self._known: dict[int, tuple[int, float, float]] = {}  # as without limits
+
+    def learn(self, finished: Sequence[Trial]) -> bool:
+        """Take in trials that are newly over, and return whether trials that were known before may be ordered otherwise now."""
+        changes = self._limits.learn(finished)
+        for trial in finished:
+            self._known[trial.number] = _standing(self._goal, trial)
+        return changes
+
+    def __call__(self, number: int) -> Standing:
+        """Return the standing of a trial that is over."""
+        group, first, second = self._known[number]
+        if group < FAILED and (off := self._limits.off(number)):
+            return 2, off, first if group == 0 else math.inf, number
+        return group, first, second, number
+
+
+def _standing(goal: Goal, trial: Trial) -> tuple[int, float, float]:
     if trial.complete and trial.values is not None:
-        return 0, goal.loss(trial.values[0]), 0.0, trial.number
+        return 0, goal.loss(trial.values[0]), 0.0
     if trial.phase is Phase.FINISHED and trial.stopped and trial.reports:
         last = trial.reports[-1]
         if not math.isnan(last.values[0]):
-            return 1, -last.step, goal.loss(last.values[0]), trial.number
-    return 2, 0.0, 0.0, trial.number
+            return 1, -last.step, goal.loss(last.values[0])
+    return FAILED, 0.0, 0.0
 
 
 def place(space: Space, params: Mapping[str, object], rng: random.Random) -> list[float]:

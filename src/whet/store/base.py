@@ -193,8 +193,12 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def extend(self, sweep: str, trials: Sequence[Trial]) -> list[int]:
-        """Add trials that ran elsewhere (any phase that is over, reports included), renumbered, and return their numbers. No cap applies."""
+    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
+        """Add trials that ran elsewhere (any phase that is over, reports included), renumbered, and return their numbers. No cap applies.
+
+        Args:
+            barred: Places of those in `trials` that can't be the sweep's best, as in `tell`.
+        """
 
     @abstractmethod
     def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
@@ -244,6 +248,7 @@ class Trials(ABC):
         reason: str = "",
         params: Mapping[str, object] | None = None,
         attrs: Mapping[str, object] | None = None,
+        may_be_best: bool = True,
     ) -> None:
         """End (or pause) a RUNNING trial, or stop a PAUSED one for good. Updates the sweep's best.
 
@@ -252,6 +257,7 @@ class Trials(ABC):
             values: One a metric, none NaN, when FINISHED and not stopped.
             params: The whole configuration, where it was only now complete (define-by-run).
             attrs: The user's, merged.
+            may_be_best: False where it does not keep the sweep's limits: it is never the best then.
 
         Raises:
             Conflict: it does not run in this attempt (nor is it paused in it and now `stopped`). Telling the same again (same phase and values) is harmless.

@@ -7,7 +7,7 @@ in Python hold, and no two verbs on one sweep can wait for each other.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, final
 
@@ -104,7 +104,7 @@ class SqlTrials(Trials):
             _hand_out(tx, sweep, head, time.time(), id=new_id(), phase=phase, params=kept, attrs=kept_attrs)
         return head.next_number
 
-    def extend(self, sweep: str, trials: Sequence[Trial]) -> list[int]:
+    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
         with self._db.write() as tx:
             head = _head(tx, sweep)
             goals, first = load(head.goals), head.next_number
@@ -119,7 +119,7 @@ class SqlTrials(Trials):
             best = (head.best_run, head.best_number, head.best_value)
             if len(goals) == 1:
                 for i, trial in enumerate(trials):
-                    if trial.complete and trial.values:
+                    if trial.complete and trial.values and i not in barred:
                         value = float(trial.values[0])
                         if rules.beats(Goal(goals[0]), value, first + i, best[2], best[1]):
                             best = (ids[i], first + i, value)
@@ -234,6 +234,7 @@ class SqlTrials(Trials):
         reason: str = "",
         params: Mapping[str, object] | None = None,
         attrs: Mapping[str, object] | None = None,
+        may_be_best: bool = True,
     ) -> None:
         values = floats(values)
         with self._db.write() as tx:
@@ -247,7 +248,7 @@ class SqlTrials(Trials):
             rules.check_told(number, line.phase, attempt, line.attempt, stopped=stopped)
             now, rev = time.time(), head.revision + 1
             is_best = False
-            if to is Phase.FINISHED and not stopped and values and len(goals) == 1:
+            if to is Phase.FINISHED and not stopped and values and may_be_best and len(goals) == 1:
                 is_best = rules.beats(Goal(goals[0]), values[0], number, head.best_value, head.best_number)
                 if is_best:
                     _crown(tx, sweep, head.best_run, line.id, number, values[0])

@@ -8,7 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from whet.config import Plugin, SweepConfig, load, parameter_to_mapping, parse, space_from, termination_from, to_mapping
+from whet.config import (
+    Plugin,
+    SweepConfig,
+    limits_from,
+    load,
+    parameter_to_mapping,
+    parse,
+    space_from,
+    termination_from,
+    to_mapping,
+)
 from whet.errors import Conflict, NotFound, SpaceError, StudyError
 from whet.plugins import build, find
 from whet.space import Parameter, Space
@@ -33,6 +43,7 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
                  seed: int | None = None, load_if_exists: bool = False, stopper: str | Mapping[str, Any] | Plugin | None = None,
                  sampler: Any = None, pruner: Any = None, metrics: Sequence[str] | None = None, project: str = _DEFAULT_PROJECT,
                  run_cap: int | None = None, terminate: Mapping[str, Any] | None = None,
+                 limits: Mapping[str, Mapping[str, float]] | None = None,
                  start_from: Sequence[str | Study] | str | Study = ()) -> Study:  # fmt: skip
     """Make a study, or with `load_if_exists` go on with the one of that name.
 
@@ -53,6 +64,8 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         project: The project that the sweep is listed under.
         run_cap: The greatest number of trials, over all processes.
         terminate: When the study ends by itself, as in a sweep file: ``{"no_improvement": 20, "wall_clock_s": 3600}``.
+        limits: What a trial must keep to be the best, by name of a value that it reports (``trial.set_user_attr``, ``trial.log``, or a
+            metric): ``{"latency_ms": {"max": 20}, "accuracy": {"min": 0.9}}``.
         start_from: Earlier studies, or their names or ids, that this one learns from: their trials are taken now and kept with it.
 
     Raises:
@@ -83,7 +96,9 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
     declared = Space() if space is None else _space(space)
     config = SweepConfig(
         problem=Problem(
-            space=declared, metrics=tuple(Metric(name=n, goal=g) for n, g in zip(titles, goals, strict=True))
+            space=declared,
+            metrics=tuple(Metric(name=n, goal=g) for n, g in zip(titles, goals, strict=True)),
+            limits=limits_from(limits or {}, declared, source="create_study"),
         ),
         method=how,
         stopper=as_stopper(

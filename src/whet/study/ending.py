@@ -64,21 +64,16 @@ class Ending:
         for name in self._spent:
             self._spent[name] += self._cost_of(name, trial)
         if trial.phase is Phase.FINISHED:
-            losses = self._config.problem.losses(trial.values) if trial.complete and trial.values is not None else None
+            problem = self._config.problem
+            losses = problem.losses(trial.values) if trial.values is not None and problem.counts(trial) else None
             end = (-math.inf if trial.ended is None else trial.ended, trial.number)
             place = bisect_left(self._ends, end, key=lambda e: e[:2])  # nearly always the last one
             self._ends.insert(place, (*end, losses))
             del self._bests[place:]
 
     def _cost_of(self, name: str, trial: Trial) -> float:
-        names = [metric.name for metric in self._config.problem.metrics]
-        value: object = trial.attrs.get(name)
-        if name in names and trial.values is not None:
-            value = trial.values[names.index(name)]
-        elif name == "seconds" and name not in trial.attrs:
-            value = trial.seconds
-        fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        return float(value) if fine else 0.0  # type: ignore[arg-type]
+        value = self._config.problem.measured(name, trial)
+        return value if value is not None and math.isfinite(value) else 0.0
 
     def _target(self, best: Trial | None) -> str:
         if best is None or best.values is None:

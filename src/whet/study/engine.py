@@ -28,7 +28,7 @@ from whet.study.history import History
 from whet.study.learn import Learned, with_space
 from whet.study.lost import LEASE_S, lost, requeue
 from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
-from whet.study.results import check_count, judge
+from whet.study.results import as_end
 from whet.study.searching import searcher_of
 from whet.study.told import as_told
 from whet.trial import Phase, Problem, Report, Suggestion, Trial
@@ -61,13 +61,13 @@ class Engine:
         self.store = store
         self.id, self.name, self.project = sweep.id, sweep.name, sweep.project
         self.state, self.cap = sweep.state, sweep.cap
-        self._history = History(sweep.goals[0] if len(sweep.goals) == 1 else None)
         self._recover = recover
         self._lock = threading.RLock()
         self._looked_for_lost = -math.inf
         self._searcher: Searcher | None = None
         self._num_told = self._num_learned = 0  # of the history's ended trials: to the searcher; taken into the space
         self._read_config(sweep)
+        self._history = History(self.problem)
 
     def _read_config(self, sweep: Sweep) -> None:
         """Take in the sweep as it is stored now; searcher and stopper stay as they are where nothing changed for them."""
@@ -81,7 +81,7 @@ class Engine:
             self.stopper = None
             if (plug := new.stopper) is not None:
                 self.stopper = build("stopper", plug.name, new.problem, knobs_given=dict(plug.knobs))
-        if old is None or (old.problem.metrics, old.terminate) != (new.problem.metrics, new.terminate):
+        if old is None or old.aims != new.aims:
             self._ending = Ending(new)
         if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
             self._searcher, self._num_learned = None, 0
@@ -279,25 +279,20 @@ class Engine:
             StudyError: not one value a metric.
             Conflict: the trial is over, or was handed out again since.
         """
-        if values is not None:
-            check_count(number, values, self.problem)
-        elif stopped:
-            self.sync()
-            reports = self.trial(number).reports
-            values = reports[-1].values if reports else None
-        result = None if values is None else tuple(float(v) for v in values)
-        if phase is Phase.FINISHED and not stopped:
-            phase, failure = judge(result, self.problem)
-            if phase is Phase.FAILED:
-                result, reason = None, reason or failure
+        end = as_end(self.problem, number, values, self._now, phase=phase, stopped=stopped, reason=reason, attrs=attrs)
         self.store.trials.tell(
-            self.id, number, attempt, phase=phase, values=result, stopped=stopped, reason=reason, params=params, attrs=attrs
+            self.id, number, attempt, phase=end.phase, values=end.values, stopped=stopped, reason=end.reason, params=params, attrs=attrs,
+            may_be_best=end.may_be_best,
         )  # fmt: skip
-        if asked is not None and phase is not Phase.CANCELED:
+        if asked is not None and end.phase is not Phase.CANCELED:
             self._learn(asked)
-        if phase is Phase.PAUSED or self._ending.is_possible(self.cap):
+        if end.phase is Phase.PAUSED or self._ending.is_possible(self.cap):
             self.finish_if_done()
-        return phase
+        return end.phase
+
+    def _now(self, number: int) -> Trial:
+        self.sync()
+        return self.trial(number)
 
     def finish_if_done(self, *, exhausted: bool = False) -> bool:
         """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished."""
@@ -335,7 +330,10 @@ class Engine:
         Raises:
             SpaceError: one does not fit the space (of a declared space).
         """
-        return self.store.trials.extend(self.id, fitting(self.config, trials))
+        fit = fitting(self.config, trials)
+        return self.store.trials.extend(
+            self.id, fit, barred=[i for i, t in enumerate(fit) if not self.problem.keeps(t)]
+        )
 
     def edit(self, change: Callable[[SweepConfig], SweepConfig]) -> None:
         """Bring a change of the configuration to the store; it is made again on what others have stored meanwhile."""

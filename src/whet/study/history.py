@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import final
 
 from whet.store.base import Changes
-from whet.trial import Goal, Report, Trial
+from whet.trial import Goal, Problem, Report, Trial
 
 __all__ = ["History"]
 
@@ -16,16 +16,17 @@ class History:
     """All trials of a sweep as last seen.
 
     Args:
-        goal: Of a sweep with one metric: then the best complete trial is known at any time.
+        problem: Its metrics and limits: with one metric the best trial is known at any time. None: nobody asks for it.
     """
 
-    def __init__(self, goal: Goal | None) -> None:
+    def __init__(self, problem: Problem | None) -> None:
         self.trials: dict[int, Trial] = {}
         """By number."""
         self.open: dict[int, Trial] = {}
         """Those that are not over."""
         self.revision = -1
-        self._goal = goal
+        self._goal: Goal | None = problem.metric.goal if problem and len(problem.metrics) == 1 else None
+        self.problem = problem
         self._ended: list[int] = []  # it only grows, so readers remember how far they got
         self._best: tuple[float, int] | None = None  # loss, number
 
@@ -48,7 +49,7 @@ class History:
         self.revision = changes.revision
 
     def _rank(self, trial: Trial) -> None:
-        if self._goal is not None and trial.values and trial.complete:
+        if self._goal is not None and self.problem is not None and trial.values and self.problem.counts(trial):
             rank = self._goal.loss(trial.values[0]), trial.number
             if self._best is None or rank < self._best:
                 self._best = rank
@@ -66,7 +67,7 @@ class History:
 
     @property
     def best(self) -> Trial | None:
-        """The best complete trial, of equal ones the first; None before there is one, and with several metrics."""
+        """The best complete trial that keeps the limits, of equal ones the first; None before there is one, and with several metrics."""
         return None if self._best is None else self.trials[self._best[1]]
 
     def ended_since(self, count: int) -> list[Trial]:

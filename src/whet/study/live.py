@@ -48,6 +48,7 @@ class LiveTrial(Checkpointed):
         self._steps: set[int] = set()
         self._rows: list[Row] = []  # logged, and not yet in the store
         self._num_sent = 0
+        self._logged: dict[str, float] = {}  # last values
         self._stop_reason = ""
         self._is_paused = False
         self._saved = checkpoints_of(engine.store, assignment)
@@ -183,7 +184,9 @@ class LiveTrial(Checkpointed):
         names = [metric.name for metric in self._engine.problem.metrics]
         if len(names) > 1 and all(name in metrics for name in names):
             self.report({name: metrics[name] for name in names}, step)
-        self._rows.append(Row(step=int(step), time=time.time(), values={str(k): float(v) for k, v in metrics.items()}))
+        values = {str(k): float(v) for k, v in metrics.items()}
+        self._logged.update(values)
+        self._rows.append(Row(step=int(step), time=time.time(), values=values))
 
     def flush(self) -> None:
         """Bring what was logged into the store now.
@@ -223,7 +226,9 @@ class LiveTrial(Checkpointed):
         """Bring the curves to the store, and return what else the trial learns besides the result, as `Engine.tell` takes it."""
         self.flush()
         asked = self.asked()
-        return {"asked": asked, "params": None if asked is None else self.params, "attrs": self.user_attrs or None}
+        names = self._engine.config.measures
+        attrs = {**{name: self._logged[name] for name in names if name in self._logged}, **self.user_attrs}
+        return {"asked": asked, "params": None if asked is None else self.params, "attrs": attrs or None}
 
     def __repr__(self) -> str:
         return f"LiveTrial(number={self.number}, params={self._params})"

@@ -49,10 +49,11 @@ def log_trial(trial: Trial, best: Trial | None) -> None:
         LOGGER.info("Trial %d pruned. %s", trial.number, trial.reason)
     elif trial.values is not None and len(trial.values) > 1:
         LOGGER.info(
-            "Trial %d finished with values: %s and parameters: %s.",
+            "Trial %d finished with values: %s and parameters: %s.%s",
             trial.number,
             list(trial.values),
             dict(trial.params),
+            _remark(trial),
         )
     elif trial.values:
         shown = f" Best is trial {best.number} with value: {best.value}." if best is not None else ""
@@ -61,8 +62,13 @@ def log_trial(trial: Trial, best: Trial | None) -> None:
             trial.number,
             trial.values[0],
             dict(trial.params),
-            shown,
+            _remark(trial) + shown,
         )
+
+
+def _remark(trial: Trial) -> str:
+    """Return what a finished trial has for a reason: that it does not keep the limits."""
+    return f" {trial.reason[:1].upper()}{trial.reason[1:]}." if trial.reason else ""
 
 
 def _handle() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from whet.analysis.best import why_none
 from whet.analysis.pareto import pareto_front
 from whet.figures.words import number
 from whet.trial import Phase, Problem, Trial
@@ -37,7 +38,7 @@ def html_of(problem: Problem, trials: Sequence[Trial], name: str, facts: Sequenc
 
 def _history(problem: Problem, trials: Sequence[Trial]) -> str:
     goal = problem.metric.goal
-    done = [(t.number, t.values[0]) for t in trials if t.complete and t.values and math.isfinite(t.values[0])]
+    done = [(t.number, t.values[0]) for t in trials if problem.counts(t) and t.values and math.isfinite(t.values[0])]
     if len(done) < 2:
         return ""
     best: list[tuple[int, float]] = []
@@ -78,8 +79,11 @@ def _table(problem: Problem, trials: Sequence[Trial]) -> str:
         return "<div style='opacity:.65'>no trial is complete yet</div>"
     if len(problem.metrics) == 1:
         goal = problem.metric.goal
+        if why := why_none(problem, complete):
+            return f"<div style='opacity:.65'>{escape(why)}</div>"
+        complete = [t for t in complete if problem.keeps(t)]
         shown = sorted(complete, key=lambda t: (goal.loss((t.values or (math.inf,))[0]), t.number))[:_ROWS]
-        title = f"best {len(shown)} of {len(complete)} complete trials"
+        title = f"best {len(shown)} of {len(complete)} complete trials{' within the limits' if problem.limits else ''}"
     else:
         front = pareto_front(problem, complete)
         shown = front[:_ROWS]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from whet.errors import StudyError
-from whet.trial import Phase, Problem
+from whet.trial import Phase, Problem, Trial
 
-__all__ = ["as_report", "as_values", "check_count", "judge"]
+__all__ = ["End", "as_end", "as_report", "as_values", "check_count", "judge"]
 
 
 def as_values(result: object) -> tuple[float, ...] | None:
@@ -74,3 +76,49 @@ def judge(values: tuple[float, ...] | None, problem: Problem) -> tuple[Phase, st
         if math.isnan(value):
             return Phase.FAILED, f"its result {metric.name} is NaN"
     return Phase.FINISHED, ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a trial ends: what the store is told."""
+
+    phase: Phase
+    values: tuple[float, ...] | None
+    reason: str
+    may_be_best: bool = True
+
+
+def as_end(
+    problem: Problem, number: int, values: Sequence[float] | None, known: Callable[[int], Trial], *, phase: Phase, stopped: bool,
+    reason: str, attrs: Mapping[str, object] | None,
+) -> End:  # fmt: skip
+    """Return how a trial ends that is told with `values`: of a stopped one None takes its last report, NaN makes it FAILED.
+
+    Args:
+        problem: Its metrics and limits.
+        number: The trial's.
+        values: One a metric, or None.
+        known: What is known of the trial, by number; looked up only where it matters.
+        phase, stopped, reason: As they are meant.
+        attrs: The attributes that it gets on top of its own; limits may be about them.
+
+    Raises:
+        StudyError: not one value a metric.
+    """
+    if values is not None:
+        check_count(number, values, problem)
+    elif stopped:
+        reports = known(number).reports
+        values = reports[-1].values if reports else None
+    result = None if values is None else tuple(float(v) for v in values)
+    if phase is not Phase.FINISHED or stopped:
+        return End(phase=phase, values=result, reason=reason)
+    phase, failure = judge(result, problem)
+    if phase is Phase.FAILED:
+        return End(phase=phase, values=None, reason=reason or failure)
+    if not problem.limits:
+        return End(phase=phase, values=result, reason=reason)
+    trial = known(number)
+    broken = problem.broken(replace(trial, values=result, attrs={**trial.attrs, **(attrs or {})}, ended=time.time()))
+    why = f"it does not keep the limits: {broken}" if broken else ""
+    return End(phase=phase, values=result, reason=reason or why, may_be_best=not broken)

@@ -142,13 +142,13 @@ class Study(Look):
 
     @property
     def best_trial(self) -> Trial:
-        """The best complete trial of a study of one metric.
+        """The best complete trial, of those that keep the limits, of a study of one metric.
 
         Raises:
-            StudyError: none is complete yet, or there are several metrics (then use `best_trials`).
+            StudyError: none is complete yet, none keeps the limits, or there are several metrics (then use `best_trials`).
         """
         self._engine.sync()
-        return self._engine.best or best_trial(self.problem, [])
+        return self._engine.best or best_trial(self.problem, self._engine.in_order())
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class Study(Look):
 
     @property
     def best_trials(self) -> list[Trial]:
-        """The Pareto front: complete trials that no other beats in one metric without losing in another."""
+        """The Pareto front: complete trials within the limits that no other beats in one metric without losing in another."""
         return pareto_front(self.problem, self.trials)
 
     def trials_dataframe(self, attrs: Sequence[str] = FRAME_ATTRS, multi_index: bool = False) -> pd.DataFrame:

@@ -26,9 +26,12 @@ from hypothesis import strategies as st
 from whet.search.base import Searcher
 from whet.space import Space
 from whet.testing.spaces import spaces
-from whet.trial import Goal, Metric, Phase, Problem, Report, Suggestion, Trial
+from whet.trial import Goal, Limit, Metric, Phase, Problem, Report, Suggestion, Trial
 
-__all__ = ["History", "SearcherLaws", "outcome", "play"]
+__all__ = ["LIMITS", "History", "SearcherLaws", "outcome", "play"]
+
+LIMITS = (Limit(name="latency", max=0.3), Limit(name="size", min=2, max=3))
+"""Limits that about a third of the trials of a play keep."""
 
 _SEEDS = st.integers(-(2**40), 2**40)
 
@@ -47,6 +50,7 @@ def outcome(trial: Trial, rng: random.Random, num_metrics: int = 1) -> Trial:
     steps = range(1, rng.randint(1, 4))
     more = tuple(rng.choice([rng.gauss(0.0, 1.0), round(rng.gauss(0.0, 1.0))]) for _ in range(num_metrics - 1))
     reports = tuple(Report(step=step, values=(value + 1 / step, *more)) for step in steps)
+    trial = replace(trial, attrs=_measured(trial.number, rng.getstate()[1][0]))
     match rng.randint(0, 19):
         case 0:
             return replace(trial, phase=Phase.FAILED, reason="crashed")
@@ -62,6 +66,17 @@ def outcome(trial: Trial, rng: random.Random, num_metrics: int = 1) -> Trial:
             values = reports[-1].values if reports else None
             return replace(trial, phase=Phase.FINISHED, values=values, reports=reports, stopped=True, reason="hopeless")
     return replace(trial, phase=Phase.FINISHED, values=(value, *more), reports=reports)
+
+
+def _measured(number: int, seed: int) -> dict[str, object]:
+    """Return what a trial may say of values that are limited; it draws from a stream of its own."""
+    rng = random.Random(f"{seed}/{number}")
+    said: dict[str, object] = {"latency": rng.gauss(0.0, 1.0), "size": rng.choice([1, 2, 3, 4, float("inf")])}
+    if rng.random() < 0.15:
+        del said[rng.choice(["latency", "size"])]
+    if rng.random() < 0.05:
+        said["latency"] = rng.choice([float("nan"), "fast"])
+    return said
 
 
 def play(searcher: Searcher, *, num_trials: int, seed: int, workers: int = 3, enqueue: float = 0.2) -> History:
@@ -96,11 +111,13 @@ def _law(test: Any) -> Any:
 class SearcherLaws:
     """Inherit, name the class ``Test…`` and say how your searcher is made. Set `num_trials` lower for a slow one.
 
-    A searcher that takes several metrics has a class more with `num_metrics` 2, and one with 3.
+    A searcher that takes several metrics has a class more with `num_metrics` 2, and one with 3; one that heeds limits a class more with
+    `limits`, such as ``LIMITS``: trials report the values ``latency`` and ``size``, now and then without a number, or not at all.
     """
 
     num_trials: ClassVar[int] = 24
     num_metrics: ClassVar[int] = 1
+    limits: ClassVar[tuple[Limit, ...]] = ()
 
     @abstractmethod
     def make(self, problem: Problem, seed: int) -> Searcher:
@@ -108,7 +125,7 @@ class SearcherLaws:
 
     def _problem(self, space: Space, goal: Goal = Goal.MINIMIZE) -> Problem:
         names = ["value", *(f"value {m}" for m in range(2, self.num_metrics + 1))]
-        return Problem(space=space, metrics=tuple(Metric(name=name, goal=goal) for name in names))
+        return Problem(space=space, metrics=tuple(Metric(name=name, goal=goal) for name in names), limits=self.limits)
 
     def _played(self, space: Space, seed: int) -> tuple[Problem, Searcher, History]:
         problem = self._problem(space)

@@ -307,6 +307,17 @@ class TrialLaws(StoreCase):
         store.trials.tell(several.id, 0, 0, phase=Phase.FINISHED, values=(1.0, 2.0))
         assert store.sweeps.get(several.id).best_run is None
 
+    def test_what_does_not_keep_the_limits_is_never_the_best(self, store: Store, sweep: Sweep) -> None:
+        runs = [self.add(store, sweep, number) for number in range(2)]
+        store.trials.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(1.0,), may_be_best=False)
+        assert store.sweeps.get(sweep.id).best_run is None
+        store.trials.tell(sweep.id, 1, 0, phase=Phase.FINISHED, values=(5.0,))
+        more = [Trial(number=i, params={}, phase=Phase.FINISHED, values=(v,)) for i, v in enumerate([0.0, 4.0])]
+        assert store.sweeps.get(sweep.id).best_run == runs[1]
+        numbers = store.trials.extend(sweep.id, more, barred=[0])
+        assert store.runs.get(store.sweeps.get(sweep.id).best_run or "").number == numbers[1]
+        assert [run.number for run in store.runs.select() if run.best] == [numbers[1]]
+
     def test_trials_from_elsewhere_keep_their_story(self, store: Store, sweep: Sweep) -> None:
         self.add(store, sweep, 0)
         reports = (Report(step=0, values=(3.0,)), Report(step=1, values=(2.0,)))

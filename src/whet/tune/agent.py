@@ -22,7 +22,7 @@ from whet.track.claim import current
 from whet.track.shipper import ship_all
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
-from whet.tune.job import claim_of, judge, result_of
+from whet.tune.job import claim_of, judge, measured, result_of
 from whet.tune.loop import drive
 from whet.tune.sharing import num_in_other_hands, stays_for
 
@@ -201,21 +201,23 @@ def _patiently(step: Callable[[], Event]) -> Event:
 
 def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | None, watcher: _Watcher) -> Event:
     number, attempt = assignment.number, assignment.attempt
+    run = engine.store.runs.get(assignment.run_id)
+    attrs = measured(run, engine.config.measures)
     if pruned is not None and watcher.canceled:
         engine.tell(number, attempt, None, phase=Phase.CANCELED, reason=pruned)
         return Event(EventKind.CANCELED, number, f"trial {number} canceled: {pruned}")
     if pruned is not None and watcher.pauses:
-        engine.tell(number, attempt, None, phase=Phase.PAUSED, reason=pruned)
+        engine.tell(number, attempt, None, phase=Phase.PAUSED, reason=pruned, attrs=attrs)
         return Event(EventKind.PAUSED, number, f"trial {number} paused: {pruned}")
     if pruned is not None:
-        engine.tell(number, attempt, None, stopped=True, reason=pruned)
+        engine.tell(number, attempt, None, stopped=True, reason=pruned, attrs=attrs)
         return Event(EventKind.STOPPED, number, f"trial {number} stopped early: {pruned}")
     values: tuple[float, ...] | None = None
     if not failure:
-        values, failure = result_of(engine.store.runs.get(assignment.run_id), engine.problem.metrics)
+        values, failure = result_of(run, engine.problem.metrics)
     if values is None:
-        engine.tell(number, attempt, None, phase=Phase.FAILED, reason=failure)
-    elif engine.tell(number, attempt, values) is not Phase.FAILED:
+        engine.tell(number, attempt, None, phase=Phase.FAILED, reason=failure, attrs=attrs)
+    elif engine.tell(number, attempt, values, attrs=attrs) is not Phase.FAILED:
         return finished(number, engine.problem.metrics, values)
     engine.sync()
     return Event(EventKind.FAILED, number, f"trial {number} failed: {engine.trial(number).reason}")

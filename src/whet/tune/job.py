@@ -6,7 +6,7 @@ import contextlib
 import math
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -27,7 +27,7 @@ from whet.trial import Goal, Metric, Phase, Summary
 if TYPE_CHECKING:
     from whet.store.base import Run
 
-__all__ = ["Intent", "Job", "claim_of", "judge", "launch", "paused_at", "result_of", "was_launched"]
+__all__ = ["Intent", "Job", "claim_of", "judge", "launch", "measured", "paused_at", "result_of", "was_launched"]
 
 
 def claim_of(engine: Engine, assignment: Assignment, stop: Callable[[], str | None] | None = None) -> Claim:
@@ -97,6 +97,10 @@ class Job:
     def result(self) -> tuple[tuple[float, ...] | None, str]:
         """Return the values of the sweep's metrics, or None and what is missing."""
         return result_of(self.engine.store.runs.get(self.run_id), self.engine.problem.metrics)
+
+    def attrs(self) -> dict[str, float]:
+        """Return what the run logged of the values that limits and budgets go by."""
+        return measured(self.engine.store.runs.get(self.run_id), self.engine.config.measures)
 
     def why_failed(self, status: JobStatus) -> str:
         """Return why the job failed, with the last line of its error output."""
@@ -224,6 +228,18 @@ def result_of(run: Run, metrics: tuple[Metric, ...]) -> tuple[tuple[float, ...] 
         else:
             values.append(stat.last)
     return tuple(values), ""
+
+
+def measured(run: Run, names: Sequence[str]) -> dict[str, float]:
+    """Return what a run says under `names`, as far as it says it: a number of its own summary, else the last value that it logged."""
+    found: dict[str, float] = {}
+    for name in names:
+        own, stat = run.summary.get(name), run.stats.get(name)
+        if isinstance(own, (int, float)) and not isinstance(own, bool):
+            found[name] = float(own)
+        elif stat is not None:
+            found[name] = stat.last
+    return found
 
 
 def _last_line(path: Path) -> str:

@@ -310,7 +310,7 @@ class _Loop:
             if values is None:
                 self.engine.tell(number, job.attempt, None, phase=Phase.FAILED, reason=problem)
                 self._failed(number, problem)
-            elif self.engine.tell(number, job.attempt, values) is Phase.FAILED:
+            elif self.engine.tell(number, job.attempt, values, attrs=job.attrs()) is Phase.FAILED:
                 self.engine.sync()
                 self._failed(number, self.engine.trial(number).reason)
             else:
@@ -321,7 +321,7 @@ class _Loop:
             self._canceled(job)
         else:
             reason = job.why_failed(status)
-            self.engine.tell(number, job.attempt, None, phase=Phase.FAILED, reason=reason)
+            self.engine.tell(number, job.attempt, None, phase=Phase.FAILED, reason=reason, attrs=job.attrs())
             self._failed(number, reason)
 
     def _canceled(self, job: Job) -> None:
@@ -343,7 +343,9 @@ class _Loop:
             self._emit(EventKind.CANCELED, number, f"trial {number} canceled: {intent.reason}")
         else:
             stopped = intent.phase is Phase.FINISHED
-            self.engine.tell(number, attempt, None, phase=intent.phase, stopped=stopped, reason=intent.reason)
+            self.engine.tell(
+                number, attempt, None, phase=intent.phase, stopped=stopped, reason=intent.reason, attrs=job.attrs()
+            )
             kind, how = (EventKind.STOPPED, "stopped early") if stopped else (EventKind.PAUSED, "paused")
             self._emit(kind, number, f"trial {number} {how}: {intent.reason}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import cast, final
 
@@ -93,7 +93,7 @@ class MemoryTrials(Trials):
             s.bump(run.created, (number,))
             return number
 
-    def extend(self, sweep: str, trials: Sequence[Trial]) -> list[int]:
+    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
         with self._world.lock:
             s = self._world.sweep(sweep)
             for trial in trials:
@@ -104,7 +104,7 @@ class MemoryTrials(Trials):
             first, revision = len(s.trials), len(s.changed) + 1
             places = {trial.number: first + i for i, trial in enumerate(trials)}
             new = [self._append(s, f"{s.name}-{first + i}", trial.phase) for i, trial in enumerate(trials)]
-            for run, trial in zip(new, trials, strict=True):
+            for place, (run, trial) in enumerate(zip(new, trials, strict=True)):
                 run.params, run.attrs, run.values = dict(trial.params), dict(trial.attrs), floats(trial.values)
                 run.stopped, run.reason, run.note = trial.stopped, text(trial.reason), text(trial.note)
                 run.started, run.ended, run.over = trial.started, trial.ended, revision
@@ -112,7 +112,7 @@ class MemoryTrials(Trials):
                     run.parent_number = places[trial.parent]
                     run.parent = s.trials[run.parent_number].id
                 _keep(run, trial.reports, revision)
-                if trial.complete:
+                if trial.complete and place not in barred:
                     s.crown(run)
             numbers = range(first, first + len(trials))
             s.bump(
@@ -188,6 +188,7 @@ class MemoryTrials(Trials):
         reason: str = "",
         params: Mapping[str, object] | None = None,
         attrs: Mapping[str, object] | None = None,
+        may_be_best: bool = True,
     ) -> None:
         values = floats(values)
         with self._world.lock:
@@ -203,7 +204,7 @@ class MemoryTrials(Trials):
             run.reason = text(reason)
             run.ended = now if to is not Phase.PAUSED else None
             run.over = len(s.changed) + 1 if to is not Phase.PAUSED else None
-            if to is _FINISHED and not stopped:
+            if to is _FINISHED and not stopped and may_be_best:
                 s.crown(run)
             if params is not None:
                 run.settle(params, len(s.changed) + 1)
