@@ -128,6 +128,10 @@ def test_what_can_not_be_served_is_told(whet_fails: Callable[..., WhetError]) ->
         error = whet_fails("serve", "--host", host)
         assert isinstance(error, Refused)
         assert "whet token create" in error.fix
+    for option in ("--proxy", "--allow-host"):
+        assert isinstance(whet_fails("serve", option, "127.0.0.1"), Refused)
+    for name in ("*", "http://x.org", "x.org:8765", "", "a b"):
+        assert whet_fails("serve", "--allow-host", name).problem == f"--allow-host got {name!r}, wanted a name"
     tokens = open_store().tokens
     token, _ = tokens.create(Scope.READ)
     tokens.revoke(token.id)
@@ -202,7 +206,7 @@ def test_a_team_server(serving: Callable[..., Server], as_process: Call, digits:
 @pytest.mark.parametrize("trusted", [True, False])
 def test_only_a_proxy_that_is_named_is_believed(serving: Callable[..., Server], store: Store, trusted: bool) -> None:
     _, secret = store.tokens.create(Scope.READ)
-    server = serving(*(["--proxy", "127.0.0.1"] if trusted else []))
+    server = serving(*(["--proxy", "127.0.0.1"] if trusted else []))  # there is a token already
     forwarded = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
     answer = HTTP.request("POST", f"{server.url}/api/v1/session", json={"token": secret}, headers=forwarded)
     assert answer.status == 200

@@ -31,6 +31,7 @@ def command(
     At 127.0.0.1 it is this machine's alone and asks for no token until there is one. Elsewhere every request needs a token: whet token
     create. JSON: a line {url, store, tokens} once it answers.
     """
+    from whet.server import hosts
     from whet.server.guard import Door
     from whet.server.serve import serve
 
@@ -45,7 +46,13 @@ def command(
             return
         output.say(f"{store!r} is at {url}")
         token = "WHET_TOKEN=whet_… " if num_tokens else ""
-        output.tell(f"elsewhere: WHET_STORE={url} {token}whet agent SWEEP")
+        output.tell(f"use it: WHET_STORE={url} {token}whet agent SWEEP")
         output.tell("Ctrl-C ends it")
 
-    serve(store, Door(host=host, names=names), port, proxies=proxies, ready=ready)
+    for name in names:
+        if hosts.place(name.removeprefix(".")) != (name.removeprefix(".").lower(), None):
+            raise output.wrong_call(
+                f"--allow-host got {name!r}, wanted a name",
+                "give whet.example.org, or .example.org for all names below",
+            )
+    serve(store, Door(host=host, names=names, proxies=proxies), port, ready=ready)

@@ -9,11 +9,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
 
 from whet.errors import MissingDependency, Refused, StoreError, WhetError
+from whet.server import hosts
 from whet.server.guard import Door
 from whet.store.base import Store
 
@@ -25,14 +26,13 @@ _FILES = 65_536
 _SPARE = 256  # files that are no connections: the database's, the program's
 
 
-def serve(store: Store, door: Door, port: int, *, proxies: Sequence[str] = (), ready: Callable[[str], None]) -> None:
+def serve(store: Store, door: Door, port: int, *, ready: Callable[[str], None]) -> None:
     """Serve `store` at `door` until SIGINT (KeyboardInterrupt) or SIGTERM (SystemExit with 0); answers under way are finished.
 
     Args:
         store: Not one that is served itself.
-        door: Where it stands; its host is a name or an address.
+        door: Where it stands; its host is a name or an address. X-Forwarded-For and X-Forwarded-Proto of its proxies are believed.
         port: 0: any that is free.
-        proxies: Addresses of proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed.
         ready: Called with the URL once connections are taken.
 
     Raises:
@@ -52,7 +52,7 @@ def serve(store: Store, door: Door, port: int, *, proxies: Sequence[str] = (), r
     _check(store, door)
     with contextlib.closing(_listener(door.host, port)) as listener:
         port = listener.getsockname()[1]
-        if not door.is_loopback:
+        if not hosts.is_loopback(door.host):
             door = replace(door, names=(*door.names, socket.gethostname()))
         most = _more_files()
         config = uvicorn.Config(
@@ -63,8 +63,8 @@ def serve(store: Store, door: Door, port: int, *, proxies: Sequence[str] = (), r
             lifespan="off",
             ws="none",
             server_header=False,
-            proxy_headers=bool(proxies),
-            forwarded_allow_ips=list(proxies),
+            proxy_headers=bool(door.proxies),
+            forwarded_allow_ips=list(door.proxies),
             limit_concurrency=most,
             timeout_keep_alive=_IDLE_S,
             timeout_graceful_shutdown=_END_S,
@@ -77,10 +77,10 @@ def serve(store: Store, door: Door, port: int, *, proxies: Sequence[str] = (), r
 def _check(store: Store, door: Door) -> None:
     if store.url.startswith(("http://", "https://")):
         raise StoreError(f"{store.url} is served already", "serve the store that is behind it, where it is")
-    if not door.is_loopback and not any(token.is_live(time.time()) for token in store.tokens.all()):
+    if not door.is_home and not any(token.is_live(time.time()) for token in store.tokens.all()):
         raise Refused(
-            f"everybody who can reach {door.host} would reach this store: it has no token that is good",
-            "make one first: whet token create --scope admin (or serve this machine only: --host 127.0.0.1)",
+            "others than this machine would reach this store, and it has no token that is good",
+            "make one first: whet token create --scope admin (or serve this machine only, at 127.0.0.1, with no proxy)",
         )
 
 
