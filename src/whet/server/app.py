@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import session, verbs
+from whet.server import live, session, sweeps, verbs, work
 from whet.server.access import admit, needs
 from whet.server.answers import Answers
+from whet.server.engines import Engines
 from whet.server.guard import API, Door, Guard
 from whet.server.keys import Keys
-from whet.server.problems import problem
+from whet.server.problems import PROBLEMS, Problem, problem
+from whet.server.pulse import Pulse
 from whet.store.base import Store
 
 __all__ = ["API", "application"]
@@ -38,16 +44,19 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     keys = Keys(store.tokens)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Guard, keys=keys, door=door)  # around the other one
-    api = APIRouter(prefix=API)
+    api = APIRouter(prefix=API, responses=PROBLEMS)
 
     @api.get("", summary="Say who is here.")
     @needs("read", anywhere=True)
     def hello() -> dict[str, str]:
         return {"whet": __version__}
 
-    answers = Answers()
+    answers, engines, pulse = Answers(), Engines(store), Pulse()
     api.include_router(session.router(keys))
-    api.include_router(verbs.router(store, answers))
+    api.include_router(verbs.router(store, answers, pulse))
+    api.include_router(work.router(store, engines, answers, pulse))
+    api.include_router(live.router(store, pulse))
+    api.include_router(sweeps.router(store, engines))
     app.include_router(api)
 
     @app.exception_handler(WhetError)
@@ -61,6 +70,8 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
             kind(f"{request.method} {request.url.path}: {error.detail}", f"see {API}/openapi.json"), error.status_code
         )
         answer.headers.update(error.headers or {})
+        if error.status_code == 405:  # of one path there may be several routes
+            answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
 
     @app.exception_handler(RequestValidationError)
@@ -70,4 +81,20 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
             StoreError(f"{request.method} {request.url.path}: {'; '.join(wrong)}", f"see {API}/openapi.json")
         )
 
+    app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]
     return app
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    routes = [
+        route for route in app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    return {method for route in routes for method in route.methods or ()} - {"HEAD"}
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, which names the shape of problems once."""
+    made = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    made["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    app.openapi_schema = made
+    return made

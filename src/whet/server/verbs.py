@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
@@ -13,21 +14,27 @@ from whet.errors import StoreError, WhetError
 from whet.server.access import Caller, caller, needs
 from whet.server.answers import Answers
 from whet.server.problems import problem
+from whet.server.pulse import Pulse
 from whet.server.turns import Turns
 from whet.server.verb_rules import act, own_sweep, scope_of
 from whet.store.base import Store
 from whet.store.codec import dump, load
 from whet.store.token import Scope
-from whet.store.verbs import verbs
+from whet.store.verbs import Verb, verbs
 from whet.store.wire import encode
 
 __all__ = ["router"]
 
-_WAIT_S = 10.0
+_WAIT_S = 2.0
 _WAITERS = 1000  # threads that may wait for a turn: apart from the others, which would starve beside them
+_TURN = {
+    "type": "object",
+    "properties": {"sweep": {"type": "string"}, "key": {"type": "string"}},
+    "required": ["key", "sweep"],
+}
 
 
-def router(store: Store, answers: Answers) -> APIRouter:
+def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
     """Return the routes ``/verbs/FACET.VERB`` and ``/turns/…`` over `store`."""
     routes = APIRouter()
     turns = Turns()
@@ -35,7 +42,7 @@ def router(store: Store, answers: Answers) -> APIRouter:
         routes.add_api_route(
             f"/verbs/{verb.name}",
             _route(
-                lambda who, body, verb=verb: encode(act(verb, store, who, verb.read(body))),  # type: ignore[misc]
+                _calling(verb, store, pulse),
                 answers,
                 scope=scope_of(verb),
                 keeps=not verb.reads,
@@ -45,6 +52,7 @@ def router(store: Store, answers: Answers) -> APIRouter:
             summary=verb.doc.partition("\n")[0],
             description=verb.doc,
             tags=["verbs"],
+            openapi_extra=_taking(verb.schema),
         )
 
     def take(who: Caller, body: object) -> object:
@@ -66,8 +74,25 @@ def router(store: Store, answers: Answers) -> APIRouter:
             methods=["POST"],
             name=f"turns.{name}",
             tags=["verbs"],
+            openapi_extra=_taking(_TURN),
         )
     return routes
+
+
+def _taking(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how OpenAPI describes a body of these arguments."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": dict(arguments)}}}}
+
+
+def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[Caller, object], object]:
+    def call(who: Caller, body: object) -> object:
+        given = verb.read(body)
+        found = encode(act(verb, store, who, given))
+        if not verb.reads:
+            pulse.beat(str(given.get("sweep") or given.get("id")))
+        return found
+
+    return call
 
 
 def _named(body: object, *names: str) -> list[str]:

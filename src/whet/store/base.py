@@ -1,4 +1,4 @@
-"""The verbs of the store. SQLite, PostgreSQL and memory have the same ones, and so will HTTP.
+"""The verbs of the store: the same ones on SQLite, PostgreSQL, in memory and over HTTP.
 
 Three facets: `Store.sweeps` (stored searches), `Store.trials` (what searchers and stoppers see, and who works on what) and
 `Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row. Beside them `Store.tokens`
@@ -22,6 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
+from typing import Any, Protocol
 
 from whet.store.token import Tokens
 from whet.store.values import (
@@ -56,6 +57,7 @@ __all__ = [
     "Run",
     "RunQuery",
     "Runs",
+    "Server",
     "Stat",
     "Store",
     "Sweep",
@@ -361,6 +363,13 @@ class Runs(ABC):
         """
 
 
+class Server(Protocol):
+    """A Whet server: it searches and judges itself, so that its clients need not know a sweep's history."""
+
+    def post(self, path: str, body: object) -> Any:
+        """Return its answer to `body`; however often a request has to be sent, it is acted upon once."""
+
+
 class Store(ABC):
     """A store: its facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
 
@@ -369,6 +378,13 @@ class Store(ABC):
     runs: Runs
     tokens: Tokens
     url: str
+    server: Server | None = None
+    """The server that it is behind; None where this process is next to the data."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment in which another process finds this store."""
+        return {"WHET_STORE": self.url}
 
     @abstractmethod
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from whet.errors import StoreError
 from whet.store.base import Store
 
-__all__ = ["open_store", "whet_dir"]
+__all__ = ["open_store", "split_address", "whet_dir"]
 
 _MEMORY = ("memory", "memory://", "sqlite://", "sqlite:///:memory:")
 
@@ -55,3 +55,20 @@ def open_store(url: str | Store | None = None) -> Store:
     from whet.store.sql import SqlStore
 
     return SqlStore(url)
+
+
+def split_address(text: str) -> tuple[str | None, str]:
+    """Return (store, sweep) of a sweep's address at a server, or (None, `text`) where it is none.
+
+    Example:
+        >>> split_address("http://localhost:8765/3fa9c2k1")
+        ('http://localhost:8765', '3fa9c2k1')
+        >>> split_address("3fa9c2k1")
+        (None, '3fa9c2k1')
+    """
+    if not text.startswith(("http://", "https://")):
+        return None, text
+    url, _, sweep = text.rstrip("/").rpartition("/")
+    if url.endswith(":/"):
+        raise StoreError(f"{text!r} names no sweep", f"give {text.rstrip('/')}/ID")
+    return url.removesuffix("/sweeps"), sweep

@@ -11,7 +11,7 @@ from typing import Any
 
 from whet.errors import StoreError
 from whet.store import base
-from whet.store.wire import decoder, encode
+from whet.store.wire import decoder, encode, schema
 
 __all__ = ["Verb", "verbs"]
 
@@ -25,13 +25,15 @@ class Verb:
     """One verb: `name` is facet and method, as in ``trials.add``.
 
     Args:
-        params: Its parameters, in order, by name.
-        needed: Those without a default.
+        params: What reads its parameters, in order, by name.
+        schema: The JSON Schema of its arguments.
+        needed: The parameters without a default.
         reads: It changes nothing, and so may be asked again.
     """
 
     name: str
     params: Mapping[str, Callable[[Any], Any]]
+    schema: Mapping[str, Any]
     needed: frozenset[str]
     result: Callable[[Any], Any]
     reads: bool
@@ -87,10 +89,17 @@ def verbs() -> Mapping[str, Verb]:
 def _verb(name: str, function: Callable[..., Any], reads: bool) -> Verb:
     hints = typing.get_type_hints(function)
     params = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    needed = frozenset(p.name for p in params if p.default is p.empty)
     return Verb(
         name=name,
         params={p.name: decoder(hints[p.name]) for p in params},
-        needed=frozenset(p.name for p in params if p.default is p.empty),
+        schema={
+            "type": "object",
+            "properties": {p.name: schema(hints[p.name]) for p in params},
+            "required": sorted(needed),
+            "additionalProperties": False,
+        },
+        needed=needed,
         result=decoder(hints["return"]),
         reads=reads,
         doc=inspect.getdoc(function) or "",

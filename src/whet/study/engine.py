@@ -7,7 +7,6 @@ cost of a step does not grow with the history, and it rebuilds its searcher from
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,25 +20,26 @@ from whet.space import Parameter, Space
 from whet.store import owner as owners
 from whet.store import rules
 from whet.store.base import Lease, Store, Sweep, SweepState
+from whet.study import distant
 from whet.study.assignment import Assignment, Nothing
 from whet.study.ending import Ending
 from whet.study.fill import completed, fitting
 from whet.study.history import History
 from whet.study.learn import Learned, with_space
-from whet.study.lost import LEASE_S, lost, requeue
+from whet.study.lost import LEASE_S, recover_lost, requeue
+from whet.study.pace import Pace
 from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
 from whet.study.results import as_end
-from whet.study.searching import searcher_of
-from whet.study.told import as_told
-from whet.trial import Phase, Problem, Report, Suggestion, Trial
+from whet.study.searching import Searching
+from whet.trial import Phase, Problem, Report, Trial
 
 if TYPE_CHECKING:
-    from whet.search.base import Searcher
     from whet.stop.base import Decision, Stopper
 
 __all__ = ["LEASE_S", "Assignment", "Engine", "Nothing"]
 
 _LOOK_FOR_LOST_S = 2.0
+_LOOK_FROM_AFAR_S = 10.0
 
 
 @final
@@ -50,22 +50,22 @@ class Engine:
         store: Where the sweep is kept.
         sweep: The sweep, or its id.
         recover: Called with each lease whose worker is lost; it returns True when it took the trial over itself (its job still
-            runs, say). Otherwise the trial is handed out again.
+            runs, say), and None when somebody else may yet do that. Otherwise the trial is handed out again.
     """
 
     config: SweepConfig
     stopper: Stopper | None
 
-    def __init__(self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool] | None = None) -> None:
+    def __init__(
+        self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool | None] | None = None
+    ) -> None:
         sweep = store.sweeps.get(sweep) if isinstance(sweep, str) else sweep
         self.store = store
         self.id, self.name, self.project = sweep.id, sweep.name, sweep.project
         self.state, self.cap = sweep.state, sweep.cap
         self._recover = recover
         self._lock = threading.RLock()
-        self._looked_for_lost = -math.inf
-        self._searcher: Searcher | None = None
-        self._num_told = self._num_learned = 0  # of the history's ended trials: to the searcher; taken into the space
+        self.paced = Pace()
         self._read_config(sweep)
         self._history = History(self.problem)
 
@@ -84,7 +84,7 @@ class Engine:
         if old is None or old.aims != new.aims:
             self._ending = Ending(new)
         if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
-            self._searcher, self._num_learned = None, 0
+            self._searching, self._num_learned = Searching(new), 0
             self._learned = Learned(new.problem.space) if new.define_by_run else None
 
     # -- what is known ------------------------------------------------------------------------------------------------
@@ -129,6 +129,19 @@ class Engine:
             if changes.version != self._version:
                 self._read_config(self.store.sweeps.get(self.id))
 
+    def watch(self) -> None:
+        """See whether the sweep goes on: as `sync`, but for a store behind a server without the trials, and once a second at most."""
+        if self.store.server is None:
+            self.sync()
+            return
+        with self._lock:
+            if not self.paced("watch", distant.WATCH_S):
+                return
+            sweep = self.store.sweeps.get(self.id)
+            self.state, self.cap = sweep.state, sweep.cap
+            if sweep.version != self._version:
+                self._read_config(sweep)
+
     def trial(self, number: int) -> Trial:
         """Return trial `number` as last seen.
 
@@ -153,9 +166,17 @@ class Engine:
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
-    def ask(self, *, mine: Collection[int] | None = None) -> Assignment | Nothing:
-        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one."""
+    def ask(self, *, mine: Collection[int] | None = None, owner: str | None = None) -> Assignment | Nothing:
+        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one.
+
+        It goes to `owner`, by default this process.
+        """
+        if self.store.server is not None:
+            with self._lock:
+                self._look_for_lost(_LOOK_FROM_AFAR_S)
+                return distant.ask(self, self.store.server, mine)
         with self._lock, self.store.trials.turn(self.id):
+            self._asker = owner or self.owner
             self._look_for_lost(_LOOK_FOR_LOST_S)
             while True:
                 self.sync()
@@ -186,7 +207,7 @@ class Engine:
         return None if found is None else self._claimed(replace(found[1], note=found[0].note), found[1].last_step)
 
     def _claimed(self, trial: Trial, after: int | None = None) -> Assignment:
-        run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self.owner)
+        run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self._asker)
         return assigned(self.store, run_id, attempt, trial.number, trial, after)
 
     def _closed(self, answer: Nothing, mine: Collection[int] | None) -> Assignment | Nothing | None:
@@ -210,33 +231,15 @@ class Engine:
             return Nothing("the trials asked for are done", final=True)
         if self.cap is not None and number >= self.cap:
             return Nothing(f"the run cap of {self.cap} is used up", final=True)
-        suggestion = self._suggest()
+        suggestion = self._searching.suggest(self._history, is_first_version=self._version == 0)
         if suggestion is None:
             if waiting := sum(t.phase is not Phase.PAUSED for t in self._history.open.values()):
                 return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
             return Nothing(f"{self.config.method.name} has tried everything", final=True)
         run_id = self.store.trials.add(
-            self.id, number, suggestion, owner=self.owner, seen=self._history.revision, version=self._version
+            self.id, number, suggestion, owner=self._asker, seen=self._history.revision, version=self._version
         )
         return assigned(self.store, run_id, 0, number, suggestion)
-
-    def _suggest(self) -> Suggestion | None:
-        searcher, self._searcher = self._searcher, None  # for good if this is interrupted: it may know but half
-        if searcher is None:
-            searcher = searcher_of(self.problem, self.config.method, self.seed)
-            self._num_told = 0
-        fresh = [self._as_told(trial) for trial in self._history.ended_since(self._num_told)]
-        self._num_told += len(fresh)
-        searcher.tell(fresh, [self._as_told(trial) for trial in self._history.pending()])
-        is_unknown = self.config.define_by_run and not self.problem.space
-        suggestions = [Suggestion(params={})] if is_unknown else searcher.ask(1)
-        self._searcher = searcher
-        return suggestions[0] if suggestions else None
-
-    def _as_told(self, trial: Trial) -> Trial:
-        """Return `trial` as the searcher may see it: its params must fit the space as it is now."""
-        is_fixed = self._version == 0 and not self.config.define_by_run
-        return trial if is_fixed else as_told(trial, self.problem.space)
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 
@@ -248,6 +251,8 @@ class Engine:
         """Return what the stopper says of a running trial; None without a stopper, or a report (later than step `after`)."""
         if self.stopper is None:
             return None
+        if self.store.server is not None:
+            return distant.judge(self, self.store.server, number, None, after)[1]
         with self._lock:
             self.sync()
             trial = self.trial(number)
@@ -296,6 +301,9 @@ class Engine:
 
     def finish_if_done(self, *, exhausted: bool = False) -> bool:
         """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished."""
+        if self.store.server is not None:
+            self.state = distant.settle(self, self.store.server, exhausted=exhausted)
+            return self.state is SweepState.FINISHED
         with self._lock:
             self.sync()
             if self.state is SweepState.RUNNING and ((exhausted and not self._history.open) or self.why_over()):
@@ -374,19 +382,11 @@ class Engine:
     # -- lost workers -------------------------------------------------------------------------------------------------
 
     def _look_for_lost(self, interval_s: float) -> int:
-        now = time.monotonic()
-        if now - self._looked_for_lost < interval_s:
-            return 0
-        self._looked_for_lost = now
-        return self.recover_lost()
+        return self.recover_lost() if self.paced("lost", interval_s) else 0
 
     def recover_lost(self) -> int:
-        """Find running trials whose worker is gone, have them taken over or queued again, and return how many there were."""
-        leases = lost(self.store, self.id)
-        for lease in leases:
-            if self._recover is None or not self._recover(lease):
-                self.requeue(lease.number, lease.attempt, "its worker was lost")
-        return len(leases)
+        """Find running trials whose worker is gone, have them taken over or queued again, and return how many these were."""
+        return recover_lost(self.store, self.id, self._recover)
 
     def requeue(self, number: int, attempt: int, reason: str) -> None:
         """Hand a trial out again whose worker was lost, or fail it when that was too often."""

@@ -12,11 +12,11 @@ __all__ = ["asking", "serving"]
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve `app` while the block runs; yields its URL."""
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """Serve `app` while the block runs, on a free port unless one is given; yields its URL."""
     import uvicorn
 
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

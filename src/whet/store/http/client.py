@@ -49,8 +49,9 @@ class Client:
         self.url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
         self._patience_s = patience_s
         self._headers = {"Accept-Encoding": "gzip"}
-        if token := token or parts.username:
-            self._headers["Authorization"] = f"Bearer {token}"
+        self.token = parts.username or token
+        if self.token:
+            self._headers["Authorization"] = f"Bearer {self.token}"
         self._pid = -1
         self._open()
 
