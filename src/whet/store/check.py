@@ -78,7 +78,7 @@ def check(store: Store, *, on_step: Callable[[str], None] = lambda what: None) -
             found.append(Finding(rule="rows", problem=problem))
             continue
         for run in runs:
-            found += _settled(partial(_run, store, run.id), f"run {run.id}")
+            found += _settled(partial(_run, store, run.id), f"run {run.id}", run=run.id)
     return found
 
 
@@ -87,7 +87,9 @@ def check_sweep(store: Store, id: str) -> list[Finding]:
     return _settled(partial(_sweep, store, id), f"sweep {id}", sweep=id)
 
 
-def _settled(look: Callable[[], Iterable[Finding]], what: str, **place: str) -> list[Finding]:
+def _settled(
+    look: Callable[[], Iterable[Finding]], what: str, *, sweep: str | None = None, run: str | None = None
+) -> list[Finding]:
     """Return what is found at each of several looks: verbs that come one after the other may see a change half done."""
     try:
         found = list(look())
@@ -100,8 +102,14 @@ def _settled(look: Callable[[], Iterable[Finding]], what: str, **place: str) -> 
         return []
     except StoreUnavailable:
         raise
-    except (StoreError, LookupError, ValueError, TypeError) as error:  # what a row holds is nothing that a verb could read
-        return [Finding(rule="rows", problem=f"{what} can't be read ({type(error).__name__}: {error})", **place)]
+    except (
+        StoreError,
+        LookupError,
+        ValueError,
+        TypeError,
+    ) as error:  # what a row holds is nothing that a verb could read
+        problem = f"{what} can't be read ({type(error).__name__}: {error})"
+        return [Finding(rule="rows", problem=problem, sweep=sweep, run=run)]
     return found
 
 
@@ -122,7 +130,7 @@ def _sweep(store: Store, id: str) -> Iterator[Finding]:
         *_reports(sweep, changes, by_number),
         *_runs(sweep, by_number, runs),
         *_leases(by_number, {lease.number: lease.attempt for lease in leases}),
-        *((("former", f"keeps a configuration of version {v}, which is not over") for v in former if v >= sweep.version)),
+        *(("former", f"keeps a configuration of version {v}, which is not over") for v in former if v >= sweep.version),
     ):
         yield Finding(rule=rule, problem=f"sweep {sweep.name!r} {problem}", sweep=id)
     for problem in _best(sweep, runs):
@@ -147,7 +155,10 @@ def _numbers(sweep: Sweep, trials: Sequence[Trial]) -> Found:
     if negative := [n for n in numbers if n < 0]:
         yield "numbers", f"has trials with numbers below 0 ({_some(negative)})"
     if sweep.next_number != max(numbers, default=-1) + 1:
-        yield "numbers", f"says that its next trial is {sweep.next_number}, but its last one is {max(numbers, default=-1)}"
+        yield (
+            "numbers",
+            f"says that its next trial is {sweep.next_number}, but its last one is {max(numbers, default=-1)}",
+        )
 
 
 def _trials(sweep: Sweep, trials: Sequence[Trial]) -> Found:
@@ -157,7 +168,10 @@ def _trials(sweep: Sweep, trials: Sequence[Trial]) -> Found:
         if trial.phase is Phase.FINISHED and not trial.stopped:
             values = trial.values
             if values is None or len(values) != len(sweep.goals) or any(map(math.isnan, values)):
-                yield "trials", f"has finished {which} with values {values}, wanted {len(sweep.goals)}, none of them NaN"
+                yield (
+                    "trials",
+                    f"has finished {which} with values {values}, wanted {len(sweep.goals)}, none of them NaN",
+                )
         if trial.phase in (Phase.PENDING, Phase.PAUSED) and sweep.state.value == "canceled":
             yield "trials", f"is canceled, but its {which} is {trial.phase.value}"
         if trial.attempt < 0:
@@ -258,7 +272,9 @@ def _best(sweep: Sweep, runs: Sequence[Run]) -> Iterator[str]:
         if sweep.best_run is not None or sweep.best_value is not None:
             yield f"has several goals, and yet a best run ({sweep.best_run})"
         return
-    complete = [r for r in runs if r.phase is Phase.FINISHED and not r.stopped and r.values and not math.isnan(r.values[0])]
+    complete = [
+        r for r in runs if r.phase is Phase.FINISHED and not r.stopped and r.values and not math.isnan(r.values[0])
+    ]
     by_id = {run.id: run for run in complete}
     if sweep.best_run is not None and sweep.best_run not in by_id:
         yield f"says that its best run is {sweep.best_run}, which is no complete trial of its own"

@@ -60,7 +60,9 @@ def check_database(database: Database) -> list[Finding]:
             problem = f"sweep {name!r} is at revision {now}, but its trial {number} changed at {revision}"
             found.append(Finding(rule="revisions", problem=problem, sweep=id))
         for id, name, last, kept, now in tx.rows(_LATE_REPORTS):
-            problem = f"sweep {name!r} says that its last report came at revision {kept} of {now}, but one came at {last}"
+            problem = (
+                f"sweep {name!r} says that its last report came at revision {kept} of {now}, but one came at {last}"
+            )
             found.append(Finding(rule="revisions", problem=problem, sweep=id))
         for id, name, said, number in tx.rows(_BEST_NUMBERS):
             problem = f"sweep {name!r} says that its best trial is {said}, but its best run is trial {number}"
@@ -145,17 +147,19 @@ def repair(store: Store, findings: Iterable[Finding]) -> list[Finding]:
     if not isinstance(store, SqlStore):
         raise StoreError(f"{store!r} can't be repaired from here", "run it where the database is")
     done = []
+    places = set()
     for finding in findings:
         if not finding.repairable:
             continue
+        done.append(finding)
+        if finding.place in places:  # that was the same trouble
+            continue
+        places.add(finding.place)
         with store.database.write() as tx:
             if finding.rule == "best" and finding.sweep is not None:
                 _crown_again(tx, finding.sweep)
             elif finding.rule == "stats" and finding.run is not None:
                 _count_again(tx, finding.run)
-            else:
-                continue
-        done.append(finding)
     return done
 
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from whet.errors import Conflict, StoreError, UnknownName
-from whet.store.database import Database
-from whet.store.schema import VERSION_TABLE
+from whet.store import owner as owners
+from whet.store.database import Database, Statement
+from whet.store.schema import VERSION_TABLE, runs, sweeps
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Moved", "bring_down", "bring_up", "downgrade", "upgrade", "versions"]
 
 SCRIPTS = Path(__file__).parent / "migrations"
+_OWNERS = Statement(select(runs.c.owner).where(runs.c.phase == "running").distinct())
+_DRIVERS = Statement(select(sweeps.c.driver).where(sweeps.c.driver.is_not(None)).distinct())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,10 @@ def bring_down(database: Database, to: str, *, force: bool = False) -> Moved:
             raise StoreError(f"{database.shown} has version {was}, which is below {to}", "use `whet db upgrade`")
         if was == to:
             return Moved(was=was, now=was)
+        if not force and (busy := _at_work(database)):
+            raise Conflict(
+                f"{database.shown} is being worked on by {', '.join(busy)}", "end that first, or add --force"
+            )
         lost = _downgrade(database, to, keep=False)
         if lost and not force:
             raise Conflict(
@@ -143,6 +152,13 @@ def _lost(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[s
                 noun = "value" if column else "row"
                 lost.append(f"{gone} {noun}{'s' * (gone != 1)} of {what}")
     return tuple(lost)
+
+
+def _at_work(database: Database) -> list[str]:
+    """Return the processes of this machine that run trials or sweeps of it, in words."""
+    found = [owner for statement in (_OWNERS, _DRIVERS) for (owner,) in database.once(statement)]
+    alive = sorted({tuple(owner.split("|")[:2]) for owner in found if owner and owners.alive(owner)})
+    return [f"process {pid} on {host}" for host, pid in alive]
 
 
 def _known(version: str, known: list[str]) -> str:

@@ -148,7 +148,7 @@ class PostgresDatabase(Database):
         for table in self.tables():  # with its indexes, and the long values beside it
             with self._translated():
                 cursor = self._begin(f"SELECT pg_total_relation_size('\"{table}\"')".encode()).cursor
-                total += cursor.fetchone()[0]
+                total += sum(int(size) for (size,) in cursor.fetchall())
         return total
 
     def damage(self) -> list[str]:
