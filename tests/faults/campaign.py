@@ -191,7 +191,7 @@ class Campaign:
             self.sweep = whet.sweep({**config, "run_cap": self.cap, "seed": 1}, storage=store)
         self.serve()
         self.wait_for_server()
-        proxy = Proxy(self.direct, random.Random(self.seed + 1), 0.02)
+        proxy = Proxy(self.direct, random.Random(self.seed + 1), 0.05)
         try:
             self.agents = [self.agent(proxy.url) for _ in range(self.num_agents)]
             while sum(self.counts.values()) < faults:

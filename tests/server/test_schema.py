@@ -34,7 +34,7 @@ schema = schemathesis.openapi.from_dict(application(open_store("memory")).openap
 
 @pytest.mark.slow
 @schema.parametrize()
-@hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=12, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
 def test_every_answer_is_a_described_one(case, url):
     # What fits the description may still make no sense.
     case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance])
