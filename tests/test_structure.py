@@ -47,7 +47,10 @@ FORBIDDEN = {
     "speed": set(FLOORS) - {"errors", "expression", "parameters", "space", "speed"},
 }
 
-LONG_FILES = {"testing/executor_laws.py": "one suite, read from top to bottom: an executor inherits all of it"}
+LONG_FILES = {
+    "testing/executor_laws.py": "one suite, read from top to bottom: an executor inherits all of it",
+    "testing/store_trial_laws.py": "one suite, read from top to bottom: a store inherits all of it",
+}
 """Files over 400 lines, each with its reason."""
 
 

@@ -304,6 +304,30 @@ def test_a_token_ends_on_time_though_it_was_looked_up_a_moment_ago(
     assert not keys.is_live(found)
 
 
+def test_a_token_ends_on_time_for_requests_as_well(app: FastAPI, store: Store) -> None:
+    _, secret = store.tokens.create(Scope.READ, expires=time.time() + 0.5)
+    client = ask(app, secret)
+    assert client.get(API).status_code == 200
+    time.sleep(0.6)  # within the two seconds
+    answer = client.get(API)
+    assert answer.status_code == 401
+    assert "is expired" in answer.json()["detail"]
+
+
+def test_a_door_that_is_shown_to_others_is_no_home(store: Store) -> None:
+    assert Door().is_home
+    assert Door(host="::1").is_home
+    for door in (
+        Door(proxies=("127.0.0.1",)),
+        Door(names=("x.org",)),
+        Door(host="gpu1"),
+        Door(host="0.0.0.0"),
+        Door(host=""),
+    ):
+        assert not door.is_home
+        assert ask(application(store, door), client="127.0.0.1", host="localhost").get(API).status_code == 401
+
+
 def test_a_store_that_is_away_opens_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from whet.errors import StoreUnavailable
 
@@ -465,8 +489,11 @@ def test_a_cookie_over_tls_is_for_tls(app: FastAPI, store: Store) -> None:
 def test_a_login_that_is_none(app: FastAPI, store: Store) -> None:
     page = ask(app)
     assert page.post(SESSION, json={"token": "whet_x"}).status_code == 401
-    for body in (b"", b"[]", b"{}", b'{"token": 1}', b"{" * 3000, b'{"token": "' + b"x" * 5000 + b'"}', b"\xff"):
+    for body in (b"", b"[]", b"{}", b'{"token": 1}', b"{" * 3000, b"\xff"):
         assert page.post(SESSION, content=body).status_code == 422
+    long = b'{"token": "' + b"x" * 5000 + b'"}'
+    assert page.post(SESSION, content=long).status_code == 413
+    assert page.post(SESSION, content=iter([long[:4000], long[4000:]])).status_code == 413
     assert page.post(SESSION, json={"token": "x"}, headers={"Origin": "http://evil.org"}).status_code == 403
 
 
@@ -533,6 +560,13 @@ def test_a_body_has_an_end(store: Store, in_pieces: bool) -> None:
 
     assert sent(1000) == 200
     assert sent(1001) == 413
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_begun(app: FastAPI) -> None:
+    """Nor is anybody asked who he is."""
+    answer = ask(app).post(f"{API}/verbs/runs.edit", headers={"Content-Length": str(64 * 2**20 + 1)}, content=b"")
+    assert answer.status_code == 413
+    assert answer.headers["connection"] == "close"
 
 
 def test_a_length_that_is_none(app: FastAPI, store: Store) -> None:

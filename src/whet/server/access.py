@@ -21,6 +21,7 @@ from starlette.types import Scope as Connection
 
 from whet.errors import NotFound, Refused
 from whet.store.base import Store
+from whet.store.rules import ambiguous
 from whet.store.token import Scope
 
 __all__ = ["EVERYBODY", "NOBODY", "Caller", "Need", "Visit", "admit", "caller", "need_of", "needs", "open_to_all"]
@@ -77,14 +78,24 @@ class Caller:
     def _find(self, find: Callable[[str, str | None], Any], kind: str, text: str) -> str:
         if self.projects is None:
             return str(find(text, None).id)
+        found: list[Any] = []
+        begin_so: list[str] = []
         for project in sorted(self.projects):
             try:
-                return str(find(text, project).id)
-            except NotFound as error:
-                if "ids" in error.facts:  # several, all of them the caller's
-                    raise
-                continue  # its words would name those of other projects
-        raise NotFound(f"no {kind} {text!r} in {self._in_words()}", "give the id of one that is there")
+                found.append(find(text, project))
+            except NotFound as error:  # its words may name those of other projects, its ids don't
+                begin_so += error.facts.get("ids", ())  # type: ignore[arg-type]
+        for alike in ([one for one in found if one.id == text], [one for one in found if one.name == text]):
+            if len(alike) > 1 and kind == "sweep":
+                raise ambiguous(kind, text, [one.id for one in alike])
+            if alike:
+                return str(max(alike, key=lambda one: one.created).id)
+        begin_so += [one.id for one in found]
+        if not begin_so:
+            raise NotFound(f"no {kind} {text!r} in {self._in_words()}", "give the id of one that is there")
+        if len(begin_so) > 1:
+            raise ambiguous(kind, text, sorted(begin_so, reverse=True))
+        return begin_so[0]
 
     def _in_words(self) -> str:
         names = sorted(self.projects or ())

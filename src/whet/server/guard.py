@@ -31,6 +31,7 @@ _DESCRIPTION = f"{API}/openapi.json"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 _SILENT_S = 60.0
+_LOGIN_BYTES = 4096  # a token is 80
 _ALL = frozenset({"", "0.0.0.0", "::"})  # what a server is bound to, but nobody calls it
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
@@ -61,17 +62,19 @@ class Door:
     Args:
         host: The address it is bound to.
         names: More names that requests may call it by; ``.example.org`` stands for all names below.
+        proxies: Addresses of proxies before it, which may say who asks.
         body_bytes: The most that a request may say.
     """
 
     host: str = "127.0.0.1"
     names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     body_bytes: int = 64 * 2**20
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        return hosts.is_loopback(self.host)
+    def is_home(self) -> bool:
+        """Whether only this machine is meant to reach it: a proxy, or a name that one is called by, shows it to others."""
+        return hosts.is_loopback(self.host) and not self.names and not self.proxies
 
 
 def cookie_name(scope: Scope) -> str:
@@ -200,12 +203,14 @@ class _Request:
 
     def _too_large(self) -> Response | None:
         length = self._header(b"content-length")
+        if self._path == SESSION:  # who has shown no token has little to say
+            self._left = min(self._left, _LOGIN_BYTES)
         if length and not (length.isascii() and length.isdigit()):
             return problem(
                 StoreError("content-length is no number", "send the length of the body"), 400, connection="close"
             )
         if length and int(length) > self._left:
-            return problem(_too_much(self._door.body_bytes), 413, connection="close")
+            return problem(_too_much(self._left), 413, connection="close")
         self._pending = bool(length and int(length)) or b"transfer-encoding" in self._headers
         return None
 
@@ -221,7 +226,7 @@ class _Request:
             self._left -= len(message.get("body", b""))
             self._pending = message.get("more_body", False)
             if self._left < 0:
-                raise HTTPException(413, _too_much(self._door.body_bytes).problem, {"Connection": "close"})
+                raise HTTPException(413, "the body is too large", {"Connection": "close"})
         return message
 
     # -- who asks
@@ -272,7 +277,7 @@ class _Request:
 
     def _is_at_home(self) -> bool:
         """Return whether both ends are on this machine, and nothing stands between that says otherwise."""
-        return self._door.is_loopback and hosts.is_loopback(self._address) and not self._forwarded
+        return self._door.is_home and hosts.is_loopback(self._address) and not self._forwarded
 
     async def _by_secret(self, secret: str) -> Caller | Response:
         token = self._keys.fresh(secret)
@@ -342,4 +347,4 @@ def _unknown(text: str, fix: str) -> Response:
 
 
 def _too_much(most: int) -> StoreError:
-    return StoreError(f"the body is larger than {most / 2**20:g} MiB", "send it in several pieces")
+    return StoreError(f"the body is larger than {most} bytes", "send it in several pieces")

@@ -161,6 +161,7 @@ class Trials(ABC):
         seen: int,
         version: int | None = None,
         name: str | None = None,
+        asked: str | None = None,
     ) -> str:
         """Hand out a new trial to `owner`, RUNNING, and return its run's id.
 
@@ -169,6 +170,7 @@ class Trials(ABC):
             seen: The revision that the suggestion was made from, and
             version: the sweep's version, that is the configuration, that it was made by (both for replays: see `origins`).
             name: The run's; default ``<sweep name>-<number>``.
+            asked: The key of the question that it answers: who lost the answer finds it again among the leases.
 
         Raises:
             NumberTaken: `number` is not the next one any more.
@@ -191,8 +193,8 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
-        """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt).
+    def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
+        """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt). For `asked` see `add`.
 
         A PAUSED one goes on with its reports and metrics, but as the next attempt: its sources are shipped from 0 again, and whatever
         the worker that paused it still says is refused.
@@ -280,8 +282,8 @@ class Trials(ABC):
 class Server(Protocol):
     """A Whet server: it searches and judges itself, so that its clients need not know a sweep's history."""
 
-    def post(self, path: str, body: object) -> Any:
-        """Return its answer to `body`; however often a request has to be sent, it is acted upon once."""
+    def post(self, path: str, body: object, *, key: str | None = None) -> Any:
+        """Return its answer to `body`; however often a request has to be sent, it is acted upon once, and so are calls with the same `key`."""
 
 
 class Store(ABC):

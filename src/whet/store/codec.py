@@ -23,6 +23,7 @@ __all__ = [
     "floats",
     "item",
     "item_number",
+    "join",
     "load",
     "load_stats",
     "pack",
@@ -161,15 +162,65 @@ def pack(rows: Sequence[Row]) -> bytes:
     return _HEAD.pack(_VERSION, len(header)) + header + zlib.compress(b"".join(parts), 1)
 
 
+Columns = tuple[int, Sequence[int], Sequence[float], list[tuple[str, Sequence[int] | None, Sequence[float]]]]
+
+
 def unpack(
     chunk: bytes, names: Collection[str] | None = None
 ) -> dict[str, tuple[Sequence[int], Sequence[float], Sequence[float]]]:
-    """Return (steps, values, times) by name, of `names` only where given."""
-    version, size = _HEAD.unpack_from(chunk)
-    if version != _VERSION:
-        raise StoreError(
-            f"a chunk of metrics has the format {version}, wanted {_VERSION}", "use the newer Whet that wrote it"
-        )
+    """Return (steps, values, times) by name, of `names` only where given.
+
+    Raises:
+        StoreError: the chunk is damaged, or of a newer Whet.
+    """
+    _, steps, times, columns = _columns(chunk)
+    curves: dict[str, tuple[Sequence[int], Sequence[float], Sequence[float]]] = {}
+    for name, where, values in columns:
+        if names is not None and name not in names:
+            continue
+        if where is None:
+            curves[name] = (steps, values, times)
+        else:
+            curves[name] = ([steps[i] for i in where], values, [times[i] for i in where])
+    return curves
+
+
+def join(chunks: Sequence[bytes]) -> bytes:
+    """Return one chunk with the rows of all of them, in their order."""
+    num_rows = 0
+    steps, times = array("q"), array("d")
+    joined: dict[str, tuple[array[Any], array[Any]]] = {}
+    for chunk in chunks:
+        count, more_steps, more_times, columns = _columns(chunk)
+        steps.extend(more_steps)
+        times.extend(more_times)
+        for name, where, values in columns:
+            rows, kept = joined.setdefault(name, (array("q"), array("d")))
+            rows.extend(range(num_rows, num_rows + count) if where is None else [num_rows + i for i in where])
+            kept.extend(values)
+        num_rows += count
+    header = dump({"rows": num_rows, "columns": [[n, len(values)] for n, (_, values) in joined.items()]}).encode()
+    parts = [_bytes("q", steps), _bytes("d", times)]
+    for rows, kept in joined.values():
+        if len(kept) < num_rows:
+            parts.append(_bytes("I", rows))
+        parts.append(_bytes("d", kept))
+    return _HEAD.pack(_VERSION, len(header)) + header + zlib.compress(b"".join(parts), 6)  # it is done once
+
+
+def _columns(chunk: bytes) -> Columns:
+    try:
+        version, size = _HEAD.unpack_from(chunk)
+        if version == _VERSION:
+            return _read(chunk, size)
+    except (struct.error, zlib.error, ValueError, TypeError, LookupError) as error:
+        raise StoreError(f"a chunk of metrics is damaged ({error})", "restore it from a back-up") from error
+    raise StoreError(
+        f"a chunk of metrics has the format {version}, wanted {_VERSION}", "use the newer Whet that wrote it"
+    )
+
+
+def _read(chunk: bytes, size: int) -> Columns:
     header: dict[str, Any] = load(chunk[_HEAD.size : _HEAD.size + size])
     body = zlib.decompress(chunk[_HEAD.size + size :])
     place = 0
@@ -178,6 +229,8 @@ def unpack(
         nonlocal place
         values: array[Any] = array(kind)
         end = place + count * values.itemsize
+        if end > len(body):
+            raise ValueError("it ends early")
         values.frombytes(body[place:end])
         place = end
         if sys.byteorder == "big":
@@ -186,14 +239,8 @@ def unpack(
 
     num_rows = header["rows"]
     steps, times = column("q", num_rows), column("d", num_rows)
-    curves: dict[str, tuple[Sequence[int], Sequence[float], Sequence[float]]] = {}
+    columns: list[tuple[str, Sequence[int] | None, Sequence[float]]] = []
     for name, count in header["columns"]:
         where = column("I", count) if count < num_rows else None
-        values = column("d", count)
-        if names is not None and name not in names:
-            continue
-        if where is None:
-            curves[name] = (steps, values, times)
-        else:
-            curves[name] = ([steps[i] for i in where], values, [times[i] for i in where])
-    return curves
+        columns.append((name, where, column("d", count)))
+    return num_rows, steps, times, columns

@@ -41,9 +41,13 @@ class _PostgresLink(Link):
 
 @final
 class PostgresDatabase(Database):
-    """The PostgreSQL database at `url` (``postgresql://user:password@host:port/name``), which must exist."""
+    """The PostgreSQL database at `url` (``postgresql://user:password@host:port/name``), which must exist.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        prepare: Make its tables, or bring them up to date (`Database.prepare`).
+    """
+
+    def __init__(self, url: str, *, prepare: bool = True) -> None:
         super().__init__()
         try:
             import psycopg
@@ -54,7 +58,8 @@ class PostgresDatabase(Database):
         self.url = parsed.render_as_string(hide_password=False)
         self.shown = parsed.render_as_string(hide_password=True)
         self.dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
-        self.prepare()
+        if prepare:
+            self.prepare()
 
     def _connect(self) -> _PostgresLink:
         return _PostgresLink(self.url, self.dialect)
@@ -146,6 +151,22 @@ class PostgresDatabase(Database):
         with self._translated():
             link = self._begin(b"SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
             return {name for (name,) in link.cursor.fetchall() if name in _TABLES}
+
+    def size(self) -> int:
+        total = 0
+        for table in self.tables():  # with its indexes, and the long values beside it
+            with self._translated():
+                cursor = self._begin(f"SELECT pg_total_relation_size('\"{table}\"')".encode()).cursor
+                total += sum(int(size) for (size,) in cursor.fetchall())
+        return total
+
+    def damage(self) -> list[str]:
+        return []  # its rows keep their foreign keys, and its pages are the server's
+
+    def compact(self) -> None:
+        for table in sorted(self.tables()):
+            with self._translated():
+                self._begin(f'VACUUM (ANALYZE) "{table}"'.encode())
 
 
 def _as_ours(error: Exception, shown: str) -> StoreError:

@@ -8,6 +8,7 @@ waits its turn and none sleeps in vain. WAL needs shared memory: on a network fo
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import sqlite3
@@ -48,9 +49,13 @@ class _SqliteLink(Link):
 
 @final
 class SqliteDatabase(Database):
-    """The SQLite database in the file `path`; its folder is made where there is none."""
+    """The SQLite database in the file `path`; its folder is made where there is none.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        prepare: Make its tables, or bring them up to date (`Database.prepare`).
+    """
+
+    def __init__(self, path: Path, *, prepare: bool = True) -> None:
         super().__init__()
         self.path = path.absolute()  # the program may change its directory
         self.shown = str(path)
@@ -61,7 +66,8 @@ class SqliteDatabase(Database):
         self.dialect = sqlite.dialect(paramstyle="named")  # type: ignore[no-untyped-call, unused-ignore]
         with _translated(self.shown):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.prepare()
+        if prepare:
+            self.prepare()
 
     def _connect(self) -> _SqliteLink:
         link = _SqliteLink(self.path, self.dialect)
@@ -153,12 +159,34 @@ class SqliteDatabase(Database):
             self._watch = None
         super().close()
 
-    def back_up(self, version: str) -> None:
-        path = _beside(self.path, f".bak-{version}")
-        with _translated(self.shown), contextlib.closing(sqlite3.connect(path)) as copy:
-            link = self.link()
-            assert isinstance(link, _SqliteLink)
-            link.connection.backup(copy)
+    def size(self) -> int:
+        return sum(p.stat().st_size for p in (self.path, _beside(self.path, "-wal")) if p.exists())
+
+    def damage(self) -> list[str]:
+        with _translated(self.shown):
+            cursor = self.link().tx.cursor
+            found = [said for (said,) in cursor.execute("PRAGMA integrity_check").fetchall() if said != "ok"]
+            lost = cursor.execute("PRAGMA foreign_key_check").fetchall()
+        return found + [f"row {key} of {table} belongs to {other} that are not there" for table, key, other, _ in lost]
+
+    def compact(self) -> None:
+        with self.exclusive():
+            cursor = self.link().tx.cursor
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def back_up(self, version: str) -> Path | None:
+        names = (f".bak-{version}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
+        path = next(path for name in names if not (path := _beside(self.path, name)).exists())
+        unfinished = _beside(path, ".part")  # what bears the name of a back-up is one
+        with _translated(self.shown):
+            unfinished.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(unfinished)) as copy:
+                link = self.link()
+                assert isinstance(link, _SqliteLink)
+                link.connection.backup(copy)
+            unfinished.replace(path)
+        return path
 
 
 def _beside(path: Path, ending: str) -> Path:

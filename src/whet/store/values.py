@@ -96,7 +96,7 @@ class Changes:
 class Lease:
     """Who works on a running trial: `owner` is text of `whet.store.owner`, `beat` its last sign of life.
 
-    `num_lost` tells how many workers the trial has lost before.
+    `num_lost` tells how many workers the trial has lost before, and `asked` is the key of the question that it was handed out for.
     """
 
     run_id: str
@@ -105,6 +105,7 @@ class Lease:
     owner: str
     beat: float
     num_lost: int = 0
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class KeptRun:
         *("reason", "note", "attempt", "parent", "parent_number", "owner", "group", "tags", "notes", "folder", "attrs"),
         *("stats", "summary", "meta", "created", "started", "ended", "beat", "num_lost"),
         *("reports", "curves", "sources", "artifacts"),
-        *("seen", "version", "over", "suggested", "settled"),
+        *("seen", "version", "over", "suggested", "settled", "asked"),
     )
 
     def __init__(self, id: str, project: str, name: str, phase: Phase, now: float) -> None:
@@ -64,6 +64,7 @@ class KeptRun:
         self.over: int | None = None
         self.suggested: Mapping[str, object] | None = None
         self.settled: int | None = None
+        self.asked: str | None = None
 
     def as_trial(self) -> Trial:
         """Return the trial that the search sees, without reports."""
