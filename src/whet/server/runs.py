@@ -66,13 +66,14 @@ def router(store: Store) -> APIRouter:
     @needs("read", checks_itself=True)
     def table(
         request: Request,
+        *,
         filter: Annotated[str, Query(max_length=2000)] = "",
         sort: str = "-created",
         project: str | None = None,
         sweep: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         cursor: str | None = None,
-        column: Annotated[list[str] | None, Query()] = None,
+        column: Annotated[list[str], Query(default_factory=list)],
     ) -> Response:
         """Return a page of the run table: those that `filter` wants, in the order of `sort` (``-`` before it: descending).
 
@@ -111,18 +112,19 @@ def router(store: Store) -> APIRouter:
     @needs("read", checks_itself=True)
     def export(
         request: Request,
+        *,
         filter: Annotated[str, Query(max_length=2000)] = "",
         sort: str = "created",
         project: str | None = None,
         sweep: str | None = None,
-        id: Annotated[list[str] | None, Query()] = None,
+        id: Annotated[list[str], Query(default_factory=list)],
         format: Literal["csv", "json"] = "csv",
     ) -> Response:
         """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: CSV with a row a run, or JSON with curves."""
-        if id is not None:
+        if id:
             runs = [store.runs.get(one) for one in _own_ids(store, id, caller(request))]
         else:
-            query = _query(store, filter, sort, project, sweep, 1000, None, None)
+            query = _query(store, filter, sort, project, sweep, 1000, None, [])
             runs = _all(store, own_query(query, caller(request)))
         sweeps = {one: store.sweeps.get(one) for one in {run.sweep for run in runs if run.sweep}}
         named = {"Content-Disposition": f'attachment; filename="runs.{format}"'}
@@ -182,7 +184,8 @@ def router(store: Store) -> APIRouter:
     def metrics(
         request: Request,
         run: str,
-        name: Annotated[list[str] | None, Query()] = None,
+        *,
+        name: Annotated[list[str], Query(default_factory=list)],
         max_points: Points = 500,
         x: Literal["step", "time"] = "step",
     ) -> Response:
@@ -190,7 +193,7 @@ def router(store: Store) -> APIRouter:
 
         def make() -> dict[str, Lines]:
             id = store.runs.find(run).id
-            found = store.runs.curves([id], name, max_points=max_points, x=x).get(id, {})
+            found = store.runs.curves([id], name or None, max_points=max_points, x=x).get(id, {})
             return {name: _line(line) for name, line in found.items()}
 
         return tags.answer(request, make)
@@ -240,7 +243,7 @@ def _query(
     sweep: str | None,
     limit: int,
     cursor: str | None,
-    columns: list[str] | None,
+    columns: list[str],
 ) -> TableQuery:
     return TableQuery(
         filter=filter,
@@ -249,7 +252,7 @@ def _query(
         sweep=None if sweep is None else store.sweeps.find(sweep, project).id,
         limit=limit,
         cursor=cursor,
-        columns=tuple(columns or ()),
+        columns=tuple(columns),
     )
 
 

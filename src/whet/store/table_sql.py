@@ -22,6 +22,10 @@ __all__ = ["NAMES", "RAW", "TO_JSON", "by_key", "names_of", "statement"]
 TO_JSON = r"""
 CREATE OR REPLACE FUNCTION pg_temp.whet_json(t text) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$
 BEGIN
+  IF strpos(t, '\') = 0 THEN -- then every second piece between quotes is a string
+    RETURN (SELECT string_agg(CASE i % 2 WHEN 1 THEN regexp_replace(part, 'NaN|-?Infinity', 'null', 'g') ELSE part END, '"' ORDER BY i)
+            FROM unnest(string_to_array(t, '"')) WITH ORDINALITY AS x(part, i))::jsonb;
+  END IF;
   BEGIN RETURN t::jsonb; EXCEPTION WHEN OTHERS THEN NULL; END;
   t := (SELECT string_agg(CASE WHEN m[1] IN ('NaN', 'Infinity', '-Infinity') THEN 'null' ELSE m[1] END, '' ORDER BY i)
         FROM regexp_matches(t, '("(?:[^"\\]|\\.)*"|-?[A-Za-z]+|[^"A-Za-z-]+|-)', 'g') WITH ORDINALITY AS x(m, i));
@@ -120,7 +124,7 @@ class _Writer:
             for key in path:
                 found = f"({found} -> CAST({self.bind(key)} AS {'integer' if isinstance(key, int) else 'text'}))"
             kind, plain = f"jsonb_typeof({found})", f"({found} #>> '{{}}')"
-            number = f"CASE {kind} WHEN 'number' THEN CAST({plain} AS double precision)"
+            number = f"CASE {kind} WHEN 'number' THEN CAST({found} AS double precision)"
             if numbers:
                 return _Value(number=f"{number} END")
             return _Value(
@@ -253,7 +257,7 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
             columns, order = f"{sorted_by.sql} AS v", f"{_RANK_OF_EITHER} ASC, v {way}, k ASC"
     source = "runs"
     if postgres and writer.parsed:
-        parsed = ", ".join(f'pg_temp.whet_json("{name}") AS {name}_json' for name in sorted(writer.parsed))
+        parsed = ", ".join(f"{_parsed(name)} AS {name}_json" for name in sorted(writer.parsed))
         source = f"(SELECT runs.*, {parsed} FROM runs{_where(here)} OFFSET 0) AS runs"
     place = "2, NULL"
     if question.sort is not None:
@@ -264,6 +268,12 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
         f"SELECT (SELECT count(*) FROM hit), k, {place} FROM hit{_where(after)} ORDER BY {order} LIMIT :most"
     )
     return Statement(text(sql)), {**writer.values, **most}
+
+
+def _parsed(kept: str) -> str:
+    """Return the column as PostgreSQL's JSON; what needs no function goes without one."""
+    odd = " OR ".join(f"strpos(\"{kept}\", '{part}') > 0" for part in ("NaN", "Infinity", "\\u"))
+    return f'CASE WHEN {odd} THEN pg_temp.whet_json("{kept}") ELSE CAST("{kept}" AS jsonb) END'
 
 
 _RANK = "CASE WHEN n IS NOT NULL THEN 0 WHEN t IS NOT NULL THEN 1 ELSE 2 END"
@@ -313,7 +323,7 @@ def names_of(kept: str, project: str | None, sweep: str | None, *, postgres: boo
         if value is not None:
             here.append(f"{name} = {writer.bind(value)}")
     if postgres:
-        each = f'jsonb_object_keys(pg_temp.whet_json("{kept}"))'
+        each = f"jsonb_object_keys({_parsed(kept)})"
         return Statement(text(f"SELECT DISTINCT {each} FROM runs{_where(here)}")), writer.values
     whole = f'CASE WHEN json_valid("{kept}") THEN "{kept}" ELSE whet_finite("{kept}") END'
     sql = f"SELECT DISTINCT kv.key FROM runs, json_each({whole}) AS kv{_where(here)}"
