@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -122,8 +123,12 @@ def test_every_route_with_every_kind_of_token(
     app, made = secrets
     need = need_of(endpoint)
     scope = Scope.READ if path == f"{API}/openapi.json" else need.scope
-    filled = path.replace("{sweep}", "s").replace("{", "").replace("}", "")
-    answer = ask(app, made[kind], raise_server_exceptions=False).request(method, filled, content=b"{")
+    store = app.state.store
+    if not store.sweeps.all():  # an admin has deleted it
+        store.sweeps.create("mine", {}, goals=[Goal.MINIMIZE], name="s")
+    endless = path.endswith("/events") and not kind.startswith(("read of", "nobody"))
+    filled = re.sub("{[a-z_]+}", "nothing" if endless else "s", path)
+    answer = ask(app, made[kind], raise_server_exceptions=False).request(method, filled, content=b"{}")
     if kind in ("unknown", "expired", "revoked"):
         assert answer.status_code == 401
     elif path in OPEN:

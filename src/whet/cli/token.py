@@ -34,7 +34,7 @@ def command() -> None:
 @click.option("--expires", metavar="TIME", help="How long it is good: 12h, 30d, 8w; default: until it is revoked.")
 @click.option("--name", default="", help="Who or what it is for.")
 @output.json_option
-def create(scope: str, projects: tuple[str, ...], expires: str | None, name: str, as_json: bool) -> None:
+def _create(scope: str, projects: tuple[str, ...], expires: str | None, name: str, as_json: bool) -> None:
     """Make a token, and print it: it is shown now and never again.
 
     The token alone is on stdout. JSON: {token, id, scope, projects, name, expires}.
@@ -59,7 +59,7 @@ def create(scope: str, projects: tuple[str, ...], expires: str | None, name: str
 
 @command.command("list")
 @output.json_option
-def list_(as_json: bool) -> None:
+def _list(as_json: bool) -> None:
     """List the tokens, newest first; those that are good for nothing any more, too.
 
     JSON: a list of {id, name, scope, projects, state, created, expires, revoked, used}.
@@ -95,7 +95,7 @@ def list_(as_json: bool) -> None:
 @click.argument("which", metavar="ID…", nargs=-1, required=True)
 @click.option("--forget", is_flag=True, help="Delete it, too. Without any token this machine needs none.")
 @output.json_option
-def revoke(which: tuple[str, ...], forget: bool, as_json: bool) -> None:
+def _revoke(which: tuple[str, ...], forget: bool, as_json: bool) -> None:
     """Make tokens (their ids, or names) good for nothing. A server that runs knows it within two seconds.
 
     JSON: a list of what `whet token list` has of them.

@@ -11,8 +11,9 @@ One that says nothing needs an admin whose token is not limited to projects, so 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -63,12 +64,15 @@ class Caller:
         if not self.sees(project):
             raise Refused(f"this token is not for project {project!r}", f"it is for {self._in_words()}")
 
-    def sweep(self, store: Store, text: str) -> str:
-        """Return the id of the sweep that `text` names (by id, name or beginning) among the caller's projects.
+    def sweep(self, store: Store, text: str, first: str = "") -> str:
+        """Return the id of the sweep that `text` names (by id, name or beginning) among the caller's projects, the project `first` before all.
 
         Raises:
             NotFound: there is none. It is the same answer whether another project has it or nobody does.
         """
+        if first and self.projects is not None and self.sees(first):
+            with contextlib.suppress(NotFound):
+                return replace(self, projects=frozenset({first})).sweep(store, text)
         return self._find(store.sweeps.find, "sweep", text)
 
     def run(self, store: Store, text: str) -> str:

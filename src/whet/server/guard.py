@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from whet.errors import Refused, StoreError, WhetError
 from whet.server import hosts
 from whet.server.access import EVERYBODY, NOBODY, Caller, Visit
-from whet.server.keys import Keys, caller_by
+from whet.server.keys import FRESH_S, Keys, caller_by
 from whet.server.problems import problem
 from whet.store.token import Token
 
@@ -53,6 +56,10 @@ _OF_PAGES = [
     ),
 ]
 _log = logging.getLogger("whet.server")
+
+
+class _Ended(Exception):
+    """A token came to its end while an answer went out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +140,9 @@ class _Request:
         self._visit = Visit(NOBODY)
         self._pending = False  # there is more of the body to come
         self._is_own_page = False
+        self._shown = ""
+        self._look: Callable[[], Token | None] | None = None  # again, while a long answer goes out
+        self._looked = 0.0
 
     def _header(self, name: bytes) -> str:
         return self._headers.get(name, b"").decode("latin-1")
@@ -148,6 +158,8 @@ class _Request:
             await self._app(self._scope, self._in, self._out)
         except ClientDisconnect:
             return
+        except _Ended:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         except WhetError as error:
             await self._fail(problem(error))
         except Exception:
@@ -264,6 +276,7 @@ class _Request:
                         "a session is for the server's own page", "send the token itself: Authorization: Bearer TOKEN"
                     )
                 )
+            self._shown, self._look = cookie, partial(keys.look_session, cookie)
             token = keys.fresh(cookie) or await run_in_threadpool(keys.look_session, cookie)
             if token is not None and keys.is_live(token):
                 return caller_by(token)
@@ -280,6 +293,7 @@ class _Request:
         return self._door.is_home and hosts.is_loopback(self._address) and not self._forwarded
 
     async def _by_secret(self, secret: str) -> Caller | Response:
+        self._shown, self._look = secret, partial(self._keys.look, secret)
         token = self._keys.fresh(secret)
         if token is None:
             found = await run_in_threadpool(check, self._keys, secret, self._address)
@@ -300,6 +314,12 @@ class _Request:
                 return
             self._started = True
             message["headers"] = self._finished(message.get("headers", ()))
+            self._looked = time.monotonic()
+        elif self._look is not None and message.get("more_body") and time.monotonic() - self._looked > FRESH_S:
+            token = self._keys.fresh(self._shown) or await run_in_threadpool(self._look)
+            if token is None or not self._keys.is_live(token):
+                raise _Ended
+            self._looked = time.monotonic()
         if not self._dropped:
             await self._send(message)
 

@@ -179,7 +179,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         **dict.fromkeys(("sweeps.get", "sweeps.former"), Rule(_READ, _sweep("id"))),
         **dict.fromkeys(("sweeps.move", "sweeps.edit", "sweeps.drive", "sweeps.release"), Rule(_WRITE, _sweep("id"))),
         "sweeps.create": Rule(_WRITE, _project),
-        "sweeps.find": Rule(_READ, _find(Caller.sweep)),
+        "sweeps.find": Rule(_READ, _find(lambda who, store, text: who.sweep(store, text))),
         "sweeps.all": Rule(_READ, _all),
         "sweeps.delete": Rule(_ADMIN, _sweep("id")),
         **dict.fromkeys(("trials.changes", "trials.origins", "trials.leases"), Rule(_READ, _sweep("sweep"))),
