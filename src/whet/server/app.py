@@ -20,9 +20,7 @@ API = "/api/v1"
 
 def application(store: Store) -> FastAPI:
     """Return the application over `store`, which its caller closes."""
-    app = FastAPI(
-        title="Whet", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json"
-    )
+    app = FastAPI(title="Whet", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
     api = APIRouter(prefix=API)
 
     @api.get("", summary="Say who is here.")

@@ -127,7 +127,7 @@ def _sweep(store: Store, id: str) -> Iterator[Finding]:
         *_trials(sweep, changes.trials),
         *_cap(sweep, changes.trials, origins),
         *_revisions(sweep, changes, origins),
-        *_reports(sweep, changes, by_number),
+        *_reports(changes, by_number),
         *_runs(sweep, by_number, runs),
         *_leases(by_number, {lease.number: lease.attempt for lease in leases}),
         *(("former", f"keeps a configuration of version {v}, which is not over") for v in former if v >= sweep.version),
@@ -214,7 +214,7 @@ def _revisions(sweep: Sweep, changes: Changes, origins: Sequence[Origin]) -> Fou
         yield "numbers", f"has {len(changes.trials)} trials, but the origins of {len(origins)}"
 
 
-def _reports(sweep: Sweep, changes: Changes, trials: Mapping[int, Trial]) -> Found:
+def _reports(changes: Changes, trials: Mapping[int, Trial]) -> Found:
     for number, attempt, report in changes.reports:
         trial = trials.get(number)
         if trial is None:
@@ -223,11 +223,6 @@ def _reports(sweep: Sweep, changes: Changes, trials: Mapping[int, Trial]) -> Fou
             yield (
                 "reports",
                 f"has a report of attempt {attempt} at trial {number} (step {report.step}), which is in attempt {trial.attempt}",
-            )
-        elif len(report.values) != len(sweep.goals):
-            yield (
-                "reports",
-                f"has a report of trial {number} (step {report.step}) with {len(report.values)} values, wanted {len(sweep.goals)}",
             )
 
 
