@@ -78,7 +78,7 @@ def damage(store: SqlStore, *statements: str) -> None:
 
 
 BREAKS = {
-    "a number that is missing": ("UPDATE runs SET number = 9 WHERE number = 1", {"numbers", "runs", "cap", "reports"}, "lacks trial 1"),
+    "a number that is missing": ("UPDATE runs SET number = 9 WHERE number = 1", {"numbers", "cap", "reports"}, "lacks trial 1"),
     "the next number": ("UPDATE sweeps SET next_number = 7", {"numbers"}, "its next trial is 7, but its last one is 3"),
     "the cap": ("UPDATE sweeps SET cap = 2", {"cap"}, "has handed out trial 2, 3, above its run cap of 2"),
     "another best": ("UPDATE sweeps SET best_value = 0.5", {"best"}, "its best value is 0.5, but that run has (1.0,)"),
@@ -87,7 +87,7 @@ BREAKS = {
         {"best"}, "(1.0) is",
     ),
     "the best's number": ("UPDATE sweeps SET best_number = 1", {"best"}, "best trial is 1, but its best run is trial 2"),
-    "a mark": ("UPDATE runs SET best = (number = 3)", {"best"}, "but marked as best is"),
+    "a mark": ("UPDATE runs SET best = (number = 3) WHERE number IS NOT NULL", {"best"}, "but marked as best is"),
     "a late trial": ("UPDATE runs SET revision = 99 WHERE number = 1", {"revisions"}, "its trial 1 changed at 99"),
     "a late end": ("UPDATE runs SET \"over\" = 99 WHERE number = 1", {"revisions"}, "but trial 1 has 99 (over)"),
     "no end": ("UPDATE runs SET \"over\" = NULL WHERE number = 1", {"revisions"}, "no revision at which it was over"),
@@ -99,7 +99,7 @@ BREAKS = {
     "a report of another attempt": ("UPDATE reports SET attempt = 2 WHERE number = 1", {"reports"}, "attempt 2 at trial 1"),
     "no result": ('UPDATE runs SET "values" = NULL WHERE number = 1', {"trials"}, "finished trial 1 with values None"),
     "a NaN": ("UPDATE runs SET \"values\" = '[NaN]' WHERE number = 1", {"trials"}, "finished trial 1 with values (nan,)"),
-    "two results": ("UPDATE runs SET \"values\" = '[1, 2]' WHERE number = 1", {"trials"}, "values (1, 2), wanted 1"),
+    "two results": ("UPDATE runs SET \"values\" = '[5, 6]' WHERE number = 1", {"trials"}, "values (5, 6), wanted 1"),
     "a phase": ("UPDATE runs SET phase = 'asleep' WHERE number = 1", {"runs", "rows"}, "nobody knows: 'asleep'"),
     "what waits": (
         "UPDATE runs SET phase = 'pending', \"over\" = NULL, \"values\" = NULL WHERE number = 1; "
