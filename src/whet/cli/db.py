@@ -38,7 +38,7 @@ def command() -> None:
 # -- versions -------------------------------------------------------------------------------------------------------------
 
 
-@command.command("upgrade")
+@command.command("upgrade", short_help="Bring an older database up to this Whet's version.")
 @click.option("--to", metavar="VERSION", help="Up to this version; default the newest.")
 @output.json_option
 def upgrade(to: str | None, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def upgrade(to: str | None, as_json: bool) -> None:
         _say_moved(bring_up(database, to), database, as_json)
 
 
-@command.command("downgrade")
+@command.command("downgrade", short_help="Bring a database down to an older Whet's version.")
 @click.option("--to", metavar="VERSION", required=True, help="Down to this version.")
 @click.option("--force", is_flag=True, help="Even if something is lost by it, or somebody works on it.")
 @output.json_option
@@ -86,7 +86,7 @@ def _say_moved(moved: Moved, database: Database, as_json: bool) -> None:
 # -- check and room -------------------------------------------------------------------------------------------------------
 
 
-@command.command("check")
+@command.command("check", short_help="Check that all is as it should be; --repair what can be.")
 @click.option("--repair", "mend", is_flag=True, help="Put right what follows from the rest: bests and statistics.")
 @output.json_option
 @click.pass_context
@@ -124,7 +124,7 @@ def check(context: click.Context, mend: bool, as_json: bool) -> None:
     context.exit(1 if left else 0)
 
 
-@command.command("vacuum")
+@command.command("vacuum", short_help="Join small pieces of metrics, give back unused room.")
 @output.json_option
 def vacuum(as_json: bool) -> None:
     """Join small pieces of the metrics of runs that are over, and give back the room of what was deleted.
@@ -153,7 +153,7 @@ def vacuum(as_json: bool) -> None:
 # -- copies ---------------------------------------------------------------------------------------------------------------
 
 
-@command.command("export")
+@command.command("export", short_help="Write the store to one file.")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--project", metavar="NAME", help="Only this project.")
 @click.option("--force", is_flag=True, help="Replace FILE where there is one.")
@@ -177,7 +177,7 @@ def export(file: Path, project: str | None, force: bool, as_json: bool) -> None:
         output.say(f"wrote {_in_words(rows)} to {file}, {shown.size(size)}")
 
 
-@command.command("import")
+@command.command("import", short_help="Take such a file's sweeps and runs into the store.")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @output.json_option
 def import_(file: Path, as_json: bool) -> None:
@@ -195,7 +195,7 @@ def import_(file: Path, as_json: bool) -> None:
         _say_copied(done, f"to {database.shown}", as_json)
 
 
-@command.command("move")
+@command.command("move", short_help="Copy a store into another one, and compare both.")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--project", metavar="NAME", help="Only this project.")
@@ -247,9 +247,12 @@ def _say_copied(done: Copied, where: str, as_json: bool) -> None:
     if as_json:
         output.print_json(asdict(done))
         return
-    output.say(f"{_in_words(done.rows)} written {where}")
+    output.say(
+        f"{_in_words(done.rows)} written {where}" if any(done.new.values()) else f"nothing new is written {where}"
+    )
     if known := sum(done.known.values()):
-        parts = [shown.counted(count, kind.removesuffix("s")) for kind, count in done.known.items() if count]
+        nouns = {"sweeps": ("sweep", "sweeps"), "runs": ("run outside sweeps", "runs outside sweeps")}
+        parts = [shown.counted(count, *nouns[kind]) for kind, count in done.known.items() if count]
         output.say(f"{' and '.join(parts)} {'was' if known == 1 else 'were'} there already, with the same content")
 
 

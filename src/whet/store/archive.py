@@ -141,10 +141,10 @@ def import_(database: Database, path: Path, *, on_step: Told = _quiet, on_unit: 
 
 def _take(database: Database, entries: Callable[[], Entries], last: int, *, on_step: Told, on_unit: Told) -> Copied:
     with contextlib.closing(entries()) as stream:
-        agreed(database, stream)
+        _, before = agreed(database, stream)
     on_step("writing")
     with contextlib.closing(entries()) as stream:
-        return take_in(database, stream, shift=reserve(database, last), on_unit=on_unit)
+        return take_in(database, stream, shift=reserve(database, last, before), on_unit=on_unit)
 
 
 def copy(
@@ -167,7 +167,8 @@ def copy(
                 seen[entry[0]] += 1
                 yield entry
 
-        if lacking := agreed(target, counted()):
+        lacking, _ = agreed(target, counted())
+        if lacking:
             raise StoreError(f"{lacking} sweeps or runs are not in {target.shown} after copying", "copy once more")
         if project is None and (missed := {n: c - seen[n] for n, c in totals(tx).items() if c != seen[n]}):
             raise StoreError(
@@ -262,9 +263,10 @@ def _damaged(path: Path, number: int, what: str) -> StoreError:
 def _check_row(path: Path, number: int, known: Mapping[str, Table], name: str, row: Mapping[str, Any]) -> None:
     if name not in known:
         raise _damaged(path, number, f"no table {name!r} is copied")
-    columns = known[name].c
-    if row.keys() != set(columns.keys()):
-        odd = sorted(row.keys() ^ set(columns.keys()))
+    columns = [c for c in known[name].c if c.name != "key" or name == "runs"]
+    names = {c.name for c in columns}
+    if row.keys() != names:
+        odd = sorted(row.keys() ^ names)
         raise _damaged(path, number, f"a row of {name} with other columns than wanted ({', '.join(odd)})")
     for one in columns:
         value = row[one.name]

@@ -125,10 +125,14 @@ def _paged(
     while True:
         rows = tx.rows(_page(table, column, rest, size, not after), owner=owner, **after)
         page = [read(row) for row in rows]
-        yield from page
+        last = dict(page[-1][1]) if page else {}
+        for name, row in page:
+            if table is not runs:  # only theirs say something; others are counted anew
+                row.pop("key", None)
+            yield name, row
         if len(page) < size:
             return
-        after = {f"after_{i}": page[-1][1][c.name] for i, c in enumerate(rest)}
+        after = {f"after_{i}": last[c.name] for i, c in enumerate(rest)}
 
 
 _PROJECTS = Statement(select(*projects.c).order_by(projects.c.created))
@@ -326,20 +330,21 @@ def _standing(tx: Transaction, head: Entry, rest: Iterator[Entry]) -> str:
     return _first_difference(theirs(), _unit(tx, head)) or ""
 
 
-def reserve(database: Database, last: int) -> int:
+def reserve(database: Database, last: int, shift: int | None = None) -> int:
     """Return what to add to the keys of a stream's runs so that they come after those that are here; 0 in an empty database.
 
     Args:
         last: The stream's greatest key.
+        shift: What was added to those of its runs that are here already, as `agreed` says.
     """
     with database.write() as tx:
         if database.dialect.name == "postgresql":  # its counter must be past all keys that are given
             tx.cursor.execute(b"LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE")
-            shift = last_key(tx)
+            shift = last_key(tx) if shift is None else shift
             counter = "pg_get_serial_sequence('runs', 'key')"
             tx.cursor.execute(f"SELECT setval({counter}, greatest(nextval({counter}), {shift + last}))".encode())
             return shift
-        return last_key(tx)
+        return last_key(tx) if shift is None else shift
 
 
 @cache
@@ -425,14 +430,24 @@ def take_in(
     return Copied(rows=dict(rows), new=dict(new), known=dict(known))
 
 
-def agreed(database: Database, entries: Iterable[Entry]) -> int:
-    """Return how many units of a stream are new here.
+def agreed(database: Database, entries: Iterable[Entry]) -> tuple[int, int | None]:
+    """Return how many units of a stream are new here, and what was added to the keys of those runs that are not (None: all are new).
 
     Raises:
         Conflict: one is here with other content, or something else has its name or id. All of them are named.
     """
+    shift: int | None = None
+
+    def looked_up() -> Iterator[Entry]:
+        nonlocal shift
+        for entry in entries:
+            if shift is None and entry[0] == runs.name:
+                for key, _ in database.once(_HAS_RUN, id=entry[1]["id"]):
+                    shift = key - entry[1]["key"]
+            yield entry
+
     num_new, wrong = 0, []
-    for what, difference in differences(database, entries):
+    for what, difference in differences(database, looked_up()):
         if difference == "new":
             num_new += 1
         elif difference:
@@ -444,4 +459,4 @@ def agreed(database: Database, entries: Iterable[Entry]) -> int:
             "nothing was changed; import into another store, or remove there what differs (`whet rm`)",
             differences=tuple(wrong),
         )
-    return num_new
+    return num_new, shift

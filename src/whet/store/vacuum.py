@@ -73,7 +73,7 @@ def _join(database: Database, id: str) -> tuple[int, int]:
         row = tx.row(_LOCK, id=id)
         if row is None or row[0] not in _OVER:  # handed out again meanwhile
             return 0, 0
-        found = [(key, bytes(payload)) for key, payload in tx.rows(_CHUNKS, id=id)]
+        found = tx.rows(_CHUNKS, id=id)
         groups: list[list[tuple[int, bytes]]] = []
         size, left = _LARGE, 0
         for key, payload in found:  # neighbours only: their order is that of logging
