@@ -62,7 +62,7 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         key = f"{engine.id} suggest {idempotency_key or secrets.token_hex(16)}"  # the answer is this sweep's
 
         def ask() -> Response:
-            found = engine.ask(mine=body.mine, owner=owner)
+            found = engine.ask(mine=body.mine, owner=owner, key=idempotency_key)
             if isinstance(found, Nothing):
                 raise _NotNow(found)
             return answer(Suggested(trial=found, reason=found.note, final=False, state=engine.state.value))
