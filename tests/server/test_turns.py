@@ -6,6 +6,8 @@ import contextlib
 import threading
 import time
 
+import pytest
+
 from whet.server.app import application
 from whet.store import open_store
 from whet.store.http import HttpStore
@@ -13,8 +15,9 @@ from whet.testing.serving import serving
 from whet.trial import Goal
 
 
-def test_those_who_wait_for_a_turn_stand_in_nobodys_way() -> None:
+def test_those_who_wait_for_a_turn_stand_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """More of them than the server has threads for everything else."""
+    monkeypatch.setattr("whet.server.verbs._WAIT_S", 10.0)
     with contextlib.closing(open_store("memory")) as behind, serving(application(behind)) as url:
         store = HttpStore(url)
         sweep = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE]).id
