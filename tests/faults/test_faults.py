@@ -28,7 +28,7 @@ def attack(campaign: Campaign, faults: int, capsys: pytest.CaptureFixture[str]) 
         print(f"\nfaults injected: {sum(campaign.counts.values())} ({dict(campaign.counts)})")
         print(f"trials: {dict(phases)}, {campaign.num_under_fire} of them under fire; violations: {len(wrong)}")
     assert wrong == []
-    assert campaign.num_under_fire > faults / 4
+    assert campaign.num_under_fire > faults / 20
 
 
 @pytest.mark.slow

@@ -240,3 +240,10 @@ def test_the_description_names_the_shapes(ask: TestClient) -> None:
     assert {"PageView", "RunLine", "RunView", "Lines", "ComparisonView", "Names", "LogPiece"} <= shapes.keys()
     assert set(shapes["RunLine"]["required"]) == set(shapes["RunLine"]["properties"])
     assert "lost" in shapes["RunLine"]["properties"]["state"]["enum"]
+
+
+def test_output_of_a_folder_that_is_not_the_runs_own_is_not_shown(ask: TestClient, store: Store, tmp_path: Path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "output.log").write_text("nobody's business")
+    store.runs.create(NewRun(id="spy", project="p", name="spy", owner=ME, folder=str(tmp_path / "secret")))
+    get(ask, "/runs/spy/logs", 404)

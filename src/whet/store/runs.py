@@ -85,6 +85,7 @@ class SqlRuns(Runs):
         self._postgres = database.dialect.name == "postgresql"
 
     def create(self, run: NewRun) -> Run:
+        rules.check_run_id(run.id)
         with self._db.write() as tx:
             row = tx.row(_GET, run=run.id)
             if row is not None:

@@ -31,6 +31,7 @@ class MemoryRuns(Runs):
         self._world = world
 
     def create(self, run: NewRun) -> Run:
+        rules.check_run_id(run.id)
         with self._world.lock:
             old = self._world.runs.get(run.id)
             if old is not None:
