@@ -82,6 +82,13 @@ def test_the_units_follow_from_the_set_of_trials_alone() -> None:
     assert [at_once.off(i) for i in range(60)] == [one_by_one.off(i) for i in range(60)]
 
 
+def test_trials_that_were_canceled_say_nothing() -> None:
+    limits = Limits(Problem(space=X, limits=BOTH))
+    assert not limits.learn([Trial(number=0, params={}, phase=Phase.CANCELED)])
+    limits.learn([over(1, size=12, accuracy=1)])
+    assert [limits.off(0), limits.off(1) > 0] == [0.0, True]
+
+
 def test_layers_hold_what_keeps_the_limits_first() -> None:
     metrics = (Metric(name="a"), Metric(name="b"))
     layers = KeptLayers(Problem(space=X, metrics=metrics, limits=SIZE))
@@ -146,11 +153,15 @@ def test_the_gradient_of_the_chance_is_that_of_finite_differences() -> None:
 values = st.floats(-1e6, 1e6).map(lambda v: round(v, 3)) | st.sampled_from([0.0, 1.0, 2.0, math.inf, -math.inf, 1e200])
 
 
-@given(st.lists(values, min_size=1, max_size=30), st.none() | values, st.none() | values)
+marks = st.none() | st.floats(-1e6, 1e6).map(lambda v: round(v, 3)) | st.sampled_from([0.0, 1.0, 2.0])
+
+
+@given(st.lists(values, min_size=1, max_size=30), marks, marks)
 @example([0.0] * 9 + [1.0], None, 0.0)
 @example([5.0] * 7, 5.0, 5.0)
 @example([math.inf] * 3, None, 2.0)
 @example([-1.0, 2.0, math.inf], 1.0, 1.5)
+@example([1e200, math.inf], None, 1e200)
 def test_what_keeps_the_bounds_keeps_them_among_normal_values(
     found: list[float], low: float | None, high: float | None
 ) -> None:

@@ -22,6 +22,7 @@ from whet.store.check import check
 from whet.store.owner import here
 from whet.store.schema import HEAD, VERSION_TABLE, metadata
 from whet.store.sql import SqlStore, database_at
+from whet.store.token import Scope
 from whet.testing.store_filling import fill as fill_with_all
 from whet.trial import Goal, Phase, Report, Suggestion
 
@@ -50,6 +51,7 @@ def fill(store: SqlStore) -> str:
     store.runs.ship(run, 0, "spool", 0, 10, batch)
     store.trials.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(0.5,))
     store.runs.create(NewRun(id="r", project="q", name="r", owner="me"))
+    store.tokens.create(Scope.READ, projects=["p"])
     return sweep.id
 
 
@@ -110,12 +112,27 @@ def test_ends_of_trials_are_found_in_a_database_from_before_replays(url: str) ->
     later.close()
 
 
-NEXT = """
+def test_tokens_come_to_a_database_from_before_them(url: str) -> None:
+    store = opened(url)
+    sweep = fill(store)
+    before = store.sweeps.get(sweep)
+    migrate.downgrade(store.database, "0002")
+    store.close()
+    later = opened(url)
+    assert later.tokens.all() == []
+    token, secret = later.tokens.create(Scope.ADMIN)
+    assert later.tokens.check(secret) == token
+    assert later.sweeps.get(sweep) == before
+    later.close()
+
+
+NEXT_HEAD = f"{int(HEAD) + 1:04}"
+NEXT = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "{NEXT_HEAD}"
+down_revision = "{HEAD}"
 
 def upgrade():
     op.add_column("sweeps", sa.Column("color", sa.Text))
@@ -132,22 +149,23 @@ def test_an_older_database_is_brought_up_to_date(url: str, tmp_path: Path, monke
     store.close()
     scripts = tmp_path / "migrations"  # as a later release will have them
     shutil.copytree(migrate.SCRIPTS, scripts)
-    (scripts / "versions" / "0003_color.py").write_text(NEXT)
+    (scripts / "versions" / f"{NEXT_HEAD}_color.py").write_text(NEXT)
     monkeypatch.setattr(migrate, "SCRIPTS", scripts)
-    monkeypatch.setattr(database, "HEAD", "0003")
+    monkeypatch.setattr(database, "HEAD", NEXT_HEAD)
     later = opened(url)
-    assert later.database.version() == "0003"
+    assert later.database.version() == NEXT_HEAD
     assert later.sweeps.get(sweep) == before
     assert later.runs.metrics(str(before.best_run))["loss"].values == [0.5]
     later.close()
-    monkeypatch.setattr(database, "HEAD", "0002")
+    monkeypatch.setattr(database, "HEAD", HEAD)
     with pytest.raises(
-        StoreError, match=r"was written by a newer Whet \(its tables have version 0003, this one knows 0002\)"
+        StoreError,
+        match=rf"was written by a newer Whet \(its tables have version {NEXT_HEAD}, this one knows {HEAD}\)",
     ) as caught:
         opened(url)
     assert caught.value.fix == "upgrade this one with `pip install -U whet`, or use another store"
     if url.startswith("sqlite"):
-        path = Path(f"{url.removeprefix('sqlite:///')}.bak-0002")
+        path = Path(f"{url.removeprefix('sqlite:///')}.bak-{HEAD}")
         copy = sqlite3.connect(path)
         assert copy.execute("SELECT name FROM sweeps").fetchall() == [("s",)]
         assert "color" not in [row[1] for row in copy.execute("PRAGMA table_info(sweeps)")]
@@ -159,11 +177,13 @@ def test_a_migration_that_fails_changes_nothing(url: str, tmp_path: Path, monkey
     sweep = fill(store)
     scripts = tmp_path / "migrations"
     shutil.copytree(migrate.SCRIPTS, scripts)
-    (scripts / "versions" / "0003_color.py").write_text(NEXT.replace("\ndef downgrade", "    1 / 0\n\ndef downgrade"))
+    (scripts / "versions" / f"{NEXT_HEAD}_color.py").write_text(
+        NEXT.replace("\ndef downgrade", "    1 / 0\n\ndef downgrade")
+    )
     monkeypatch.setattr(migrate, "SCRIPTS", scripts)
     with pytest.raises(ZeroDivisionError):
         migrate.upgrade(store.database)
-    assert store.database.version() == "0002"
+    assert store.database.version() == HEAD
     assert store.sweeps.get(sweep).name == "s"
     store.close()
 

@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from whet.errors import Refused
 from whet.server.app import application
 from whet.store import Store, open_store
+from whet.store.token import Scope
 from whet.testing.serving import serving
 from whet.testing.store_laws import StoreLaws
+from whet.testing.store_token_laws import TokenLaws
 
 
-class TestMemory(StoreLaws):
+class TestMemory(StoreLaws, TokenLaws):
     def make(self) -> Store:
         return open_store("memory")
 
 
-class TestSqlite(StoreLaws):
+class TestSqlite(StoreLaws, TokenLaws):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path
@@ -42,9 +45,18 @@ class TestHttp(StoreLaws):
     def make(self) -> Store:
         return open_store(self.url)
 
+    def test_tokens_stay_at_the_server(self, store: Store) -> None:
+        for call in (
+            store.tokens.all,
+            lambda: store.tokens.create(Scope.ADMIN),
+            lambda: store.tokens.check("whet_a_b"),
+        ):
+            with pytest.raises(Refused, match="are kept where its store is"):
+                call()
+
 
 @pytest.mark.postgres
-class TestPostgres(StoreLaws):
+class TestPostgres(StoreLaws, TokenLaws):
     @pytest.fixture(autouse=True)
     def _database(self, new_database: Callable[[], str]) -> None:
         self.new_database = new_database

@@ -12,7 +12,7 @@ from whet.space import Choice, Float, Int, Space
 from whet.store.open import open_store
 from whet.study.create import create_study, delete_study, load_study, sweep
 from whet.study.earlier import taken
-from whet.trial import Goal, Metric, Past, Phase, Problem, Report, Trial
+from whet.trial import Goal, Limit, Metric, Past, Phase, Problem, Report, Trial
 
 SPACE = Space({"lr": Float(1e-5, 1.0, log=True), "layers": Int(1, 8), "opt": Choice(["sgd", "adam"])})
 
@@ -129,6 +129,16 @@ def test_what_is_taken_is_bounded_and_ranked():
         Past(number=2, params={"x": 2}, loss=None),
         Past(number=6, params={"x": 6}, loss=None),
     )
+
+
+def test_what_broke_a_limit_comes_after_what_kept_it():
+    def trial(number, value, latency):
+        attrs = {"latency": latency}
+        return Trial(number=number, params={"x": number}, phase=Phase.FINISHED, values=(value,), attrs=attrs)
+
+    problem = Problem(space=Space({"x": Int(0, 9)}), limits=(Limit(name="latency", max=20),))
+    found = taken("old", problem, [trial(0, 0.1, 30), trial(1, 0.3, 10), trial(2, 0.2, 20)])
+    assert [past.number for past in found.trials] == [2, 1, 0]
 
 
 def test_what_is_refused_says_why(store):

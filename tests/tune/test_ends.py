@@ -11,9 +11,9 @@ import whet
 from whet.errors import StudyError
 from whet.store.base import SweepState
 from whet.study.engine import Assignment, Engine
+from whet.study.judging import judge
 from whet.trial import Phase, Report
 from whet.tune.agent import work
-from whet.tune.job import judge
 from whet.tune.loop import EventKind
 
 if TYPE_CHECKING:

@@ -37,13 +37,17 @@ def command(
 ) -> None:
     """Work on a sweep (its id or name) until there is nothing left to do.
 
-    Any number of agents may work on one sweep, on any machine that reaches its store. Ctrl-C puts what runs back into the queue. JSON: a
+    Any number of agents may work on one sweep, on any machine that reaches its store: a sweep at a server (whet serve) is
+    http://HOST:PORT/ID. Ctrl-C puts what runs back into the queue. JSON: a
     line {event, trial, text, params, values} an event, at last {event: end, …}.
     """
     from whet.cli.work import exit_code, report, work_on
+    from whet.store.open import split_address
 
+    url, name = split_address(sweep)
+    session.apply(context, store_url=url, folder=None)
     store = session.store()
-    found = store.sweeps.find(sweep, project)
+    found = store.sweeps.find(name, project)
     ending = work_on(store, found.id, jobs=jobs, count=count, function=function, as_json=as_json)
     report(store, found.id, ending, as_json=as_json, function=function)
     context.exit(exit_code(ending))

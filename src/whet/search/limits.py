@@ -60,11 +60,12 @@ class Limits:
         for trial in finished:
             if trial.phase is not Phase.CANCELED:
                 insort(self._over, (trial.number, trial), key=lambda known: known[0])
-        first = self._over[: milestone(len(self._over))]
-        basis = [number for number, _ in first]
-        if basis == self._basis:
-            return False
-        self._basis = basis
+        count = milestone(len(self._over))
+        last = self._basis[-1] if self._basis else -1
+        if count == len(self._basis) and all(trial.number > last for trial in finished):
+            return False  # so it is mostly, and then not all of them are looked at
+        first = self._over[:count]
+        self._basis = [number for number, _ in first]
         scales = self._problem.scales(trial for _, trial in first)
         changes = scales != self._scales
         self._scales = scales

@@ -79,7 +79,7 @@ def normalised_within(value_M: Array, low: float | None, high: float | None) -> 
         bounds[0] -= 0.5 * min(float(bounds[0] - below.max()), reach or math.inf)
     # Bounds lie within what is clipped to, so that no value changes its side. Where most values are alike, only infinite ones are clipped.
     ends = np.concatenate([bounds[given], [first, third] if reach > 0 else known])
-    margin = reach or float(ends.max() - ends.min()) or 1.0
+    margin = max(reach or float(ends.max() - ends.min()), 1e-6 * float(np.abs(ends).max())) or 1.0
     least, most = float(ends.min()) - margin, float(ends.max()) + margin
     # Within [-1, 1], so that no square overflows.
     y, bounds = (np.clip(value_M, least, most) - middle) / (most - least), (bounds - middle) / (most - least)

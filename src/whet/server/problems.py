@@ -4,12 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from whet.errors import Conflict, NotFound, Refused, StoreUnavailable, WhetError
 from whet.store.codec import dump
 
-__all__ = ["problem", "status_of"]
+__all__ = ["PROBLEMS", "Problem", "problem", "status_of"]
+
+
+class Problem(BaseModel):
+    """What went wrong: `type` ends in the error's name, `detail` says what was got and wanted, `fix` what to do next."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    fix: str
+    facts: dict[str, Any]
+
+
+_MEANINGS = {
+    400: "The body is not JSON.",
+    401: "There is no token, or it is not valid (any more).",
+    403: "The token may not do this.",
+    404: "There is no such thing.",
+    409: "Somebody else was first, or the state does not allow it.",
+    413: "The body is too large.",
+    421: "The server is not called like that.",
+    422: "What was sent does not fit.",
+    429: "Too many failed attempts.",
+    503: "The database is out of reach: try again later.",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": text,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, text in _MEANINGS.items()
+}
+"""What every route may answer instead."""
 
 _STATUS: tuple[tuple[type[WhetError], int], ...] = (
     (NotFound, 404),

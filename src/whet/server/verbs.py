@@ -2,51 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from whet.errors import StoreError, WhetError
+from whet.server.access import Caller, caller, needs
 from whet.server.answers import Answers
 from whet.server.problems import problem
+from whet.server.pulse import Pulse
 from whet.server.turns import Turns
+from whet.server.verb_rules import act, own_sweep, scope_of
 from whet.store.base import Store
 from whet.store.codec import dump, load
-from whet.store.verbs import verbs
+from whet.store.token import Scope
+from whet.store.verbs import Verb, verbs
+from whet.store.wire import encode
 
 __all__ = ["router"]
 
-_WAIT_S = 10.0
+_WAIT_S = 2.0
+_WAITERS = 1000  # threads that may wait for a turn: apart from the others, which would starve beside them
+_TURN = {
+    "type": "object",
+    "properties": {"sweep": {"type": "string"}, "key": {"type": "string"}},
+    "required": ["key", "sweep"],
+}
 
 
-def router(store: Store, answers: Answers) -> APIRouter:
+def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
     """Return the routes ``/verbs/FACET.VERB`` and ``/turns/…`` over `store`."""
     routes = APIRouter()
     turns = Turns()
     for verb in verbs().values():
         routes.add_api_route(
             f"/verbs/{verb.name}",
-            _route(lambda body, verb=verb: verb.call(store, body), answers, keeps=not verb.reads),  # type: ignore[misc]
+            _route(
+                _calling(verb, store, pulse),
+                answers,
+                scope=scope_of(verb),
+                keeps=not verb.reads,
+            ),
             methods=["POST"],
             name=verb.name,
             summary=verb.doc.partition("\n")[0],
             description=verb.doc,
             tags=["verbs"],
+            openapi_extra=_taking(verb.schema),
         )
 
-    def take(body: object) -> object:
+    def take(who: Caller, body: object) -> object:
         sweep, key = _named(body, "sweep", "key")
+        own_sweep(store, who, sweep)
         return turns.take(sweep, key, _WAIT_S)
 
-    def release(body: object) -> object:
-        turns.release(*_named(body, "sweep", "key"))
+    def release(who: Caller, body: object) -> object:
+        sweep, key = _named(body, "sweep", "key")
+        own_sweep(store, who, sweep)
+        turns.release(sweep, key)
         return None
 
-    routes.add_api_route("/turns/take", _route(take, answers, keeps=False), methods=["POST"], tags=["verbs"])
-    routes.add_api_route("/turns/release", _route(release, answers, keeps=False), methods=["POST"], tags=["verbs"])
+    waiters = CapacityLimiter(_WAITERS)
+    for name, what in (("take", take), ("release", release)):
+        routes.add_api_route(
+            f"/turns/{name}",
+            _route(what, answers, scope=Scope.WRITE, keeps=False, threads=waiters),
+            methods=["POST"],
+            name=f"turns.{name}",
+            tags=["verbs"],
+            openapi_extra=_taking(_TURN),
+        )
     return routes
+
+
+def _taking(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how OpenAPI describes a body of these arguments."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": dict(arguments)}}}}
+
+
+def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[Caller, object], object]:
+    def call(who: Caller, body: object) -> object:
+        given = verb.read(body)
+        found = encode(act(verb, store, who, given))
+        if not verb.reads:
+            pulse.beat(str(given.get("sweep") or given.get("id")))
+        return found
+
+    return call
 
 
 def _named(body: object, *names: str) -> list[str]:
@@ -56,23 +102,30 @@ def _named(body: object, *names: str) -> list[str]:
 
 
 def _route(
-    act: Callable[[object], object], answers: Answers, *, keeps: bool
+    what: Callable[[Caller, object], object],
+    answers: Answers,
+    *,
+    scope: Scope,
+    keeps: bool,
+    threads: CapacityLimiter | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
-    def answer(body: bytes) -> Response:
+    def answer(who: Caller, body: bytes) -> Response:
         try:
             try:
                 given = load(body)
             except (ValueError, RecursionError) as error:
                 raise StoreError(f"the body is not JSON ({error})", "send a mapping of the verb's arguments") from None
-            return Response(dump(act(given)), media_type="application/json")
+            return Response(dump(what(who, given)), media_type="application/json")
         except WhetError as error:
             return problem(error)
 
+    @needs(scope.value, checks_itself=True)
     async def route(request: Request) -> Response:
         body = await request.body()
-        key = request.headers.get("idempotency-key", "")
-        if keeps and key:
-            return await run_in_threadpool(answers.once, key, lambda: answer(body))
-        return await run_in_threadpool(answer, body)
+        who, key = caller(request), request.headers.get("idempotency-key", "")
+        if keeps and key:  # another caller's answer, or that to another question, is not this one's
+            kept = f"{who.token} {request.url.path} {key}"
+            return await run_in_threadpool(answers.once, kept, lambda: answer(who, body))
+        return await to_thread.run_sync(answer, who, body, limiter=threads)
 
     return route

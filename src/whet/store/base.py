@@ -1,7 +1,8 @@
-"""The verbs of the store. SQLite, PostgreSQL and memory have the same ones, and so will HTTP.
+"""The verbs of the store: the same ones on SQLite, PostgreSQL, in memory and over HTTP.
 
 Three facets: `Store.sweeps` (stored searches), `Store.trials` (what searchers and stoppers see, and who works on what) and
-`Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row.
+`Store.runs` (what the user sees: config, metrics, summary, files). A sweep's run and its trial are one row. Beside them `Store.tokens`
+(`whet.store.token`) says who may reach the store through a server.
 
 Laws (`whet.testing.store_laws` checks them on every implementation):
 
@@ -21,7 +22,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
+from typing import Any, Protocol
 
+from whet.store.token import Tokens
 from whet.store.values import (
     MOVES,
     Artifact,
@@ -29,38 +32,26 @@ from whet.store.values import (
     Changes,
     Curve,
     Lease,
+    Line,
     NewRun,
     Origin,
+    Page,
     Row,
     Run,
     RunQuery,
     Stat,
     Sweep,
     SweepState,
+    TableQuery,
+    TableRow,
 )
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 __all__ = [
-    "MOVES",
-    "NOTHING",
-    "Artifact",
-    "Batch",
-    "Changes",
-    "Curve",
-    "Lease",
-    "NewRun",
-    "Origin",
-    "Row",
-    "Run",
-    "RunQuery",
-    "Runs",
-    "Stat",
-    "Store",
-    "Sweep",
-    "SweepState",
-    "Sweeps",
+    "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Lease", "Line", "NewRun", "Origin", "Page", "Row",
+    "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState", "Sweeps", "TableQuery", "TableRow",
     "Trials",
-]
+]  # fmt: skip
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -169,6 +160,7 @@ class Trials(ABC):
         seen: int,
         version: int | None = None,
         name: str | None = None,
+        asked: str | None = None,
     ) -> str:
         """Hand out a new trial to `owner`, RUNNING, and return its run's id.
 
@@ -177,6 +169,7 @@ class Trials(ABC):
             seen: The revision that the suggestion was made from, and
             version: the sweep's version, that is the configuration, that it was made by (both for replays: see `origins`).
             name: The run's; default ``<sweep name>-<number>``.
+            asked: The key of the question that it answers: who lost the answer finds it again among the leases.
 
         Raises:
             NumberTaken: `number` is not the next one any more.
@@ -199,8 +192,8 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
-        """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt).
+    def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
+        """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt). For `asked` see `add`.
 
         A PAUSED one goes on with its reports and metrics, but as the next attempt: its sources are shipped from 0 again, and whatever
         the worker that paused it still says is refused.
@@ -305,6 +298,26 @@ class Runs(ABC):
         """Return the runs that match."""
 
     @abstractmethod
+    def table(self, query: TableQuery = TableQuery()) -> Page:  # noqa: B008 - frozen
+        """Return a page of the run table: filtered, sorted, of equals the older run first.
+
+        Raises:
+            ExpressionError: the filter, the sort or a column is not of the language.
+            StoreError: the limit is out of range, or the cursor is of another question.
+        """
+
+    @abstractmethod
+    def columns(self, project: str | None = None, sweep: str | None = None) -> Mapping[str, list[str]]:
+        """Return the names that the runs have under ``metrics``, ``config`` (with params), ``summary`` and ``attrs``, sorted."""
+
+    @abstractmethod
+    def mark(self) -> str:
+        """Return a text that differs from the one before if anything in the store changed in between. Cheap.
+
+        It may differ without a change; marks of two `Store` objects can't be compared.
+        """
+
+    @abstractmethod
     def projects(self) -> Mapping[str, int]:
         """Return project names with their numbers of runs."""
 
@@ -329,6 +342,19 @@ class Runs(ABC):
     @abstractmethod
     def metrics(self, id: str, names: Collection[str] | None = None) -> dict[str, Curve]:
         """Return the curves of the run's metrics, sorted by name."""
+
+    @abstractmethod
+    def curves(
+        self, ids: Collection[str], names: Collection[str] | None = None, *, max_points: int = 500, x: str = "step"
+    ) -> dict[str, dict[str, Line]]:
+        """Return the curves of several runs to be drawn, by run and name; without runs that are no more.
+
+        A curve with more points than `max_points` (4 at least) keeps its first and last point, and of each stretch the least, the
+        greatest and the first NaN; none is made up.
+
+        Args:
+            x: ``step``, or ``time`` (seconds since the epoch); points are in its order.
+        """
 
     @abstractmethod
     def artifacts(self, id: str) -> list[Artifact]:
@@ -359,13 +385,28 @@ class Runs(ABC):
         """
 
 
+class Server(Protocol):
+    """A Whet server: it searches and judges itself, so that its clients need not know a sweep's history."""
+
+    def post(self, path: str, body: object, *, key: str | None = None) -> Any:
+        """Return its answer to `body`; however often a request has to be sent, it is acted upon once, and so are calls with the same `key`."""
+
+
 class Store(ABC):
-    """A store: three facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
+    """A store: its facets and an end. Safe to use from several threads; not to be carried over a fork (it reopens by itself)."""
 
     sweeps: Sweeps
     trials: Trials
     runs: Runs
+    tokens: Tokens
     url: str
+    server: Server | None = None
+    """The server that it is behind; None where this process is next to the data."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment in which another process finds this store."""
+        return {"WHET_STORE": self.url}
 
     @abstractmethod
     def close(self) -> None:

@@ -10,12 +10,26 @@ import sys
 import zlib
 from array import array
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from whet.errors import StoreError
-from whet.store.base import Row, Stat
+from whet.store.values import Row, Stat
 
-__all__ = ["dump", "dump_stats", "floats", "join", "load", "load_stats", "pack", "text", "unpack"]
+__all__ = [
+    "dump",
+    "dump_stats",
+    "finite",
+    "floats",
+    "item",
+    "item_number",
+    "join",
+    "load",
+    "load_stats",
+    "pack",
+    "text",
+    "unpack",
+]
 
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
@@ -53,6 +67,34 @@ def dump(value: object) -> str:
         return _encode(value if type(value) is dict else dict(value) if isinstance(value, Mapping) else value)
     except (TypeError, ValueError) as error:  # a key that is a tuple; a circle
         raise StoreError(f"{value!r} can't be kept ({error})", "use text as keys, and plain values") from error
+
+
+_decode_finite = json.JSONDecoder(parse_constant=lambda _: None).decode
+_keys = lru_cache(maxsize=256)(json.loads)
+
+
+def finite(kept: str | None) -> str | None:
+    """Return what `dump` wrote as every reader of JSON knows it: NaN and the infinities become null."""
+    return None if kept is None else _encode(_decode_finite(kept))
+
+
+def item(kept: str | None, path: str) -> float | str | None:
+    """Return the number or text at a path (a JSON list of keys) of a mapping that `dump` wrote, else None."""
+    value = None if kept is None else _decode_finite(kept)
+    for key in _keys(path):
+        if isinstance(value, dict):
+            value = value.get(key)
+        else:
+            value = value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
+    if isinstance(value, int) and abs(value) > 1 << 62:
+        return float(value)
+    return value if isinstance(value, (int, float, str)) else None
+
+
+def item_number(kept: str | None, path: str) -> float | None:
+    """Return as `item` does, but numbers only, and no truth value."""
+    value = item(kept, path)
+    return None if isinstance(value, (str, bool)) else value
 
 
 def text(value: str) -> str:

@@ -140,6 +140,10 @@ class Database(ABC):
         """Return the rows of one statement, with no transaction around it."""
 
     @abstractmethod
+    def mark(self) -> str:
+        """Return a text that differs if anything was committed since the one before."""
+
+    @abstractmethod
     def turn(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Hold the lock called `name`, one holder among all threads and processes."""
 

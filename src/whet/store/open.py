@@ -8,7 +8,7 @@ from pathlib import Path
 from whet.errors import StoreError
 from whet.store.base import Store
 
-__all__ = ["open_store", "store_url", "whet_dir"]
+__all__ = ["open_store", "split_address", "store_url", "whet_dir"]
 
 _MEMORY = ("memory", "memory://", "sqlite://", "sqlite:///:memory:")
 
@@ -67,3 +67,20 @@ def store_url(url: str | None = None) -> str:
             "give sqlite:///file.db, postgresql://user:password@host/name, http://host:port, a path that ends in .db, or memory",
         )
     return url
+
+
+def split_address(text: str) -> tuple[str | None, str]:
+    """Return (store, sweep) of a sweep's address at a server, or (None, `text`) where it is none.
+
+    Example:
+        >>> split_address("http://localhost:8765/3fa9c2k1")
+        ('http://localhost:8765', '3fa9c2k1')
+        >>> split_address("3fa9c2k1")
+        (None, '3fa9c2k1')
+    """
+    if not text.startswith(("http://", "https://")):
+        return None, text
+    url, _, sweep = text.rstrip("/").rpartition("/")
+    if url.endswith(":/"):
+        raise StoreError(f"{text!r} names no sweep", f"give {text.rstrip('/')}/ID")
+    return url.removesuffix("/sweeps"), sweep

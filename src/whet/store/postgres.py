@@ -7,15 +7,17 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, final
 
-from sqlalchemy import Engine, NullPool, create_engine, make_url
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from whet.errors import Conflict, MissingDependency, StoreError, StoreUnavailable
 from whet.store.database import Database, Link, Statement, Transaction
 from whet.store.schema import VERSION_TABLE, metadata
+from whet.store.table_sql import TO_JSON
 
 __all__ = ["PostgresDatabase"]
 
+_SNAPSHOT = Statement(text("SELECT CAST(txid_current_snapshot() AS text)"))  # which transactions can be seen
 _TABLES = frozenset(metadata.tables) | {VERSION_TABLE}
 
 
@@ -28,6 +30,10 @@ class _PostgresLink(Link):
         self.connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
         self.cursor = self.connection.cursor()
         self.tx = Transaction(self.cursor, dialect)
+        with contextlib.suppress(
+            psycopg.Error
+        ):  # who may make no temporary function can do all but ask for the run table
+            self.cursor.execute(TO_JSON.encode())
 
     def close(self) -> None:
         self.connection.close()
@@ -114,6 +120,9 @@ class PostgresDatabase(Database):
                     raise
                 self.drop()
                 return self.link().tx.rows(statement, **values)
+
+    def mark(self) -> str:
+        return str(self.once(_SNAPSHOT)[0][0])
 
     @contextlib.contextmanager
     def turn(self, name: str) -> Iterator[None]:

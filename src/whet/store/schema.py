@@ -36,10 +36,11 @@ __all__ = [
     "runs",
     "sources",
     "sweeps",
+    "tokens",
     "versions",
 ]
 
-HEAD = "0002"
+HEAD = "0004"
 """The version of these tables: the last migration's."""
 VERSION_TABLE = "whet_version"
 
@@ -124,6 +125,7 @@ runs = Table(
     Column("over", BigInteger),  # the sweep's revision at which this trial was over
     Column("suggested", Text),  # params before they were first replaced
     Column("settled", BigInteger),  # the sweep's revision at which they were
+    Column("asked", Text),  # the key of the question that it was last handed out for
     UniqueConstraint("id", name="runs_by_id"),
     UniqueConstraint("sweep", "number", name="runs_by_number"),
     Index("runs_by_revision", "sweep", "revision"),
@@ -185,6 +187,20 @@ artifacts = Table(
     Column("path", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False),  # SHA-256 of the secret, which is nowhere
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("projects", Text, nullable=False),
+    Column("created", _Seconds, nullable=False),
+    Column("expires", _Seconds),
+    Column("revoked", _Seconds),
+    Column("used", _Seconds),
 )
 
 versions = Table(

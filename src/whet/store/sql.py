@@ -9,6 +9,7 @@ from whet.store.base import Store
 from whet.store.database import Database
 from whet.store.runs import SqlRuns
 from whet.store.sweeps import SqlSweeps
+from whet.store.tokens import SqlTokens
 from whet.store.trials import SqlTrials
 
 __all__ = ["SqlStore", "database_at"]
@@ -43,6 +44,7 @@ class SqlStore(Store):
         self.sweeps = SqlSweeps(self.database)
         self.trials = SqlTrials(self.database)
         self.runs = SqlRuns(self.database)
+        self.tokens = SqlTokens(self.database)
 
     def close(self) -> None:
         self.database.close()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
@@ -19,6 +21,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.dialects import sqlite
 
 from whet.errors import Conflict, StoreError, StoreUnavailable
+from whet.store.codec import finite, item, item_number
 from whet.store.database import Database, Link, Statement, Transaction
 from whet.store.locks import FileLock
 
@@ -56,6 +59,10 @@ class SqliteDatabase(Database):
         super().__init__()
         self.path = path.absolute()  # the program may change its directory
         self.shown = str(path)
+        self._watch: tuple[int, str, sqlite3.Connection] | None = (
+            None  # process, name, and a connection that never writes
+        )
+        self._watching = threading.Lock()
         self.dialect = sqlite.dialect(paramstyle="named")  # type: ignore[no-untyped-call, unused-ignore]
         with _translated(self.shown):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +145,20 @@ class SqliteDatabase(Database):
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             return {name for (name,) in cursor.fetchall()}
 
+    def mark(self) -> str:
+        with _translated(self.shown), self._watching:
+            if self._watch is None or self._watch[0] != os.getpid():
+                self._watch = os.getpid(), secrets.token_hex(4), _open(self.path)
+            _, name, connection = self._watch
+            return f"{name}-{connection.execute('PRAGMA data_version').fetchone()[0]}"  # counts what others committed
+
+    def close(self) -> None:
+        with self._watching:
+            if self._watch is not None and self._watch[0] == os.getpid():
+                self._watch[2].close()
+            self._watch = None
+        super().close()
+
     def size(self) -> int:
         return sum(p.stat().st_size for p in (self.path, _beside(self.path, "-wal")) if p.exists())
 
@@ -181,6 +202,9 @@ def _open(path: Path) -> sqlite3.Connection:
         "PRAGMA wal_autocheckpoint=4000"
     )  # 16 MB: a checkpoint waits for the disk, and the same few pages change
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.create_function("whet_finite", 1, finite, deterministic=True)
+    connection.create_function("whet_item", 2, item, deterministic=True)
+    connection.create_function("whet_number", 2, item_number, deterministic=True)
     return connection
 
 

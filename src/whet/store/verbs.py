@@ -11,13 +11,13 @@ from typing import Any
 
 from whet.errors import StoreError
 from whet.store import base
-from whet.store.wire import decoder, encode
+from whet.store.wire import decoder, encode, schema
 
 __all__ = ["Verb", "verbs"]
 
 _FACETS = {"sweeps": base.Sweeps, "trials": base.Trials, "runs": base.Runs}
 _LOCKS = frozenset({"trials.turn"})  # no call with an answer
-_READS = frozenset({"get", "find", "all", "former", "changes", "origins", "leases", "select", "projects", "shipped", "metrics", "artifacts"})  # fmt: skip
+_READS = frozenset({"get", "find", "all", "former", "changes", "origins", "leases", "select", "projects", "shipped", "metrics", "artifacts", "table", "columns", "mark", "curves"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,15 @@ class Verb:
     """One verb: `name` is facet and method, as in ``trials.add``.
 
     Args:
-        params: Its parameters, in order, by name.
-        needed: Those without a default.
+        params: What reads its parameters, in order, by name.
+        schema: The JSON Schema of its arguments.
+        needed: The parameters without a default.
         reads: It changes nothing, and so may be asked again.
     """
 
     name: str
     params: Mapping[str, Callable[[Any], Any]]
+    schema: Mapping[str, Any]
     needed: frozenset[str]
     result: Callable[[Any], Any]
     reads: bool
@@ -42,11 +44,11 @@ class Verb:
         named = {**dict(zip(self.params, args, strict=False)), **given}
         return {name: encode(value) for name, value in named.items()}
 
-    def call(self, store: base.Store, body: object) -> object:
-        """Call the verb of `store` with the arguments in `body`, and return its result as JSON knows it.
+    def read(self, body: object) -> dict[str, Any]:
+        """Return the arguments in `body`, which came as JSON.
 
         Raises:
-            StoreError: the arguments are not as the verb wants them; or what the verb raises.
+            StoreError: they are not as the verb wants them.
         """
         if not isinstance(body, dict):
             raise StoreError(
@@ -64,8 +66,12 @@ class Verb:
                 given[name] = self.params[name](value)
             except StoreError as error:
                 raise StoreError(f"{self.name}: {name}: {error.problem}", error.fix) from None
+        return given
+
+    def do(self, store: base.Store, given: Mapping[str, Any]) -> Any:
+        """Call the verb of `store` with these arguments, and return its result."""
         facet, _, method = self.name.partition(".")
-        return encode(getattr(getattr(store, facet), method)(**given))
+        return getattr(getattr(store, facet), method)(**given)
 
 
 @cache
@@ -83,10 +89,17 @@ def verbs() -> Mapping[str, Verb]:
 def _verb(name: str, function: Callable[..., Any], reads: bool) -> Verb:
     hints = typing.get_type_hints(function)
     params = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    needed = frozenset(p.name for p in params if p.default is p.empty)
     return Verb(
         name=name,
         params={p.name: decoder(hints[p.name]) for p in params},
-        needed=frozenset(p.name for p in params if p.default is p.empty),
+        schema={
+            "type": "object",
+            "properties": {p.name: schema(hints[p.name]) for p in params},
+            "required": sorted(needed),
+            "additionalProperties": False,
+        },
+        needed=needed,
         result=decoder(hints["return"]),
         reads=reads,
         doc=inspect.getdoc(function) or "",

@@ -15,9 +15,17 @@ from typing import Any
 
 from whet.errors import StoreError
 
-__all__ = ["decoder", "encode"]
+__all__ = ["decoder", "encode", "schema"]
 
-_WORDS = {str: "text", int: "an integer", float: "a number", bool: "true or false"}
+_INT64 = 2**63
+_TYPES: Mapping[Any, Mapping[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer", "minimum": -_INT64, "maximum": _INT64 - 1},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    type(None): {"type": "null"},
+}
+_WORDS = {str: "text", int: "an integer of 64 bits", float: "a number", bool: "true or false"}
 
 
 def encode(value: Any) -> Any:
@@ -69,11 +77,14 @@ def _wanted(value: Any, wanted: str) -> StoreError:
     return StoreError(f"got {value!r:.80}, wanted {wanted}", "send what the API's description says")
 
 
-def _scalar(kind: type) -> Callable[[Any], Any]:
+def _scalar(kind: Any) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if kind is float and type(value) is int:
-            return float(value)
-        if type(value) is not kind:
+            try:
+                return float(value)
+            except OverflowError:
+                raise _wanted(value, "a number that a float can hold") from None
+        if type(value) is not kind or (kind is int and not -_INT64 <= value < _INT64):
             raise _wanted(value, _WORDS[kind])
         return value
 
@@ -128,7 +139,7 @@ def _mapping(key: Any, inner: Any) -> Callable[[Any], Any]:
 def _fields(kind: type) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(kind)
     reads = {field.name: decoder(hints[field.name]) for field in fields(kind)}
-    needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+    needed = _needed(kind)
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -146,8 +157,43 @@ def _fields(kind: type) -> Callable[[Any], Any]:
     return read
 
 
+def _needed(kind: Any) -> set[str]:
+    return {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+
 def _at(place: object, read: Callable[[Any], Any], value: Any) -> Any:
     try:
         return read(value)
     except StoreError as error:
         raise StoreError(f"{place}: {error.problem}", error.fix) from None
+
+
+def schema(hint: Any) -> dict[str, Any]:
+    """Return the JSON Schema of what `decoder` takes for `hint`."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint in _TYPES:
+        return dict(_TYPES[hint])
+    if origin in (types.UnionType, typing.Union):
+        return {"anyOf": [schema(one) for one in inner]}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"type": "string", "enum": [one.value for one in hint]}
+    if isinstance(hint, type) and is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        return {
+            "type": "object",
+            "properties": {field.name: schema(hints[field.name]) for field in fields(hint)},
+            "required": sorted(_needed(hint)),
+            "additionalProperties": False,
+        }
+    if origin is tuple and inner[-1] is not ...:
+        return {
+            "type": "array",
+            "prefixItems": [schema(one) for one in inner],
+            "minItems": len(inner),
+            "maxItems": len(inner),
+        }
+    if origin in (tuple, list, Sequence, Collection):
+        return {"type": "array", "items": schema(inner[0])}
+    if origin in (dict, Mapping):
+        return {"type": "object", "additionalProperties": schema(inner[1])}
+    return {}

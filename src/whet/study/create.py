@@ -32,16 +32,24 @@ from whet.study.searching import searcher_of
 from whet.study.study import Study
 from whet.trial import Goal, Metric, Problem
 
-__all__ = ["create_study", "create_sweep", "delete_study", "get_all_study_names", "load_study", "sweep"]
+__all__ = [
+    "DEFAULT_PROJECT",
+    "create_study",
+    "create_sweep",
+    "delete_study",
+    "get_all_study_names",
+    "load_study",
+    "sweep",
+]
 
-_DEFAULT_PROJECT = "default"
+DEFAULT_PROJECT = "default"
 
 
 def create_study(*, name: str | None = None, study_name: str | None = None,
                  space: Space | Mapping[str, object] | None = None, method: str | Mapping[str, Any] | Plugin = "bayes",
                  direction: str | Goal | None = None, directions: Sequence[str | Goal] | None = None, storage: str | Store | None = None,
                  seed: int | None = None, load_if_exists: bool = False, stopper: str | Mapping[str, Any] | Plugin | None = None,
-                 sampler: Any = None, pruner: Any = None, metrics: Sequence[str] | None = None, project: str = _DEFAULT_PROJECT,
+                 sampler: Any = None, pruner: Any = None, metrics: Sequence[str] | None = None, project: str = DEFAULT_PROJECT,
                  run_cap: int | None = None, terminate: Mapping[str, Any] | None = None,
                  limits: Mapping[str, Mapping[str, float]] | None = None,
                  start_from: Sequence[str | Study] | str | Study = ()) -> Study:  # fmt: skip
@@ -135,12 +143,12 @@ def create_sweep(
     if config.seed is None:
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
     config.problem.space.check()
-    config = with_earlier(store, config, project or config.project or _DEFAULT_PROJECT, start_from)
+    config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
     searcher_of(config.problem, config.method, config.seed)
     if config.stopper is not None:
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
     return store.sweeps.create(
-        project or config.project or _DEFAULT_PROJECT,
+        project or config.project or DEFAULT_PROJECT,
         to_mapping(config),
         goals=[m.goal for m in config.problem.metrics],
         name=config.name,

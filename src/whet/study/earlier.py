@@ -112,7 +112,7 @@ def _other(problem: Problem) -> object:
 def taken(name: str, problem: Problem, trials: Sequence[Trial]) -> Earlier:
     """Return what is taken of a sweep's trials: at most 100, the best half of them and an even choice of the others, the best first.
 
-    Complete ones come first, by their result, then those that were stopped early, and the failed ones. A result
+    Complete ones come first, by their result, then those that broke a limit, those that were stopped early, and the failed ones. A result
     that is no finite number counts as failed.
     """
     ranked: list[tuple[tuple[int, float, int], Past]] = []
@@ -126,7 +126,7 @@ def taken(name: str, problem: Problem, trials: Sequence[Trial]) -> Earlier:
         if not math.isfinite(loss):
             ranked.append(((3, 0.0, trial.number), Past(number=trial.number, params=trial.params, loss=None)))
             continue
-        place = 0 if trial.complete else 2
+        place = 2 if not trial.complete else 0 if problem.keeps(trial) else 1
         ranked.append(((place, loss, trial.number), Past(number=trial.number, params=trial.params, loss=loss)))
     ranked.sort(key=lambda pair: pair[0])
     every = [past for _, past in ranked]

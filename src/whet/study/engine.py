@@ -7,7 +7,6 @@ cost of a step does not grow with the history, and it rebuilds its searcher from
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,25 +20,26 @@ from whet.space import Parameter, Space
 from whet.store import owner as owners
 from whet.store import rules
 from whet.store.base import Lease, Store, Sweep, SweepState
+from whet.study import distant
 from whet.study.assignment import Assignment, Nothing
 from whet.study.ending import Ending
 from whet.study.fill import completed, fitting
 from whet.study.history import History
 from whet.study.learn import Learned, with_space
-from whet.study.lost import LEASE_S, lost, requeue
-from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
+from whet.study.lost import LEASE_S, recover_lost, requeue
+from whet.study.pace import Pace
+from whet.study.pauses import end_paused
+from whet.study.question import Question
 from whet.study.results import as_end
-from whet.study.searching import searcher_of
-from whet.study.told import as_told
-from whet.trial import Phase, Problem, Report, Suggestion, Trial
+from whet.study.searching import Searching
+from whet.trial import Phase, Problem, Report, Trial
 
 if TYPE_CHECKING:
-    from whet.search.base import Searcher
     from whet.stop.base import Decision, Stopper
 
 __all__ = ["LEASE_S", "Assignment", "Engine", "Nothing"]
 
-_LOOK_FOR_LOST_S = 2.0
+_LOOK_FROM_AFAR_S = 10.0
 
 
 @final
@@ -50,24 +50,30 @@ class Engine:
         store: Where the sweep is kept.
         sweep: The sweep, or its id.
         recover: Called with each lease whose worker is lost; it returns True when it took the trial over itself (its job still
-            runs, say). Otherwise the trial is handed out again.
+            runs, say), and None when somebody else may yet do that. Otherwise the trial is handed out again.
     """
 
     config: SweepConfig
+    version: int
+    """Of the stored sweep."""
     stopper: Stopper | None
+    history: History
+    """All trials as last seen."""
+    searching: Searching
 
-    def __init__(self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool] | None = None) -> None:
+    def __init__(
+        self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool | None] | None = None
+    ) -> None:
         sweep = store.sweeps.get(sweep) if isinstance(sweep, str) else sweep
         self.store = store
         self.id, self.name, self.project = sweep.id, sweep.name, sweep.project
         self.state, self.cap = sweep.state, sweep.cap
         self._recover = recover
         self._lock = threading.RLock()
-        self._looked_for_lost = -math.inf
-        self._searcher: Searcher | None = None
-        self._num_told = self._num_learned = 0  # of the history's ended trials: to the searcher; taken into the space
+        self.paced = Pace()
+        self.question: str | None = None  # the key of one that was not answered yet
         self._read_config(sweep)
-        self._history = History(self.problem)
+        self.history = History(self.problem)
 
     def _read_config(self, sweep: Sweep) -> None:
         """Take in the sweep as it is stored now; searcher and stopper stay as they are where nothing changed for them."""
@@ -76,7 +82,7 @@ class Engine:
         if old is not None and old.problem == new.problem:
             new = replace(new, problem=old.problem)  # the same object, for those who compare by identity
         self.config = new
-        self._version = sweep.version
+        self.version = sweep.version
         if old is None or (old.problem, old.stopper) != (new.problem, new.stopper):
             self.stopper = None
             if (plug := new.stopper) is not None:
@@ -84,7 +90,7 @@ class Engine:
         if old is None or old.aims != new.aims:
             self._ending = Ending(new)
         if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
-            self._searcher, self._num_learned = None, 0
+            self.searching, self._num_learned = Searching(new), 0
             self._learned = Learned(new.problem.space) if new.define_by_run else None
 
     # -- what is known ------------------------------------------------------------------------------------------------
@@ -107,12 +113,12 @@ class Engine:
     @property
     def trials(self) -> Mapping[int, Trial]:
         """The trials by number, as last seen."""
-        return self._history.trials
+        return self.history.trials
 
     @property
     def best(self) -> Trial | None:
         """The best complete trial as last seen; None before there is one, and with several metrics."""
-        return self._history.best
+        return self.history.best
 
     @property
     def pauses(self) -> bool:
@@ -122,12 +128,25 @@ class Engine:
     def sync(self) -> None:
         """Bring the trials up to date."""
         with self._lock:
-            changes = self.store.trials.changes(self.id, self._history.revision)
+            changes = self.store.trials.changes(self.id, self.history.revision)
             self.state, self.cap = changes.state, changes.cap
-            if changes.revision != self._history.revision:
-                self._history.apply(changes)
-            if changes.version != self._version:
+            if changes.revision != self.history.revision:
+                self.history.apply(changes)
+            if changes.version != self.version:
                 self._read_config(self.store.sweeps.get(self.id))
+
+    def watch(self) -> None:
+        """See whether the sweep goes on: as `sync`, but for a store behind a server without the trials, and once a second at most."""
+        if self.store.server is None:
+            self.sync()
+            return
+        with self._lock:
+            if not self.paced("watch", distant.WATCH_S):
+                return
+            sweep = self.store.sweeps.get(self.id)
+            self.state, self.cap = sweep.state, sweep.cap
+            if sweep.version != self.version:
+                self._read_config(sweep)
 
     def trial(self, number: int) -> Trial:
         """Return trial `number` as last seen.
@@ -144,99 +163,28 @@ class Engine:
     def in_order(self) -> list[Trial]:
         """Return all trials by number."""
         with self._lock:
-            return self._history.in_order()
+            return self.history.in_order()
 
     def pending(self) -> list[Trial]:
         """Return the trials that are not over, by number."""
         with self._lock:
-            return self._history.pending()
+            return self.history.pending()
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
-    def ask(self, *, mine: Collection[int] | None = None) -> Assignment | Nothing:
-        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one."""
+    def ask(
+        self, *, mine: Collection[int] | None = None, owner: str | None = None, key: str | None = None
+    ) -> Assignment | Nothing:
+        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one.
+
+        It goes to `owner`, by default this process. The same question again, by its `key`, gets what it got before while that runs.
+        """
+        if self.store.server is not None:
+            with self._lock:
+                self.look_for_lost(_LOOK_FROM_AFAR_S)
+                return distant.ask(self, self.store.server, mine)
         with self._lock, self.store.trials.turn(self.id):
-            self._look_for_lost(_LOOK_FOR_LOST_S)
-            while True:
-                self.sync()
-                if self.config.terminate is not None:
-                    self.finish_if_done()
-                try:
-                    answer = self._waiting(mine) or self._resumed() or self._suggested(mine)
-                    if isinstance(answer, Nothing) and answer.final:
-                        if (closed := self._closed(answer, mine)) is None:
-                            continue  # the paused ones are over: the method may have waited for them
-                        answer = closed
-                except Conflict:
-                    continue  # somebody was quicker, or has just closed the sweep: the next sync shows it
-                if isinstance(answer, Nothing) and answer.final and self._look_for_lost(0.0):
-                    continue  # nobody may come back to look again
-                return answer
-
-    def _waiting(self, mine: Collection[int] | None) -> Assignment | None:
-        if self.state is not SweepState.RUNNING or mine is not None:
-            return None
-        waiting = [number for number, trial in self._history.open.items() if trial.phase is Phase.PENDING]
-        return self._claimed(self.trials[min(waiting)]) if waiting else None
-
-    def _resumed(self, *, closing: bool = False) -> Assignment | None:
-        if self.state is not SweepState.RUNNING:
-            return None
-        found = promoted(self.stopper, self._history.open, self.in_order(), closing=closing)
-        return None if found is None else self._claimed(replace(found[1], note=found[0].note), found[1].last_step)
-
-    def _claimed(self, trial: Trial, after: int | None = None) -> Assignment:
-        run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self.owner)
-        return assigned(self.store, run_id, attempt, trial.number, trial, after)
-
-    def _closed(self, answer: Nothing, mine: Collection[int] | None) -> Assignment | Nothing | None:
-        """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over (None)."""
-        later = may_go_on(self.stopper, self._history.open, answer, mine) or self._resumed(closing=True)
-        if later is not None and self.state is SweepState.RUNNING:
-            return later
-        why = answer.reason if mine is None else filled(self.cap, self.trials)  # empty: others may start more
-        if not why or not end_paused(self.store, self.id, self._history.open, why):
-            return answer
-        self.finish_if_done()
-        return None
-
-    def _suggested(self, mine: Collection[int] | None) -> Assignment | Nothing:
-        if self.state is SweepState.FINISHED and (why := self.why_over()):
-            return Nothing(f"the sweep is finished: {why}", final=True)
-        if self.state is not SweepState.RUNNING:
-            return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
-        number = len(self.trials)
-        if mine is not None:
-            return Nothing("the trials asked for are done", final=True)
-        if self.cap is not None and number >= self.cap:
-            return Nothing(f"the run cap of {self.cap} is used up", final=True)
-        suggestion = self._suggest()
-        if suggestion is None:
-            if waiting := sum(t.phase is not Phase.PAUSED for t in self._history.open.values()):
-                return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
-            return Nothing(f"{self.config.method.name} has tried everything", final=True)
-        run_id = self.store.trials.add(
-            self.id, number, suggestion, owner=self.owner, seen=self._history.revision, version=self._version
-        )
-        return assigned(self.store, run_id, 0, number, suggestion)
-
-    def _suggest(self) -> Suggestion | None:
-        searcher, self._searcher = self._searcher, None  # for good if this is interrupted: it may know but half
-        if searcher is None:
-            searcher = searcher_of(self.problem, self.config.method, self.seed)
-            self._num_told = 0
-        fresh = [self._as_told(trial) for trial in self._history.ended_since(self._num_told)]
-        self._num_told += len(fresh)
-        searcher.tell(fresh, [self._as_told(trial) for trial in self._history.pending()])
-        is_unknown = self.config.define_by_run and not self.problem.space
-        suggestions = [Suggestion(params={})] if is_unknown else searcher.ask(1)
-        self._searcher = searcher
-        return suggestions[0] if suggestions else None
-
-    def _as_told(self, trial: Trial) -> Trial:
-        """Return `trial` as the searcher may see it: its params must fit the space as it is now."""
-        is_fixed = self._version == 0 and not self.config.define_by_run
-        return trial if is_fixed else as_told(trial, self.problem.space)
+            return Question(self, mine=mine, owner=owner or self.owner, key=key).answer()
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 
@@ -248,6 +196,8 @@ class Engine:
         """Return what the stopper says of a running trial; None without a stopper, or a report (later than step `after`)."""
         if self.stopper is None:
             return None
+        if self.store.server is not None:
+            return distant.judge(self, self.store.server, number, None, after)[1]
         with self._lock:
             self.sync()
             trial = self.trial(number)
@@ -296,22 +246,25 @@ class Engine:
 
     def finish_if_done(self, *, exhausted: bool = False) -> bool:
         """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished."""
+        if self.store.server is not None:
+            self.state = distant.settle(self, self.store.server, exhausted=exhausted)
+            return self.state is SweepState.FINISHED
         with self._lock:
             self.sync()
-            if self.state is SweepState.RUNNING and ((exhausted and not self._history.open) or self.why_over()):
+            if self.state is SweepState.RUNNING and ((exhausted and not self.history.open) or self.why_over()):
                 try:
                     self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
                 except IllegalMove:  # somebody has just canceled it
                     self.sync()
             if self.state is SweepState.FINISHED:
-                end_paused(self.store, self.id, self._history.open, self.why_over() or "the sweep is finished")
+                end_paused(self.store, self.id, self.history.open, self.why_over() or "the sweep is finished")
             return self.state is SweepState.FINISHED
 
     def why_over(self) -> str:
         """Return why the sweep is over, as last seen, in words; empty while it goes on, and where nothing but a person or its method ended it."""
         with self._lock:
             now = time.time() if self.state is SweepState.RUNNING else self.store.sweeps.get(self.id).updated
-            return self._ending.why(self._history, self.cap, now)
+            return self._ending.why(self.history, self.cap, now)
 
     # -- other ways in ------------------------------------------------------------------------------------------------
 
@@ -344,7 +297,7 @@ class Engine:
                 if changed == self.config:
                     return
                 try:
-                    stored = self.store.sweeps.edit(self.id, version=self._version, config=to_mapping(changed))
+                    stored = self.store.sweeps.edit(self.id, version=self.version, config=to_mapping(changed))
                 except Conflict:
                     continue
                 self._read_config(stored)
@@ -367,26 +320,19 @@ class Engine:
     def _learned_space(self, asked: Mapping[str, Parameter]) -> Space:
         if self._learned is None:
             return self.problem.space
-        ended = self._history.ended_since(self._num_learned)
+        ended = self.history.ended_since(self._num_learned)
         self._num_learned += len(ended)
         return self._learned.learn(asked, ended)
 
     # -- lost workers -------------------------------------------------------------------------------------------------
 
-    def _look_for_lost(self, interval_s: float) -> int:
-        now = time.monotonic()
-        if now - self._looked_for_lost < interval_s:
-            return 0
-        self._looked_for_lost = now
-        return self.recover_lost()
+    def look_for_lost(self, interval_s: float) -> int:
+        """Do as `recover_lost`, but only where that was last done `interval_s` ago or longer."""
+        return self.recover_lost() if self.paced("lost", interval_s) else 0
 
     def recover_lost(self) -> int:
-        """Find running trials whose worker is gone, have them taken over or queued again, and return how many there were."""
-        leases = lost(self.store, self.id)
-        for lease in leases:
-            if self._recover is None or not self._recover(lease):
-                self.requeue(lease.number, lease.attempt, "its worker was lost")
-        return len(leases)
+        """Find running trials whose worker is gone, have them taken over or queued again, and return how many these were."""
+        return recover_lost(self.store, self.id, self._recover)
 
     def requeue(self, number: int, attempt: int, reason: str) -> None:
         """Hand a trial out again whose worker was lost, or fail it when that was too often."""

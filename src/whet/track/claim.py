@@ -96,7 +96,7 @@ class Claim:
             "WHET_PARENT": self.parent or "",  # empty rather than absent: this process may have one itself
         }
         if self.store is not None:
-            env["WHET_STORE"] = self.store if isinstance(self.store, str) else self.store.url
+            env |= {"WHET_STORE": self.store} if isinstance(self.store, str) else self.store.env
         if self.dir is not None:
             env["WHET_DIR"] = self.dir
         return env

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from whet.errors import Conflict, IllegalMove, NotFound, StoreUnavailable
+from whet.errors import Conflict, IllegalMove, NotFound, WhetError
 from whet.store.base import Artifact, Batch, NewRun, Row
 from whet.track.notices import Notices
 from whet.track.spool import Kind, Piece, SpoolReader
@@ -273,7 +273,7 @@ class Shipper:
             )
             return False
         except Exception as error:
-            why = str(error) if isinstance(error, StoreUnavailable) else repr(error)
+            why = str(error) if isinstance(error, WhetError) else repr(error)
             self._notices.once(
                 "ship-retry",
                 f"the store can't be reached ({why}); training goes on, everything is kept in {self._path} and sent later",

@@ -13,16 +13,17 @@ from whet.errors import Conflict, NotFound, StoreUnavailable, StudyError, TrialP
 from whet.launch.local import Local
 from whet.stop.base import Verdict
 from whet.store.base import Store, SweepState
-from whet.store.open import open_store, whet_dir
+from whet.store.open import open_store, split_address, whet_dir
 from whet.study.engine import LEASE_S, Assignment, Engine, Nothing
 from whet.study.interrupt import Interrupts
+from whet.study.judging import judge
 from whet.study.saved import checkpoints_of, how_it_starts
 from whet.track import opening
 from whet.track.claim import current
 from whet.track.shipper import ship_all
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
-from whet.tune.job import claim_of, judge, measured, result_of
+from whet.tune.job import claim_of, measured, result_of
 from whet.tune.loop import drive
 from whet.tune.sharing import num_in_other_hands, stays_for
 
@@ -45,7 +46,7 @@ def agent(
     """Work for a sweep until there is nothing left, or `count` trials were run (W&B's `wandb.agent`).
 
     Args:
-        sweep_id: Its id or name.
+        sweep_id: Its id or name, or its address at a server: ``http://host:8765/ID``.
         function: Called without arguments once a trial; inside, `whet.init()` gives the trial's run and `whet.config` its configuration.
             None: the sweep's own program is run, a process a trial.
         entity: Accepted for W&B's sake.
@@ -57,8 +58,9 @@ def agent(
         NotFound: there is no such sweep.
         StudyError: no `function` is given and the sweep has no program.
     """
-    store = open_store(storage)
-    sweep = store.sweeps.find(sweep_id, project)
+    url, name = split_address(sweep_id)
+    store = open_store(url or storage)
+    sweep = store.sweeps.find(name, project)
 
     def say(event: Event) -> None:
         print(f"whet: {event.text}", flush=True)
@@ -272,7 +274,7 @@ class _Watcher:
             self._engine.store.trials.beat(self._engine.id, self._engine.owner)
 
     def _look(self, number: int) -> None:
-        self._engine.sync()
+        self._engine.watch()
         if self._engine.state is SweepState.CANCELED:
             self.canceled, self.reason = True, "the sweep was canceled"
             return

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -15,7 +14,6 @@ from whet.errors import Conflict, LaunchError, StoreUnavailable, WhetError
 from whet.launch.base import Executor, Handle, JobState, JobStatus, Resources
 from whet.launch.jobs import writing
 from whet.project.command import expand
-from whet.stop.base import Decision, Verdict
 from whet.store.open import whet_dir
 from whet.study.engine import Assignment, Engine
 from whet.study.saved import checkpoints_of, how_it_starts
@@ -27,7 +25,7 @@ from whet.trial import Goal, Metric, Phase, Summary
 if TYPE_CHECKING:
     from whet.store.base import Run
 
-__all__ = ["Intent", "Job", "claim_of", "judge", "launch", "measured", "paused_at", "result_of", "was_launched"]
+__all__ = ["Intent", "Job", "claim_of", "launch", "measured", "paused_at", "result_of", "was_launched"]
 
 
 def claim_of(engine: Engine, assignment: Assignment, stop: Callable[[], str | None] | None = None) -> Claim:
@@ -108,33 +106,6 @@ class Job:
             return status.reason or "it timed out"
         last = _last_line(self.executor.logs(self.handle).stderr)
         return f"{status.reason or f'exit status {status.exit_code}'}{f': {last}' if last else ''}"
-
-
-def judge(engine: Engine, number: int, num_judged: int, after: int | None = None) -> tuple[int, Decision | None]:
-    """Judge a running trial after each of its reports but the first `num_judged`, one by one however they came in.
-
-    Those up to step `after`, at which it was paused, were judged then.
-
-    Of several metrics those of one step may come one by one, so a last report that lacks some is judged only once there is a later one.
-
-    Returns:
-        How many reports are judged now, and the decision that it does not go on, if there is one.
-    """
-    stopper = engine.stopper
-    trial = engine.trial(number)
-    num_whole = len(trial.reports)
-    if num_whole and len(engine.problem.metrics) > 1 and any(map(math.isnan, trial.reports[-1].values)):
-        num_whole -= 1
-    if stopper is None or num_whole <= num_judged:
-        return num_whole, None
-    peers = [peer for peer in engine.in_order() if peer.number != number]
-    for end in range(num_judged + 1, num_whole + 1):
-        if after is not None and trial.reports[end - 1].step <= after:
-            continue
-        decision = stopper.decide(replace(trial, reports=trial.reports[:end]), peers)
-        if decision.verdict is not Verdict.CONTINUE:
-            return end, decision
-    return num_whole, None
 
 
 def _note_of(run_id: str, attempt: int) -> Path:

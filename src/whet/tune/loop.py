@@ -25,10 +25,11 @@ from whet.store.base import Lease, Store, SweepState
 from whet.store.owner import here
 from whet.study.engine import LEASE_S, Assignment, Engine
 from whet.study.interrupt import Interrupts
+from whet.study.judging import judge
 from whet.study.pauses import parent_run
 from whet.trial import Phase
 from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
-from whet.tune.job import Job, judge, launch, paused_at, was_launched
+from whet.tune.job import Job, launch, paused_at, was_launched
 from whet.tune.sharing import at_the_wheel, num_in_other_hands, stays_for
 
 __all__ = ["Ending", "Event", "EventKind", "drive"]
@@ -271,7 +272,7 @@ class _Loop:
             self.beaten = now
         if not self.jobs:
             return
-        self.engine.sync()
+        self.engine.watch()
         canceled = self.engine.state is SweepState.CANCELED
         for job, status in self._polled():
             if status.state.is_over:

@@ -6,10 +6,12 @@ A request that gets no answer is sent again with the same key, and the server, w
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, cast, final
 
 from whet.store.base import Runs, Store, Sweeps, Trials
 from whet.store.http.client import Client
+from whet.store.http.tokens import NoTokens
 from whet.store.http.turn import Turn
 from whet.store.verbs import Verb, verbs
 
@@ -20,7 +22,7 @@ __all__ = ["HttpStore"]
 class HttpStore(Store):
     """The store at ``http://host:port`` or ``https://…``.
 
-    The token is ``$WHET_TOKEN``, or stands before the host: ``https://TOKEN@host``.
+    The token stands before the host, ``https://TOKEN@host``, or is ``$WHET_TOKEN``.
 
     Raises:
         StoreUnavailable: nobody answers there.
@@ -29,12 +31,17 @@ class HttpStore(Store):
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self.client = Client(url, token or os.environ.get("WHET_TOKEN"))
+        self.server = self.client = Client(url, token or os.environ.get("WHET_TOKEN"))
         self.url = self.client.url
         self.client.greet()
         self.sweeps = cast(Sweeps, _facet(Sweeps, "sweeps")(self.client))
         self.trials = cast(Trials, _facet(Trials, "trials")(self.client))
         self.runs = cast(Runs, _facet(Runs, "runs")(self.client))
+        self.tokens = NoTokens(self.url)
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return {"WHET_STORE": self.url, **({"WHET_TOKEN": self.client.token} if self.client.token else {})}
 
     def close(self) -> None:
         self.client.close()

@@ -11,6 +11,7 @@ from typing import final
 from whet.store.base import Store
 from whet.store.memory.runs import MemoryRuns
 from whet.store.memory.sweeps import MemorySweeps
+from whet.store.memory.tokens import MemoryTokens
 from whet.store.memory.trials import MemoryTrials
 from whet.store.memory.world import World
 
@@ -27,6 +28,7 @@ class MemoryStore(Store):
         self.sweeps = MemorySweeps(world)
         self.trials = MemoryTrials(world)
         self.runs = MemoryRuns(world)
+        self.tokens = MemoryTokens()
 
     def close(self) -> None:
         return

@@ -1,0 +1,52 @@
+"""The sweeps' engines: searchers live here, rebuilt from history when they are first needed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import final
+
+from whet.store.base import Lease, Store
+from whet.study.engine import LEASE_S, Engine
+
+__all__ = ["Engines"]
+
+_MOST = 64
+
+
+@final
+class Engines:
+    """The engines of the sweeps that were asked for last. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Engine] = OrderedDict()
+
+    def get(self, sweep: str) -> Engine:
+        """Return the engine of a sweep, given by its id.
+
+        Raises:
+            NotFound: there is no such sweep.
+        """
+        with self._lock:
+            if sweep in self._kept:
+                self._kept.move_to_end(sweep)
+                return self._kept[sweep]
+        made = Engine(self._store, sweep, recover=_patient)
+        with self._lock:
+            engine = self._kept.setdefault(sweep, made)  # the first one, where two were made
+            while len(self._kept) > _MOST:
+                self._kept.popitem(last=False)
+        return engine
+
+    def drop(self, sweep: str) -> None:
+        """Forget the engine of a sweep that is gone."""
+        with self._lock:
+            self._kept.pop(sweep, None)
+
+
+def _patient(lease: Lease) -> bool | None:
+    """Leave the trial of a worker of this machine that has just died to its coordinator, which may be started again and take its job over."""
+    return None if time.time() - lease.beat < LEASE_S else False

@@ -1,0 +1,214 @@
+"""Sweeps over HTTP: made, read, moved and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from whet.analysis.correlation import Correlation, correlation
+from whet.analysis.history import Milestone, best_so_far, hypervolume_so_far
+from whet.analysis.importance import importance
+from whet.analysis.parallel import Parallel, parallel_coordinates
+from whet.analysis.pareto import pareto_front
+from whet.config import parse, to_mapping
+from whet.errors import StudyError
+from whet.server.access import caller, needs
+from whet.server.engines import Engines
+from whet.server.rest import answer
+from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
+from whet.store.base import Store, Sweep, SweepState
+from whet.study.create import DEFAULT_PROJECT, create_sweep
+from whet.trial import Phase, Trial
+
+__all__ = ["line_of", "router", "trial_view"]
+
+_TO = {
+    "start": SweepState.RUNNING,
+    "resume": SweepState.RUNNING,
+    "pause": SweepState.PAUSED,
+    "finish": SweepState.FINISHED,
+    "cancel": SweepState.CANCELED,
+}
+
+
+def router(store: Store, engines: Engines) -> APIRouter:
+    """Return the routes ``/sweeps`` but those of workers (see `whet.server.work`)."""
+    routes = APIRouter(prefix="/sweeps", tags=["sweeps"])
+
+    @routes.get("", response_model=list[SweepLine])
+    @needs("read", checks_itself=True)
+    def all_sweeps(
+        request: Request,
+        project: str | None = None,
+        state: Annotated[list[SweepState] | None, Query()] = None,
+        method: str | None = None,
+    ) -> Response:
+        """Return the sweeps, newest first."""
+        who = caller(request)
+        seen = [sweep for sweep in store.sweeps.all(project) if who.sees(sweep.project)]
+        lines = [line_of(sweep) for sweep in seen if not state or sweep.state in state]
+        return answer([line for line in lines if method is None or line.method == method])
+
+    @routes.post("", status_code=201, response_model=SweepFull)
+    @needs("write", checks_itself=True)
+    def create(request: Request, body: NewSweep) -> Response:
+        """Make a sweep from what a sweep file says."""
+        config = parse(body.config)
+        project = body.project or config.project or DEFAULT_PROJECT
+        caller(request).check(project)
+        id = create_sweep(store, config, project=project)
+        return answer(_full(store.sweeps.get(id), engines), 201)
+
+    @routes.get("/{id}", response_model=SweepFull)
+    @needs("read", sweep="id")
+    def get(id: str) -> Response:
+        """Return the sweep of that id, name, or unique beginning of an id."""
+        return answer(_full(store.sweeps.find(id), engines))
+
+    @routes.put("/{id}", response_model=SweepFull)
+    @needs("write", sweep="id")
+    def edit(id: str, body: Edit) -> Response:
+        """Change the cap or the configuration."""
+        found = store.sweeps.find(id)
+        config = None if body.config is None else to_mapping(parse(body.config))
+        return answer(_full(store.sweeps.edit(found.id, version=body.version, config=config, cap=body.cap), engines))
+
+    @routes.delete("/{id}", status_code=204)
+    @needs("admin", sweep="id")
+    def delete(id: str) -> Response:
+        """Delete the sweep with its trials, runs and metrics."""
+        found = store.sweeps.find(id)
+        store.sweeps.delete(found.id)
+        engines.drop(found.id)
+        return Response(status_code=204)
+
+    @routes.get("/{id}/stats", response_model=Stats)
+    @needs("read", sweep="id")
+    def stats(id: str) -> Response:
+        """Return counts, the best, and how much each parameter matters."""
+        engine = engines.get(store.sweeps.find(id).id)
+        engine.sync()
+        problem, trials = engine.problem, engine.in_order()
+        shares, note = None, ""
+        try:
+            shares = importance(problem, trials)
+        except StudyError as error:
+            note = str(error)
+        front = pareto_front(problem, trials)
+        best = [Best(number=t.number, values=t.values or (), params=t.params) for t in front]
+        seconds = sum(t.seconds or 0.0 for t in trials)
+        return answer(Stats(counts=_counts(trials), best=tuple(best), importance=shares, note=note, seconds=seconds))
+
+    @routes.get("/{id}/trials", response_model=list[TrialView])
+    @needs("read", sweep="id")
+    def trials(id: str, since: Annotated[int, Query(ge=0)] = 0) -> Response:
+        """Return the trials from number `since` on, with their reports."""
+        engine = engines.get(store.sweeps.find(id).id)
+        engine.sync()
+        return answer([trial_view(trial) for trial in engine.in_order()[since:]])
+
+    @routes.get("/{id}/history", response_model=list[Milestone] | list[tuple[int, float]])
+    @needs("read", sweep="id")
+    def history(id: str) -> Response:
+        """Return the best result so far after each complete trial; with several metrics the hypervolume, as (number, volume)."""
+        engine = engines.get(store.sweeps.find(id).id)
+        engine.sync()
+        so_far: Any = best_so_far if len(engine.problem.metrics) == 1 else hypervolume_so_far
+        return answer(so_far(engine.problem, engine.in_order()))
+
+    @routes.get("/{id}/parallel-coordinates", response_model=Parallel)
+    @needs("read", sweep="id")
+    def parallel(id: str) -> Response:
+        """Return axes and lines of the complete trials."""
+        engine = engines.get(store.sweeps.find(id).id)
+        engine.sync()
+        return answer(parallel_coordinates(engine.problem, engine.in_order()))
+
+    @routes.get("/{id}/correlation", response_model=Correlation)
+    @needs("read", sweep="id")
+    def correlations(id: str) -> Response:
+        """Return the rank correlations of parameters and metrics."""
+        engine = engines.get(store.sweeps.find(id).id)
+        engine.sync()
+        return answer(correlation(engine.problem, engine.in_order()))
+
+    @routes.post("/{id}/enqueue", status_code=201)
+    @needs("write", sweep="id")
+    def enqueue(id: str, body: Enqueue) -> Response:
+        """Queue a configuration; the answer is its trial's number."""
+        return answer({"number": engines.get(store.sweeps.find(id).id).enqueue(body.params)}, 201)
+
+    for word, state in _TO.items():
+        routes.add_api_route(
+            f"/{{id}}/{word}",
+            _moving(store, engines, state),
+            methods=["POST"],
+            name=word,
+            summary=f"{word.capitalize()} the sweep.",
+            response_model=SweepFull,
+        )
+
+    return routes
+
+
+def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str], Response]:
+    @needs("write", sweep="id")
+    def move(id: str) -> Response:
+        return answer(_full(store.sweeps.move(store.sweeps.find(id).id, state), engines))
+
+    return move
+
+
+def line_of(sweep: Sweep) -> SweepLine:
+    """Return a sweep as lists show it."""
+    return SweepLine(**_facts(sweep))
+
+
+def _full(sweep: Sweep, engines: Engines) -> SweepFull:
+    reason = ""
+    if sweep.state is SweepState.FINISHED:
+        engine = engines.get(sweep.id)
+        engine.sync()
+        reason = engine.why_over()
+    return SweepFull(**_facts(sweep), config=sweep.config, driver=sweep.driver, end_reason=reason)
+
+
+def _facts(sweep: Sweep) -> dict[str, Any]:
+    method = sweep.config.get("method", "bayes")
+    given = sweep.config.get("metrics") or sweep.config.get("metric") or ()
+    metrics = [
+        m if isinstance(m, dict) else {"name": m} for m in (given if isinstance(given, (list, tuple)) else [given])
+    ]
+    return {
+        "id": sweep.id,
+        "project": sweep.project,
+        "name": sweep.name,
+        "state": sweep.state.value,
+        "method": method.get("name", "") if isinstance(method, dict) else method,
+        "metrics": tuple({"name": m.get("name", ""), "goal": m.get("goal", "minimize")} for m in metrics),
+        "cap": sweep.cap,
+        "num_trials": sweep.next_number,
+        "best_run": sweep.best_run,
+        "best_value": sweep.best_value,
+        "created": sweep.created,
+        "updated": sweep.updated,
+        "version": sweep.version,
+        "revision": sweep.revision,
+    }
+
+
+def _counts(trials: list[Trial]) -> Counts:
+    by_phase = {phase.value: sum(t.phase is phase for t in trials) for phase in Phase}
+    return Counts(**by_phase, stopped=sum(t.stopped for t in trials))
+
+
+def trial_view(trial: Trial) -> TrialView:
+    """Return a trial as it leaves the server."""
+    return TrialView(
+        number=trial.number, phase=trial.phase.value, params=trial.params, values=trial.values, stopped=trial.stopped,
+        reason=trial.reason, note=trial.note, attempt=trial.attempt, parent=trial.parent, attrs=trial.attrs,
+        started=trial.started, ended=trial.ended, reports=tuple((r.step, r.values) for r in trial.reports),
+    )  # fmt: skip

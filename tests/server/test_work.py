@@ -1,0 +1,95 @@
+"""Workers that have nothing but the server."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import whet
+from whet.server.app import application
+from whet.store import Store, open_store
+from whet.store.base import SweepState
+from whet.store.http.client import Client
+from whet.testing.serving import serving
+from whet.trial import Phase
+from whet.tune.agent import work
+
+SPACE = {"x": {"min": -1.0, "max": 1.0}, "kind": ["a", "b"]}
+
+
+def objective(trial):
+    return (trial.suggest_float("x", -1, 1) - 0.3) ** 2
+
+
+def test_a_study_behind_a_server(store: Store, behind: Store):
+    study = whet.create_study(space=SPACE, storage=store, seed=1)
+    study.optimize(lambda trial: (trial.params["x"] - 0.3) ** 2 + (trial.params["kind"] == "a"), n_trials=25)
+    assert study.best_value < 0.01
+    twin = whet.create_study(space=SPACE, storage="memory", seed=1)
+    twin.optimize(lambda trial: (trial.params["x"] - 0.3) ** 2 + (trial.params["kind"] == "a"), n_trials=25)
+    assert [t.params for t in twin.trials] == [t.params for t in study.trials]
+    assert len(behind.runs.select()) == 25
+
+
+def test_a_study_that_learns_its_space_behind_a_server(store: Store):
+    study = whet.create_study(storage=store, seed=1)
+    study.optimize(objective, n_trials=15)
+    assert study.best_value < 0.05
+
+
+def test_stopping_is_judged_at_the_server(store: Store, behind: Store):
+    def train(trial):
+        for step in range(1, 10):
+            trial.report(trial.params["x"] * step, step)
+            if trial.should_prune():
+                raise whet.TrialPruned
+        return trial.params["x"]
+
+    study = whet.create_study(
+        space={"x": [1, 2, 3, 4]}, method="grid", storage=store, stopper={"name": "median", "startup_trials": 1}, seed=0
+    )
+    study.enqueue_trial({"x": 1})
+    study.optimize(train, n_trials=8)
+    stopped = [trial for trial in study.trials if trial.stopped]
+    assert stopped
+    assert all("median" in trial.reason for trial in stopped)
+
+
+def test_agents_share_a_sweep(url: str, behind: Store, monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = {"method": "random", "metric": {"name": "loss"}, "parameters": SPACE, "run_cap": 24, "name": "shared"}
+    id = whet.sweep(config, storage=url)
+    seen: list[str] = []
+
+    def run() -> None:
+        with whet.init() as run:
+            run.log({"loss": (run.config["x"] - 0.3) ** 2})
+            seen.append(run.id)
+
+    def agent() -> None:
+        work(open_store(url), id, run)
+
+    threads = [threading.Thread(target=agent) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trials = behind.trials.changes(id).trials
+    assert sorted(t.number for t in trials) == list(range(24))
+    assert len(set(seen)) == 24
+    assert all(t.phase is Phase.FINISHED for t in trials)
+    assert behind.sweeps.get(id).state is SweepState.FINISHED
+
+
+def test_a_question_is_answered_once_though_the_server_was_killed_after_it(behind: Store):
+    id = whet.sweep({"method": "random", "metric": {"name": "loss"}, "parameters": SPACE, "run_cap": 3}, storage=behind)
+    with serving(application(behind)) as url:
+        first = Client(url).post(f"/sweeps/{id}/suggest", {"owner": "me"}, key="k1")["trial"]
+    with serving(application(behind)) as url:  # another process: it remembers nothing
+        client = Client(url)
+        again = client.post(f"/sweeps/{id}/suggest", {"owner": "me"}, key="k1")["trial"]
+        other = client.post(f"/sweeps/{id}/suggest", {"owner": "me"}, key="k2")["trial"]
+    assert (again["number"], again["run_id"], again["params"]) == (first["number"], first["run_id"], first["params"])
+    assert other["number"] == 1
+    assert len(behind.trials.changes(id).trials) == 2
