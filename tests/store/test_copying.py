@@ -19,6 +19,7 @@ from whet.errors import Conflict, StoreError, StoreUnavailable
 from whet.store import archive, copying, migrate, open_store
 from whet.store.base import Batch, NewRun, Row, RunQuery
 from whet.store.check import check
+from whet.store.contents import copied_tables, totals
 from whet.store.schema import HEAD
 from whet.store.sql import SqlStore, database_at
 from whet.store.vacuum import vacuum
@@ -79,7 +80,7 @@ def test_a_store_is_the_same_after_a_file_whatever_the_databases(
     assert repr(everything(copy)) == repr(everything(store))
     assert check(copy) == []
     with store.database.read() as tx:
-        assert {name: done.rows.get(name, 0) for name in copying.totals(tx)} == copying.totals(tx)
+        assert {name: done.rows.get(name, 0) for name in totals(tx)} == totals(tx)
     again = tmp_path / "again.jsonl.gz"
     archive.export(copy.database, again)
     assert again.read_bytes() == file.read_bytes()
@@ -216,7 +217,7 @@ def test_an_interrupted_import_leaves_whole_units_and_can_be_repeated(
         fill(store, Random(seed), prefix=f"{seed} ")
     archive.export(store.database, file)
     with store.database.read() as tx:
-        num_rows = sum(copying.totals(tx).values())
+        num_rows = sum(totals(tx).values())
     wanted = repr(everything(store))
     monkeypatch.setattr(copying, "_BATCH_ROWS", 3)
     add = copying._Writer.add
@@ -330,7 +331,7 @@ def test_a_file_of_every_older_version(version: str, new: Make, other: Make, tmp
     rows: list[object] = [{"whet": "store", "format": 1, "tables": version, "project": None, "last_key": 1000}]
     count = {}
     with older.engine().connect() as connection:
-        names = [table.name for table in copying.copied_tables() if table.name in older.tables()]
+        names = [table.name for table in copied_tables() if table.name in older.tables()]
         for name in names:
             table = sa.Table(name, sa.MetaData(), autoload_with=connection)
             found = [dict(row._mapping) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]

@@ -204,7 +204,9 @@ def raw(url: str) -> dict[str, list[dict[str, object]]]:
 def common(a: dict[str, list[dict[str, object]]], b: dict[str, list[dict[str, object]]]) -> list[object]:
     """Return what `a` holds of what both have room for."""
     rows = [(name, row, b[name][0] if b[name] else row) for name in a if name in b for row in a[name]]
-    return [(name, {c: value for c, value in row.items() if c in like}) for name, row, like in rows]
+    return [
+        (name, {c: value for c, value in row.items() if c in like and value is not None}) for name, row, like in rows
+    ]
 
 
 @pytest.mark.parametrize("version", migrate.versions())

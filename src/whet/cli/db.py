@@ -31,7 +31,7 @@ _REDRAW_S = 0.1
 def command() -> None:
     """Look after the store: its version, whether it is whole, its size, and copies of it.
 
-    All of it is about the store that --store or WHET_STORE names.
+    All of it is about the store that --store or WHET_STORE names. Each command takes --json, too.
     """
 
 
@@ -41,7 +41,7 @@ def command() -> None:
 @command.command("upgrade", short_help="Bring an older database up to this Whet's version.")
 @click.option("--to", metavar="VERSION", help="Up to this version; default the newest.")
 @output.json_option
-def upgrade(to: str | None, as_json: bool) -> None:
+def _upgrade(to: str | None, as_json: bool) -> None:
     """Bring an older database up to this Whet's version, after a back-up.
 
     That happens by itself when a store is opened; this does it at a time of your choice. JSON: {was, now, backup, lost}.
@@ -56,7 +56,7 @@ def upgrade(to: str | None, as_json: bool) -> None:
 @click.option("--to", metavar="VERSION", required=True, help="Down to this version.")
 @click.option("--force", is_flag=True, help="Even if something is lost by it, or somebody works on it.")
 @output.json_option
-def downgrade(to: str, force: bool, as_json: bool) -> None:
+def _downgrade(to: str, force: bool, as_json: bool) -> None:
     """Bring a database down to the version that an older Whet wants, after a back-up.
 
     Refused where the older tables have no room for what is there. This Whet brings it up again when it opens it. JSON: {was, now, backup, lost}.
@@ -90,7 +90,7 @@ def _say_moved(moved: Moved, database: Database, as_json: bool) -> None:
 @click.option("--repair", "mend", is_flag=True, help="Put right what follows from the rest: bests and statistics.")
 @output.json_option
 @click.pass_context
-def check(context: click.Context, mend: bool, as_json: bool) -> None:
+def _check(context: click.Context, mend: bool, as_json: bool) -> None:
     """Check that all in the store is as it should be, and say what is not. Exit status 1 when something is wrong.
 
     It reads everything: tables, rows, numbers, bests, revisions, and every metric. Others may work on the store meanwhile. JSON:
@@ -126,7 +126,7 @@ def check(context: click.Context, mend: bool, as_json: bool) -> None:
 
 @command.command("vacuum", short_help="Join small pieces of metrics, give back unused room.")
 @output.json_option
-def vacuum(as_json: bool) -> None:
+def _vacuum(as_json: bool) -> None:
     """Join small pieces of the metrics of runs that are over, and give back the room of what was deleted.
 
     Nothing that can be read changes. JSON: {bytes_before, bytes_after, chunks_before, chunks_after, num_runs}.
@@ -158,7 +158,7 @@ def vacuum(as_json: bool) -> None:
 @click.option("--project", metavar="NAME", help="Only this project.")
 @click.option("--force", is_flag=True, help="Replace FILE where there is one.")
 @output.json_option
-def export(file: Path, project: str | None, force: bool, as_json: bool) -> None:
+def _export(file: Path, project: str | None, force: bool, as_json: bool) -> None:
     """Write the store to one file, which `whet db import` reads on SQLite and PostgreSQL alike.
 
     The file is gzipped JSON Lines (whet.jsonl.gz would be a name). It holds sweeps, runs, metrics and records of artifacts, not the files
@@ -180,7 +180,7 @@ def export(file: Path, project: str | None, force: bool, as_json: bool) -> None:
 @command.command("import", short_help="Take such a file's sweeps and runs into the store.")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @output.json_option
-def import_(file: Path, as_json: bool) -> None:
+def _import(file: Path, as_json: bool) -> None:
     """Take the sweeps and runs of a file of `whet db export` into the store.
 
     What is there already with the same content is passed over; other content under the same id or name is refused, and then nothing is
@@ -201,7 +201,7 @@ def import_(file: Path, as_json: bool) -> None:
 @click.option("--project", metavar="NAME", help="Only this project.")
 @output.json_option
 @click.pass_context
-def move(context: click.Context, source: str, target: str, project: str | None, as_json: bool) -> None:
+def _move(context: click.Context, source: str, target: str, project: str | None, as_json: bool) -> None:
     """Copy a store into another one, such as sqlite:///whet.db to postgresql://…, compare both, and check the copy.
 
     FROM is left as it is: remove it when you trust the new one. Tokens stay behind, and so do the files that runs keep. JSON: {rows, new, known,

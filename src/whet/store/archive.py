@@ -23,7 +23,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table, bindparam, column, insert, table
 
 from whet.errors import StoreError, StoreUnavailable
-from whet.store.copying import Copied, Entry, agreed, contents, copied_tables, last_key, reserve, take_in, totals
+from whet.store.contents import Entry, contents, copied_tables, last_key, totals
+from whet.store.copying import Copied, agreed, reserve, take_in
 from whet.store.database import Database, Statement, Transaction
 from whet.store.schema import HEAD
 from whet.store.sql import database_at

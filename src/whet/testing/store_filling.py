@@ -62,6 +62,7 @@ def _ship(store: Store, random: Random, run: str, attempt: int) -> None:
 def _trial(store: Store, random: Random, sweep: str, number: int, num_goals: int) -> None:
     """Hand out a trial and let something happen to it."""
     now = store.sweeps.get(sweep)
+    asked = random.choice((None, "question"))
     parent = random.randrange(number) if number and random.random() < 0.3 else None
     suggestion = Suggestion(params=_mapping(random), note=random.choice(_TEXTS), parent=parent)
     if random.random() < 0.2:
@@ -71,7 +72,7 @@ def _trial(store: Store, random: Random, sweep: str, number: int, num_goals: int
         run, attempt = store.trials.claim(sweep, number, owner=_OWNER)
     else:
         version = now.version if random.random() < 0.8 else None
-        run = store.trials.add(sweep, number, suggestion, owner=_OWNER, seen=now.revision, version=version)
+        run = store.trials.add(sweep, number, suggestion, owner=_OWNER, seen=now.revision, version=version, asked=asked)
         attempt = 0
     for _ in range(random.randrange(3)):
         _ship(store, random, run, attempt)
@@ -165,6 +166,8 @@ def everything(store: Store, project: str | None = None) -> Mapping[str, Any]:
         "of sweeps": [store.runs.select(RunQuery(sweep=sweep.id, newest_first=False)) for sweep in sweeps],
         "by name": [store.runs.find(run.name, run.project) for run in runs if run.name],
         "metrics": [store.runs.metrics(run.id) for run in runs],
+        "columns": store.runs.columns(project),
+        "curves": store.runs.curves([run.id for run in runs], max_points=8, x="time"),
         "artifacts": [store.runs.artifacts(run.id) for run in runs],
         "offsets": [
             store.runs.shipped(run.id, run.attempt, source)
