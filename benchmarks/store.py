@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import statistics
@@ -82,7 +83,7 @@ def optimize(tool: str, folder: str, seconds: str) -> None:
             study.stop()
 
     study.optimize(objective, callbacks=[noted])
-    slowest = max(b - a for a, b in zip(ends, ends[1:], strict=False))
+    slowest = max(b - a for a, b in itertools.pairwise(ends))
     print(json.dumps({"trials": len(ends) - 1, "seconds": ends[-1] - ends[0], "slowest": slowest}))
 
 

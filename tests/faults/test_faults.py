@@ -15,6 +15,7 @@ import pytest
 from tests.faults.campaign import Campaign, violations
 
 from whet.store import open_store
+from whet.store.check import check
 
 FAULTS = int(os.environ.get("WHET_FAULTS", "60"))
 
@@ -23,6 +24,7 @@ def attack(campaign: Campaign, faults: int, capsys: pytest.CaptureFixture[str]) 
     campaign.run(faults)
     with contextlib.closing(open_store(campaign.store_url)) as store:
         wrong = list(violations(store, campaign.sweep, campaign.folder, campaign.cap))
+        wrong += [finding.problem for finding in check(store)]
         phases = Counter(trial.phase.value for trial in store.trials.changes(campaign.sweep).trials)
     with capsys.disabled():
         print(f"\nfaults injected: {sum(campaign.counts.values())} ({dict(campaign.counts)})")
