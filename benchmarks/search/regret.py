@@ -118,7 +118,7 @@ def _run(job: tuple[str, str, int, int]) -> tuple[str, str, int, list[float], fl
 def _version(tool: str) -> str:
     """Return the version of a tool, by which kept studies are told apart; Whet's own are never kept."""
     if tool in OWN:
-        return "1" if tool == "random" else ""
+        return "2" if tool == "random" else ""
     package = tool.split()[0]
     return importlib.metadata.version(_PACKAGES.get(package, package))
 

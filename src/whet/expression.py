@@ -9,16 +9,17 @@ beyond these, and nothing is ever handed to `eval`.
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from whet.errors import ExpressionError
 
-__all__ = ["Expression", "parse"]
+__all__ = ["Expression", "parse", "syntax"]
 
 _Node = Callable[[Mapping[str, object]], object]
 
@@ -104,14 +105,32 @@ def parse(source: str) -> Expression:
     Raises:
         ExpressionError: bad syntax, or syntax outside the language.
     """
+    tree = syntax(source)
+    names: set[str] = set()
+    with _in(source):
+        node = _compile(tree, names)
+    return Expression(source.strip(), frozenset(names), node)
+
+
+def syntax(source: str) -> ast.expr:
+    """Return the syntax tree of `source`: neither too long nor too deep, and nothing in it judged yet.
+
+    Raises:
+        ExpressionError: it is not Python's syntax.
+    """
     if len(source) > _LONGEST:
         raise ExpressionError(f"an expression of {len(source)} characters is too long", f"keep it under {_LONGEST}")
-    try:
+    with _in(source):
         tree = ast.parse(source.strip(), mode="eval")
-        names: set[str] = set()
         if _deeper(tree.body, _DEEPEST):
             raise ExpressionError("it is nested too deeply", "write it with fewer brackets")
-        node = _compile(tree.body, names)
+        return tree.body
+
+
+@contextlib.contextmanager
+def _in(source: str) -> Iterator[None]:
+    try:
+        yield
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
         if isinstance(error, ExpressionError):
             raise ExpressionError(f"in {source!r}: {error.problem}", error.fix) from None
@@ -119,7 +138,6 @@ def parse(source: str) -> Expression:
         raise ExpressionError(
             f"{source!r} is not an expression ({detail})", "write one such as lr < 0.1 and depth >= 2"
         ) from None
-    return Expression(source.strip(), frozenset(names), node)
 
 
 def _deeper(node: ast.AST, most: int) -> bool:

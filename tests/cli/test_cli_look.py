@@ -108,7 +108,7 @@ def test_a_run_whose_process_is_gone_is_lost(whet: Call, store: Store) -> None:
 
 
 def test_the_json_of_runs_and_sweeps_is_what_the_documentation_says(whet: Call, digits: str) -> None:
-    from whet.cli import describe
+    from whet.store import describe
 
     runs = document(whet("ls", "--json"))
     sweeps = document(whet("ls", "--sweeps", "--json"))

@@ -56,7 +56,7 @@ def test_a_first_call_says_how_to_begin(whet: Call) -> None:
     [
         (
             ["lss"],
-            "whet: unknown command 'lss'\n  → did you mean 'ls'? known: ls, logs, best, plot, show, sync, sweep,",
+            "whet: unknown command 'lss'\n  → did you mean 'ls'? known: ls, logs, best, plot, show, sync, serve, sweep,",
         ),
         (["ls", "--jsn"], "whet: no such option --jsn\n  → did you mean --json? whet ls --help shows what there is\n"),
         (["show"], "whet: RUN|SWEEP is missing\n  → whet show --help shows what there is\n"),
@@ -140,7 +140,7 @@ def test_the_shell_completes_commands_runs_and_sweeps(whet: Call, digits: str, l
     def offered(args: list[str], word: str) -> list[str]:
         return [item.value for item in BashComplete(cli, {}, "whet", "_WHET_COMPLETE").get_completions(args, word)]
 
-    assert offered([], "s") == ["sweep", "show", "sync"]
+    assert offered([], "s") == ["sweep", "show", "sync", "serve"]
     assert offered(["show"], "aaaa") == [lone]
     assert {digits, "digits"} <= set(offered(["best"], ""))
     assert offered(["ls", "--project"], "s") == ["solo"]

@@ -153,6 +153,7 @@ class Campaign:
     num_agents: int = 3
     kill_database: Callable[[], None] | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    num_under_fire: int = 0
     say: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
@@ -191,12 +192,13 @@ class Campaign:
             self.sweep = whet.sweep({**config, "run_cap": self.cap, "seed": 1}, storage=store)
         self.serve()
         self.wait_for_server()
-        proxy = Proxy(self.direct, random.Random(self.seed + 1), 0.02)
+        proxy = Proxy(self.direct, random.Random(self.seed + 1), 0.1)
         try:
             self.agents = [self.agent(proxy.url) for _ in range(self.num_agents)]
-            while sum(self.counts.values()) < faults:
-                time.sleep(self.rng.uniform(0.02, 0.5))
+            while sum(self.counts.values()) + sum(proxy.counts.values()) < faults:
+                time.sleep(self.rng.uniform(0.1, 2.0))  # a process needs a second to start
                 self.fault(proxy.url)
+            self.num_under_fire = self.num_finished()
             for agent in self.agents:
                 agent.kill()
                 agent.wait()
@@ -213,6 +215,10 @@ class Campaign:
             for process in (*self.agents, self.server):
                 process.kill()
                 process.wait()
+
+    def num_finished(self) -> int:
+        with contextlib.closing(open_store(self.store_url)) as store:
+            return sum(trial.phase is Phase.FINISHED for trial in store.trials.changes(self.sweep).trials)
 
     def is_over(self) -> bool:
         with contextlib.closing(open_store(self.store_url)) as store:

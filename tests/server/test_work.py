@@ -7,8 +7,11 @@ import threading
 import pytest
 
 import whet
+from whet.server.app import application
 from whet.store import Store, open_store
 from whet.store.base import SweepState
+from whet.store.http.client import Client
+from whet.testing.serving import serving
 from whet.trial import Phase
 from whet.tune.agent import work
 
@@ -89,3 +92,16 @@ def test_agents_share_a_sweep(url: str, behind: Store, monkeypatch: pytest.Monke
     assert len(set(seen)) == 24
     assert all(t.phase is Phase.FINISHED for t in trials)
     assert behind.sweeps.get(id).state is SweepState.FINISHED
+
+
+def test_a_question_is_answered_once_though_the_server_was_killed_after_it(behind: Store):
+    id = whet.sweep({"method": "random", "metric": {"name": "loss"}, "parameters": SPACE, "run_cap": 3}, storage=behind)
+    with serving(application(behind)) as url:
+        first = Client(url).post(f"/sweeps/{id}/suggest", {"owner": "me"}, key="k1")["trial"]
+    with serving(application(behind)) as url:  # another process: it remembers nothing
+        client = Client(url)
+        again = client.post(f"/sweeps/{id}/suggest", {"owner": "me"}, key="k1")["trial"]
+        other = client.post(f"/sweeps/{id}/suggest", {"owner": "me"}, key="k2")["trial"]
+    assert (again["number"], again["run_id"], again["params"]) == (first["number"], first["run_id"], first["params"])
+    assert other["number"] == 1
+    assert len(behind.trials.changes(id).trials) == 2

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from whet.errors import StoreError
+from whet.errors import Conflict, StoreError, UnknownName
 from whet.store import database, migrate, open_store
 from whet.store.base import Artifact, Batch, NewRun, Row
+from whet.store.check import check
+from whet.store.owner import here
 from whet.store.schema import HEAD, VERSION_TABLE, metadata
-from whet.store.sql import SqlStore
+from whet.store.sql import SqlStore, database_at
 from whet.store.token import Scope
+from whet.testing.store_filling import fill as fill_with_all
 from whet.trial import Goal, Phase, Report, Suggestion
 
 
@@ -50,8 +57,6 @@ def fill(store: SqlStore) -> str:
 
 def tables_in_words(url: str) -> object:
     """Return what the database itself says of its tables."""
-    import sqlalchemy as sa
-
     engine = opened(url).database.engine()
     inspector = sa.inspect(engine)
     return {
@@ -180,4 +185,127 @@ def test_a_migration_that_fails_changes_nothing(url: str, tmp_path: Path, monkey
         migrate.upgrade(store.database)
     assert store.database.version() == HEAD
     assert store.sweeps.get(sweep).name == "s"
+    store.close()
+
+
+def raw(url: str) -> dict[str, list[dict[str, object]]]:
+    """Return all rows of all tables, whatever their version."""
+    kept = database_at(url, prepare=False)
+    found: dict[str, list[dict[str, object]]] = {}
+    with kept.engine().connect() as connection:
+        for name in sorted(kept.tables() - {VERSION_TABLE}):
+            table = sa.Table(name, sa.MetaData(), autoload_with=connection)
+            rows = connection.execute(sa.select(table).order_by(*table.primary_key))
+            found[name] = [dict(row._mapping) for row in rows]
+    kept.close()
+    return found
+
+
+def common(a: dict[str, list[dict[str, object]]], b: dict[str, list[dict[str, object]]]) -> list[object]:
+    """Return what `a` holds of what both have room for."""
+    rows = [(name, row, b[name][0] if b[name] else row) for name in a if name in b for row in a[name]]
+    return [
+        (name, {c: value for c, value in row.items() if c in like and value is not None}) for name, row, like in rows
+    ]
+
+
+@pytest.mark.parametrize("version", migrate.versions())
+def test_from_each_version_up_and_down_again(version: str, url: str) -> None:
+    """Going up loses nothing, and going down then loses nothing that the older tables have room for."""
+    store = opened(url)
+    for seed in (2, 8):
+        fill_with_all(store, Random(seed), prefix=f"{seed} ")
+    now = raw(url)
+    store.close()
+    kept = database_at(url, prepare=False)
+    down = migrate.bring_down(kept, version, force=True)
+    then = raw(url)
+    assert (down.was, down.now, kept.version()) == (HEAD, version, version)
+    assert common(then, now) == common(now, then)
+    assert bool(down.lost) is (common(now, now) != common(now, then))
+    if url.startswith("sqlite"):
+        assert down.backup is None if version == HEAD else down.backup is not None
+        if down.backup is not None:
+            assert raw(f"sqlite:///{down.backup}") == now
+    for step in migrate.versions():
+        if step >= version:
+            up = migrate.bring_up(kept, step)
+            assert (up.now, kept.version(), up.lost) == (step, step, ())
+            assert common(then, raw(url)) == common(raw(url), then)
+    kept.close()
+    later = opened(url)
+    assert check(later) == []
+    later.close()
+    kept = database_at(url, prepare=False)
+    migrate.bring_down(kept, version, force=True)
+    assert raw(url) == then
+    kept.close()
+
+
+def test_going_down_is_refused_where_something_would_be_lost(url: str) -> None:
+    store = opened(url)
+    sweep = fill(store)
+    store.sweeps.edit(sweep, version=0, config={"a": 2})
+    before = raw(url)
+    with pytest.raises(Conflict) as caught:
+        migrate.bring_down(store.database, "0001")
+    assert "loses 1 row of former, 1 value of runs.over" in str(caught.value)
+    assert store.database.version() == HEAD
+    assert raw(url) == before
+    moved = migrate.bring_down(store.database, "0001", force=True)
+    assert {"1 row of former", "1 value of runs.over"} <= set(moved.lost)
+    store.close()
+    empty = opened(url)
+    empty.sweeps.delete(sweep)
+    empty.runs.finish("r", Phase.FINISHED)
+    assert migrate.bring_down(empty.database, "0001").lost == ()
+    empty.close()
+
+
+def test_going_down_is_refused_while_somebody_works_there(url: str) -> None:
+    store = opened(url)
+    store.runs.create(NewRun(id="mine", project="p", name="r", owner=here()))
+    with pytest.raises(Conflict, match=f"is being worked on by process {os.getpid()} on "):
+        migrate.bring_down(store.database, "0001")
+    assert migrate.bring_down(store.database, "0001", force=True).now == "0001"
+    store.close()
+
+
+def test_back_ups_never_replace_each_other(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/whet.db"
+    store = opened(url)
+    sweep = fill(store)
+    names = []
+    for _ in range(2):
+        names.append(str(migrate.bring_down(store.database, "0001", force=True).backup))
+        names.append(str(migrate.bring_up(store.database).backup))
+    store.close()
+    ends = [f".bak-{HEAD}", ".bak-0001", f".bak-{HEAD}-2", ".bak-0001-2"]
+    assert names == [f"{tmp_path}/whet.db{end}" for end in ends]
+    for name in names:
+        with contextlib.closing(sqlite3.connect(name)) as copy:
+            assert copy.execute("SELECT id FROM sweeps").fetchall() == [(sweep,)]
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_versions_that_do_not_fit(url: str) -> None:
+    kept = database_at(url, prepare=False)
+    with pytest.raises(StoreError, match="has no tables of Whet's"):
+        migrate.bring_up(kept)
+    kept.close()
+    store = opened(url)
+    with pytest.raises(UnknownName, match="unknown version '7'"):
+        migrate.bring_down(store.database, "7")
+    with pytest.raises(UnknownName, match="unknown version 'base'"):
+        migrate.bring_down(store.database, "base", force=True)
+    with pytest.raises(StoreError, match=f"has version {HEAD}, which is above 0001"):
+        migrate.bring_up(store.database, "0001")
+    assert migrate.bring_up(store.database) == migrate.Moved(was=HEAD, now=HEAD)
+    migrate.downgrade(store.database, "0001")
+    with pytest.raises(StoreError, match=f"has version 0001, which is below {HEAD}"):
+        migrate.bring_down(store.database, HEAD)
+    with store.database.write() as tx:
+        tx.cursor.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    with pytest.raises(StoreError, match=f"has version 9999, this Whet knows 0001 to {HEAD}"):
+        migrate.bring_up(store.database)
     store.close()

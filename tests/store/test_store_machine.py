@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from whet.errors import WhetError
 from whet.store import Store, open_store
 from whet.store.base import Batch, Row, RunQuery, SweepState
+from whet.store.check import check
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 NUMBERS = st.sampled_from([0, 0, 1, 1, 2, 3, 5])  # 0 and 1 are there from the beginning
@@ -40,7 +41,9 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for store in self.stores:
+            found = check(store)
             store.close()
+            assert found == []  # whatever verbs were called, a checker has nothing to say
         self.folder.cleanup()
 
     @initialize(

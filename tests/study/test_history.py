@@ -55,7 +55,7 @@ def test_step_by_step_is_all_at_once(store: Store, seed: int) -> None:
     assert engine.in_order() == other.in_order()
     assert [t.number for t in engine.in_order()] == list(range(len(engine.trials)))
     assert engine.pending() == [t for t in other.in_order() if not t.phase.is_over]
-    ended = sorted(t.number for t in engine._history.ended_since(0))
+    ended = sorted(t.number for t in engine.history.ended_since(0))
     assert ended == [t.number for t in other.in_order() if t.phase.is_over]  # each once
     assert engine.best == other.best == best_trial(engine.problem, other.in_order())
     assert any(t.reports and t.complete for t in engine.in_order())

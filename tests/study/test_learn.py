@@ -151,7 +151,7 @@ def test_tuples_stay_tuples(store: Store) -> None:
     study = study_of(
         store, lambda t: float(t.suggest_categorical("hidden", [(8,), (8, 8)]) == (8, 8)), 12, method="tpe"
     )
-    assert study._engine._version == 1  # learned once, though the store holds lists
+    assert study._engine.version == 1  # learned once, though the store holds lists
     assert {t.value for t in study.trials} == {0.0, 1.0}
 
 

@@ -273,7 +273,7 @@ def test_a_searcher_that_was_interrupted_is_made_anew(store: Store, monkeypatch:
     study.optimize(loss, n_trials=14)
     with monkeypatch.context() as patched:
         patched.setattr(
-            type(study._engine._searching.searcher), "tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())
+            type(study._engine.searching.searcher), "tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())
         )
         with pytest.raises(KeyboardInterrupt):
             study.ask()
@@ -678,13 +678,13 @@ def test_dataframe(store: Store) -> None:
 def test_attributes_of_a_study_are_shared_and_leave_the_search_alone(store: Store) -> None:
     study = make(store, name="kept")
     study.optimize(loss, n_trials=12)
-    searcher = study._engine._searching.searcher
+    searcher = study._engine.searching.searcher
     study.set_user_attr("dataset", {"name": "digits"})
     study.set_user_attr("tries", 2)
     again = whet.load_study(study_name="kept", storage=store)
     assert again.user_attrs == {"dataset": {"name": "digits"}, "tries": 2}
     study.optimize(loss, n_trials=1)
-    assert study._engine._searching.searcher is searcher
+    assert study._engine.searching.searcher is searcher
     study.set_metric_names(["loss"])
     assert again.metric_names == ["value"]
     assert again.user_attrs

@@ -84,6 +84,44 @@ def test_no_secret_is_kept():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("--api-key=abc", "--api-key=***"), ("--apikey abc", "--apikey ***"), ("--API_KEY abc", "--API_KEY ***"),
+        ("wandb.api_key=abc", "wandb.api_key=***"), ("+db.password=1234", "+db.password=***"), ("--password 1234", "--password ***"),
+        ("--secret-key -abc", "--secret-key ***"), ("--hf-token hf", "--hf-token ***"), ("--auth me:pw", "--auth ***"),
+        ("--authorization x", "--authorization ***"), ("--db-pass pw", "--db-pass ***"), ("--aws-credentials a/b", "--aws-credentials ***"),
+        ("--pwd=x=y", "--pwd=***"), ("--token", "--token"), ("--token --verbose", "--token --verbose"),
+        # what only looks like one
+        ("--max-tokens 512", "--max-tokens 512"), ("--num_tokens=1e6", "--num_tokens=1e6"), ("--tokenizer bert", "--tokenizer bert"),
+        ("--tokenise yes", "--tokenise yes"), ("--keypoints 17a", "--keypoints 17a"), ("--author me", "--author me"),
+        ("--monkey patch", "--monkey patch"), ("--use-auth false", "--use-auth false"), ("--bypass x", "--bypass x"), ("--lr=0.1", "--lr=0.1"),
+        ("--use-token= train", "--use-token= train"),
+        # by what they are
+        ("postgresql://me:p@ss@host/db", "postgresql://***@host/db"), ("--url=https://h/x?a=1&token=abc&b=2", "--url=https://h/x?a=1&token=***&b=2"),
+        ("https://h/?X-Amz-Signature=abc#top", "https://h/?X-Amz-Signature=***#top"), (f"run {'ghp_' + 30 * 'a'}", "run ***"),
+        (f"x=hf_{30 * 'b'},2", "x=***,2"), (f"whet_0123456789_{64 * 'a'}", "***"), (f"sk-proj-{30 * 'c'}", "***"), ("a@b.org", "a@b.org"),
+        ("https://host/@name", "https://host/@name"),
+    ],
+)  # fmt: skip
+def test_command_lines_show_no_secret_and_all_else(words, shown):
+    assert capture.command_line(words.split()) == shown.split()
+    assert capture.command_line(["-H", "Authorization: Bearer abc"]) == ["-H", "Authorization: Bearer ***"]
+
+
+def test_the_environment_shows_what_is_no_secret():
+    env = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_TOKEN": "x",
+        "RAY_AUTH_MODE": "token",
+        "WHET_TOKEN": "whet_x",
+        "NCCL_KEY": "7",
+    }
+    assert capture.environment(env) == {
+        "TOKENIZERS_PARALLELISM": "false", "HF_HUB_TOKEN": "***", "RAY_AUTH_MODE": "***", "NCCL_KEY": "7",
+    }  # fmt: skip
+
+
 def test_gauges():
     from whet.track.system import Sampler
 

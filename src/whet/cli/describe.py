@@ -1,22 +1,22 @@
-"""Runs and sweeps as the commands show them: states in words, results by metric, and the JSON shapes of ``--json``.
-
-A run is ``{id, name, project, sweep, number, state, stopped_early, best, values, params, config, metrics, summary, reason, note,
-attempt, group, tags, notes, created, started, ended, seconds}``: `values` are the sweep's metrics by name (null without a result),
-`metrics` hold ``{last, last_step, min, min_step, max, max_step, count}`` each, times are seconds since the epoch.
-
-A sweep is ``{id, name, project, state, method, metrics: [{name, goal}], num_trials, cap, best_run, best_value, created, updated}``,
-and `limits` as in its file where it has some.
-"""
+"""Runs and sweeps as the commands show them: states in words and results by metric; the shapes are those of `whet.store.describe`."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whet.cli import format as shown
-from whet.store import owner
-from whet.trial import Phase
+from whet.store.describe import (
+    is_lost,
+    logged,
+    method_of,
+    metrics_of,
+    run_as_json,
+    seconds_of,
+    state_of,
+    sweep_as_json,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from whet.config import SweepConfig
@@ -41,59 +41,11 @@ __all__ = [
     "values_of",
 ]
 
-SYSTEM = "system/"
-"""Metrics of the machine, which are not the user's."""
-
-
-def metrics_of(sweep: Sweep) -> list[str]:
-    """Return the names of what the sweep optimises, in the order of its goals."""
-    config: Mapping[str, Any] = sweep.config
-    listed = config.get("metrics") or ([config["metric"]] if "metric" in config else [])
-    names = [str(m["name"] if isinstance(m, Mapping) else m) for m in listed]
-    return names if len(names) == len(sweep.goals) else [f"value_{i}" for i in range(len(sweep.goals))]
-
 
 def agent_command(sweep: Sweep) -> str:
     """Return the command that works on the sweep."""
     runs_something = any(sweep.config.get(key) for key in ("program", "command"))
     return f"whet agent {sweep.id}" + ("" if runs_something else " --function module:function")
-
-
-def method_of(sweep: Sweep) -> str:
-    """Return the name of the sweep's method."""
-    method: Any = sweep.config.get("method", "bayes")
-    return str(method["name"] if isinstance(method, Mapping) else method)
-
-
-def is_lost(run: Run) -> bool:
-    """Return whether the run is called running, but its process on this machine is gone."""
-    return run.phase is Phase.RUNNING and owner.alive(run.owner) is False
-
-
-def state_of(run: Run) -> str:
-    """Return the run's state in a word or two."""
-    if is_lost(run):
-        return "lost"
-    return "stopped early" if run.stopped and run.phase is Phase.FINISHED else run.phase.value
-
-
-def seconds_of(run: Run) -> float | None:
-    """Return how long the run took, or None while it is not over."""
-    return None if run.started is None or run.ended is None else run.ended - run.started
-
-
-def logged(run: Run) -> dict[str, float]:
-    """Return the run's metrics at the end: the last logged values, and what its summary overrides."""
-    found = {name: stat.last for name, stat in run.stats.items() if not name.startswith(SYSTEM)}
-    own = {n: v for n, v in run.summary.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    return found | own
-
-
-def values_of(run: Run, sweep: Sweep | None) -> dict[str, float] | None:
-    """Return the run's result by the name of the sweep's metrics, or None."""
-    if run.values is None or sweep is None:
-        return None
-    return dict(zip(metrics_of(sweep), run.values, strict=False))
 
 
 def outcome(run: Run, sweep: Sweep | None) -> dict[str, float]:
@@ -113,56 +65,6 @@ def result_cells(runs: Sequence[Run], sweeps: Mapping[str, Sweep]) -> tuple[str,
     else:
         header, cells = "result", [shown.params(result) for result in results]
     return header, [f"{cell} (best)" if run.best and cell else cell for run, cell in zip(runs, cells, strict=True)]
-
-
-def run_as_json(run: Run, sweep: Sweep | None) -> dict[str, object]:
-    """Return the run's JSON shape."""
-    return {
-        "id": run.id,
-        "name": run.name,
-        "project": run.project,
-        "sweep": run.sweep,
-        "number": run.number,
-        "state": "lost" if is_lost(run) else run.phase.value,
-        "stopped_early": run.stopped,
-        "best": run.best,
-        "values": values_of(run, sweep),
-        "params": run.params,
-        "config": run.config,
-        "metrics": {name: dataclasses.asdict(stat) for name, stat in run.stats.items()},
-        "summary": run.summary,
-        "reason": run.reason,
-        "note": run.note,
-        "attempt": run.attempt,
-        "group": run.group,
-        "tags": run.tags,
-        "notes": run.notes,
-        "created": run.created,
-        "started": run.started,
-        "ended": run.ended,
-        "seconds": seconds_of(run),
-    }
-
-
-def sweep_as_json(sweep: Sweep) -> dict[str, object]:
-    """Return the sweep's JSON shape."""
-    return {
-        "id": sweep.id,
-        "name": sweep.name,
-        "project": sweep.project,
-        "state": sweep.state.value,
-        "method": method_of(sweep),
-        "metrics": [
-            {"name": name, "goal": goal.value} for name, goal in zip(metrics_of(sweep), sweep.goals, strict=True)
-        ],
-        **({"limits": sweep.config["limits"]} if sweep.config.get("limits") else {}),
-        "num_trials": sweep.next_number,
-        "cap": sweep.cap,
-        "best_run": sweep.best_run,
-        "best_value": sweep.best_value,
-        "created": sweep.created,
-        "updated": sweep.updated,
-    }
 
 
 def config_of(sweep: Sweep) -> SweepConfig:

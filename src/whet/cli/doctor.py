@@ -37,6 +37,7 @@ _OPTIONAL = {
     "pandas": ("pandas", "study.trials_dataframe()"),
     "pyarrow": ("parquet", "export as Parquet"),
     "optuna": ("optuna", "method: optuna, importing and exporting its studies"),
+    "fastapi": ("server", "whet serve"),
     "pynvml": ("gpu", "GPU metrics of runs"),
 }
 

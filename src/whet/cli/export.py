@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +55,7 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
     if path is not None and not force and (any(path.iterdir()) if path.is_dir() else path.exists()):
         raise wrong_call(f"{path} is there already", "choose another, or overwrite it with --force")
     from whet.cli.hparams import write_hparams
+    from whet.store.export import table_of
 
     store = session.store(look=True)
     sweep, runs = _runs(store, what)
@@ -63,9 +63,9 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
         raise NotFound(f"{what!r} has no run yet", "whet ls --sweeps shows which have", name=what)
     sweeps = {id: store.sweeps.get(id) for id in {run.sweep for run in runs if run.sweep}}
     write: dict[str, Callable[[], None]] = {
-        "csv": lambda: _write_csv(_table(runs, sweeps), path),
+        "csv": lambda: _write_csv(table_of(runs, sweeps), path),
         "json": lambda: _write_json(store, sweep, runs, sweeps, path),
-        "parquet": lambda: _write_parquet(_table(runs, sweeps), path or Path()),
+        "parquet": lambda: _write_parquet(table_of(runs, sweeps), path or Path()),
         "tensorboard": lambda: write_hparams(store, runs, sweeps, path or Path()),
         "optuna": lambda: _write_optuna(store, sweep, path or Path()),
     }
@@ -107,69 +107,24 @@ def _runs(store: Store, what: str) -> tuple[Sweep | None, list[Run]]:
     return sweep, store.runs.select(RunQuery(sweep=sweep.id, newest_first=False))
 
 
-def _table(runs: Sequence[Run], sweeps: Mapping[str, Sweep]) -> dict[str, list[Any]]:
-    """Return columns by name, all as long as there are runs; what a run has not got is None."""
-    from whet.cli.describe import SYSTEM, seconds_of, state_of, values_of
-    from whet.config import flatten
-
-    rows: list[dict[str, Any]] = []
-    for run in runs:
-        sweep = sweeps.get(run.sweep or "")
-        row: dict[str, Any] = {
-            "id": run.id,
-            "name": run.name,
-            "project": run.project,
-            "sweep": run.sweep,
-            "trial": run.number,
-            "state": state_of(run),
-            "best": run.best,
-            "reason": run.reason,
-            "started": run.started,
-            "ended": run.ended,
-            "seconds": seconds_of(run),
-        }
-        row |= {f"value.{name}": value for name, value in (values_of(run, sweep) or {}).items()}
-        row |= {f"param.{name}": value for name, value in {**flatten(run.config), **run.params}.items()}
-        row |= {f"metric.{name}": stat.last for name, stat in run.stats.items() if not name.startswith(SYSTEM)}
-        row |= {f"summary.{name}": value for name, value in run.summary.items()}
-        rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    places = ("", "value", "param", "metric", "summary")
-    order = sorted(names, key=lambda name: places.index(name.partition(".")[0]) if "." in name else 0)
-    return {name: [row.get(name) for row in rows] for name in order}
-
-
 def _write_csv(table: Mapping[str, Sequence[Any]], path: Path | None) -> None:
-    def cell(value: Any) -> Any:
-        return "" if value is None else json.dumps(value) if isinstance(value, (dict, list, tuple)) else value
-
-    def write(file: Any) -> None:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table)
-        writer.writerows([[cell(v) for v in row] for row in zip(*table.values(), strict=True)])
+    from whet.store.export import write_csv
 
     if path is None:
-        write(sys.stdout)
+        write_csv(table, sys.stdout)
         return
     with path.open("w", encoding="utf-8", newline="") as file:
-        write(file)
+        write_csv(table, file)
 
 
 def _write_json(
     store: Store, sweep: Sweep | None, runs: Sequence[Run], sweeps: Mapping[str, Sweep], path: Path | None
 ) -> None:
-    from dataclasses import asdict
+    from whet.cli.describe import sweep_as_json
+    from whet.store.export import documents
 
-    from whet.cli.describe import run_as_json, sweep_as_json
-
-    documents = []
-    for run in runs:
-        curves = {name: asdict(curve) for name, curve in store.runs.metrics(run.id).items()}
-        artifacts = [asdict(a) for a in store.runs.artifacts(run.id)]
-        document = {**run_as_json(run, sweeps.get(run.sweep or "")), "meta": run.meta, "artifacts": artifacts}
-        documents.append({**document, "folder": run.folder, "curves": curves})
     head = None if sweep is None else {**sweep_as_json(sweep), "config": sweep.config}
-    document = {"sweep": head, "runs": documents}
+    document = {"sweep": head, "runs": documents(store, runs, sweeps)}
     if path is None:
         output.print_json(document)
         return

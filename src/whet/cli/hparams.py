@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whet.cli.describe import SYSTEM, values_of
 from whet.errors import MissingDependency
+from whet.store.describe import SYSTEM, values_of
 from whet.trial import Phase
 
 if TYPE_CHECKING:

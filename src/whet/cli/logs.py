@@ -13,11 +13,12 @@ import click
 from whet.cli import output, session
 from whet.cli.find import complete_runs
 from whet.errors import NotFound
+from whet.track.output import log_files
 
 if TYPE_CHECKING:
     from whet.store.base import Run, Store
 
-__all__ = ["command", "log_files"]
+__all__ = ["command"]
 
 _POLL_S = 0.2
 
@@ -55,25 +56,6 @@ def command(run: str, follow: bool, of_errors: bool, count: int | None, project:
         output.tell("the run is lost: its process is gone without an end; whet doctor says what to do")
     if not of_errors and not as_json and stderr is not None and stderr != stdout and _size(stderr):
         output.tell(f"it wrote to stderr, too: whet logs {found.id} --stderr")
-
-
-def log_files(run: Run) -> tuple[Path | None, Path | None]:
-    """Return the files of stdout and stderr: its job's, else the one copy that its own process kept of both."""
-    from whet.launch.base import Handle
-    from whet.launch.jobs import job_id
-    from whet.launch.local import Local
-    from whet.store.open import whet_dir
-
-    jobs = whet_dir() / "jobs"
-    name = job_id(f"{run.id}-{run.attempt}")
-    if (jobs / name).is_dir():
-        logs = Local(jobs).logs(Handle(executor="local", id=name))
-        return logs.stdout, logs.stderr
-    folders = [Path(run.folder)] if run.folder else []
-    for folder in [*folders, whet_dir() / "runs" / run.id]:
-        if (folder / "output.log").exists():
-            return folder / "output.log", folder / "output.log"
-    return None, None
 
 
 def _where(run: Run, of_errors: bool) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,7 @@ from whet.cli.find import complete_projects, complete_sweeps
 from whet.errors import UnknownName
 
 if TYPE_CHECKING:
-    from whet.store.base import Run, Store, Sweep
+    from whet.store.base import Run, Store, Sweep, TableQuery
 
 __all__ = ["command"]
 
@@ -26,6 +27,8 @@ _COLOURS = {"failed": "red", "lost": "red", "running": "cyan", "canceled": "dim"
 @click.option("--project", shell_complete=complete_projects, help="Only of this project.")
 @click.option("--sweep", "in_sweep", shell_complete=complete_sweeps, help="Only of this sweep (id or name).")
 @click.option("--state", "states", multiple=True, metavar="STATE", help=f"Only in this state; may be repeated: {', '.join(STATES)}.")  # fmt: skip
+@click.option("--where", metavar="FILTER", default="", help='Only runs that it wants, as in: --where "loss < 0.3 and config.lr > 1e-3" (docs/filters.md).')  # fmt: skip
+@click.option("--sort", metavar="COLUMN", help="By this column, as in --sort val_loss or --sort -created; - before it: the greatest first.")  # fmt: skip
 @click.option(
     "-n",
     "limit",
@@ -37,18 +40,33 @@ _COLOURS = {"failed": "red", "lost": "red", "running": "cyan", "canceled": "dim"
 )
 @output.json_option
 def command(
-    of_sweeps: bool, project: str | None, in_sweep: str | None, states: tuple[str, ...], limit: int, as_json: bool
+    of_sweeps: bool,
+    project: str | None,
+    in_sweep: str | None,
+    states: tuple[str, ...],
+    where: str,
+    sort: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    \b
+    --where and --sort know the columns id, name, state, tags, group, created,
+    duration …, metrics (val_loss, val_loss.min), config.X, params.X,
+    summary.X and attrs.X.
+    """
     known = STATES if not of_sweeps else ("pending", "running", "paused", "finished", "canceled")
     for state in states:
         if state not in known:
             raise UnknownName.of("state", state, known)
     store = session.store(look=True)
+    if of_sweeps and (where or sort):
+        raise output.wrong_call("--where and --sort are about runs", "leave --sweeps out")
     if of_sweeps:
         _list_sweeps(store, project, states, limit, as_json)
     else:
-        _list_runs(store, project, in_sweep, states, limit, as_json)
+        _list_runs(store, project, in_sweep, states, where, sort, limit, as_json)
 
 
 def _list_sweeps(store: Store, project: str | None, states: Sequence[str], limit: int, as_json: bool) -> None:
@@ -85,10 +103,17 @@ def _list_sweeps(store: Store, project: str | None, states: Sequence[str], limit
 
 
 def _list_runs(
-    store: Store, project: str | None, in_sweep: str | None, states: Sequence[str], limit: int, as_json: bool
+    store: Store,
+    project: str | None,
+    in_sweep: str | None,
+    states: Sequence[str],
+    where: str,
+    sort: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     from whet.cli.describe import is_lost, result_cells, run_as_json, seconds_of, state_of
-    from whet.store.base import RunQuery
+    from whet.store.base import RunQuery, TableQuery
     from whet.trial import Phase
 
     sweep = store.sweeps.find(in_sweep, project) if in_sweep else None
@@ -96,14 +121,19 @@ def _list_runs(
     at_once = not {"stopped", "finished", "lost", "running"} & set(
         states
     )  # else what the store gives is looked at again
-    found = store.runs.select(
-        RunQuery(
-            project=project,
-            sweep=sweep.id if sweep else None,
-            phases=tuple(Phase(p) for p in phases),
-            limit=limit + 1 if limit and at_once else None,
+    most = limit + 1 if limit and at_once else None
+    if where or sort:
+        asked = TableQuery(filter=where, sort=sort or "-created", project=project, sweep=sweep.id if sweep else None)
+        found = list(_matching(store, asked, phases, most))
+    else:
+        found = store.runs.select(
+            RunQuery(
+                project=project,
+                sweep=sweep.id if sweep else None,
+                phases=tuple(Phase(p) for p in phases),
+                limit=most,
+            )
         )
-    )
 
     def wanted(run: Run) -> bool:
         if not states:
@@ -119,7 +149,7 @@ def _list_runs(
         output.print_json([run_as_json(run, sweeps.get(run.sweep or "")) for run in runs])
         return
     if not runs:
-        _nothing(store, "run", bool(states or in_sweep), project)
+        _nothing(store, "run", bool(states or in_sweep or where), project)
         return
     metric, results = result_cells(runs, sweeps)
     several = len({run.project for run in runs}) > 1
@@ -143,9 +173,26 @@ def _list_runs(
         more="a wider terminal, or --json, has it",
     )
     if more:
-        output.tell(f"only the latest {limit}: -n 0 lists all")
+        output.tell(f"only the {'first' if sort else 'latest'} {limit}: -n 0 lists all")
     if "lost" in words:
         output.tell("lost: the process is gone without an end; whet doctor says what to do")
+
+
+def _matching(store: Store, asked: TableQuery, phases: Collection[str], most: int | None) -> Iterator[Run]:
+    """Yield the runs of a question that are in one of the phases (any, if there are none), up to `most`."""
+    num_found = 0
+    while True:
+        page = store.runs.table(asked)
+        for row in page.rows:
+            if phases and row.phase.value not in phases:
+                continue
+            if num_found == most:
+                return
+            num_found += 1
+            yield store.runs.get(row.id)
+        if page.cursor is None:
+            return
+        asked = replace(asked, cursor=page.cursor)
 
 
 def _sweeps_of(store: Store, runs: Sequence[Run]) -> dict[str, Sweep]:

@@ -39,6 +39,11 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "rm": "Remove runs or a sweep",
         "replay": "Make a sweep's suggestions again from its history, and compare",
         "sync": "Bring runs that were logged while the store was away into it",
+        "db": "Look after the store: upgrade, check, vacuum, export, import, move",
+    },
+    "Share": {
+        "serve": "Serve the store over HTTP: to other machines and programs",
+        "token": "Make, list and revoke the tokens that a server asks for",
     },
     "Help": {
         "doctor": "Check the installation and the store, and say what to mend",

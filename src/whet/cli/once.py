@@ -25,8 +25,8 @@ _LAST_LINES = 5
 
 def run_once(store: Store, sweep: Sweep, executor: Executor) -> int:
     """Run a sweep of one trial, pass its output through, and return its exit status (128 + the signal that killed it)."""
-    from whet.cli.logs import log_files
     from whet.store.base import RunQuery
+    from whet.track.output import log_files
     from whet.tune.loop import drive
 
     tails: list[_Tail] = []
@@ -96,7 +96,7 @@ def explain(store: Store, engine: Engine, failed: Sequence[Trial]) -> WhetError:
 
 
 def _last_lines(run: Run) -> list[str]:
-    from whet.cli.logs import log_files
+    from whet.track.output import log_files
 
     _, path = log_files(run)
     try:

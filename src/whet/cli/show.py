@@ -46,7 +46,8 @@ def command(what: str, project: str | None, as_json: bool) -> None:
 def _show_run(store: Store, run: Run, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from whet.cli.describe import SYSTEM, outcome, run_as_json, state_of
+    from whet.cli.describe import outcome, run_as_json, state_of
+    from whet.store.describe import SYSTEM
 
     sweep = store.sweeps.get(run.sweep) if run.sweep else None
     artifacts = store.runs.artifacts(run.id)
@@ -121,7 +122,7 @@ def _origin(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _metrics(store: Store, run: Run) -> None:
-    from whet.cli.describe import SYSTEM
+    from whet.store.describe import SYSTEM
 
     own = {name: stat for name, stat in run.stats.items() if not name.startswith(SYSTEM)}
     if not own:

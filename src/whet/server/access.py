@@ -11,8 +11,9 @@ One that says nothing needs an admin whose token is not limited to projects, so 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from starlette.types import Scope as Connection
 
 from whet.errors import NotFound, Refused
 from whet.store.base import Store
+from whet.store.rules import ambiguous
 from whet.store.token import Scope
 
 __all__ = ["EVERYBODY", "NOBODY", "Caller", "Need", "Visit", "admit", "caller", "need_of", "needs", "open_to_all"]
@@ -62,12 +64,15 @@ class Caller:
         if not self.sees(project):
             raise Refused(f"this token is not for project {project!r}", f"it is for {self._in_words()}")
 
-    def sweep(self, store: Store, text: str) -> str:
-        """Return the id of the sweep that `text` names (by id, name or beginning) among the caller's projects.
+    def sweep(self, store: Store, text: str, first: str = "") -> str:
+        """Return the id of the sweep that `text` names (by id, name or beginning) among the caller's projects, the project `first` before all.
 
         Raises:
             NotFound: there is none. It is the same answer whether another project has it or nobody does.
         """
+        if first and self.projects is not None and self.sees(first):
+            with contextlib.suppress(NotFound):
+                return replace(self, projects=frozenset({first})).sweep(store, text)
         return self._find(store.sweeps.find, "sweep", text)
 
     def run(self, store: Store, text: str) -> str:
@@ -77,14 +82,24 @@ class Caller:
     def _find(self, find: Callable[[str, str | None], Any], kind: str, text: str) -> str:
         if self.projects is None:
             return str(find(text, None).id)
+        found: list[Any] = []
+        begin_so: list[str] = []
         for project in sorted(self.projects):
             try:
-                return str(find(text, project).id)
-            except NotFound as error:
-                if "ids" in error.facts:  # several, all of them the caller's
-                    raise
-                continue  # its words would name those of other projects
-        raise NotFound(f"no {kind} {text!r} in {self._in_words()}", "give the id of one that is there")
+                found.append(find(text, project))
+            except NotFound as error:  # its words may name those of other projects, its ids don't
+                begin_so += error.facts.get("ids", ())  # type: ignore[arg-type]
+        for alike in ([one for one in found if one.id == text], [one for one in found if one.name == text]):
+            if len(alike) > 1 and kind == "sweep":
+                raise ambiguous(kind, text, [one.id for one in alike])
+            if alike:
+                return str(max(alike, key=lambda one: one.created).id)
+        begin_so += [one.id for one in found]
+        if not begin_so:
+            raise NotFound(f"no {kind} {text!r} in {self._in_words()}", "give the id of one that is there")
+        if len(begin_so) > 1:
+            raise ambiguous(kind, text, sorted(begin_so, reverse=True))
+        return begin_so[0]
 
     def _in_words(self) -> str:
         names = sorted(self.projects or ())

@@ -14,7 +14,7 @@ from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import live, session, sweeps, verbs, work
+from whet.server import live, runs, session, sweeps, verbs, work
 from whet.server.access import admit, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
@@ -42,7 +42,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     )
     app.state.store = store
     keys = Keys(store.tokens)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
     app.add_middleware(Guard, keys=keys, door=door)  # around the other one
     api = APIRouter(prefix=API, responses=PROBLEMS)
 
@@ -57,6 +57,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     api.include_router(work.router(store, engines, answers, pulse))
     api.include_router(live.router(store, pulse))
     api.include_router(sweeps.router(store, engines))
+    api.include_router(runs.router(store))
     app.include_router(api)
 
     @app.exception_handler(WhetError)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from whet.errors import Refused, StoreError, WhetError
 from whet.server import hosts
 from whet.server.access import EVERYBODY, NOBODY, Caller, Visit
-from whet.server.keys import Keys, caller_by
+from whet.server.keys import FRESH_S, Keys, caller_by
 from whet.server.problems import problem
 from whet.store.token import Token
 
@@ -31,6 +34,7 @@ _DESCRIPTION = f"{API}/openapi.json"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 _SILENT_S = 60.0
+_LOGIN_BYTES = 4096  # a token is 80
 _ALL = frozenset({"", "0.0.0.0", "::"})  # what a server is bound to, but nobody calls it
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
@@ -54,6 +58,10 @@ _OF_PAGES = [
 _log = logging.getLogger("whet.server")
 
 
+class _Ended(Exception):
+    """A token came to its end while an answer went out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """Where the server stands.
@@ -61,17 +69,19 @@ class Door:
     Args:
         host: The address it is bound to.
         names: More names that requests may call it by; ``.example.org`` stands for all names below.
+        proxies: Addresses of proxies before it, which may say who asks.
         body_bytes: The most that a request may say.
     """
 
     host: str = "127.0.0.1"
     names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     body_bytes: int = 64 * 2**20
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        return hosts.is_loopback(self.host)
+    def is_home(self) -> bool:
+        """Whether only this machine is meant to reach it: a proxy, or a name that one is called by, shows it to others."""
+        return hosts.is_loopback(self.host) and not self.names and not self.proxies
 
 
 def cookie_name(scope: Scope) -> str:
@@ -130,6 +140,9 @@ class _Request:
         self._visit = Visit(NOBODY)
         self._pending = False  # there is more of the body to come
         self._is_own_page = False
+        self._shown = ""
+        self._look: Callable[[], Token | None] | None = None  # again, while a long answer goes out
+        self._looked = 0.0
 
     def _header(self, name: bytes) -> str:
         return self._headers.get(name, b"").decode("latin-1")
@@ -145,6 +158,8 @@ class _Request:
             await self._app(self._scope, self._in, self._out)
         except ClientDisconnect:
             return
+        except _Ended:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         except WhetError as error:
             await self._fail(problem(error))
         except Exception:
@@ -200,12 +215,14 @@ class _Request:
 
     def _too_large(self) -> Response | None:
         length = self._header(b"content-length")
+        if self._path == SESSION:  # who has shown no token has little to say
+            self._left = min(self._left, _LOGIN_BYTES)
         if length and not (length.isascii() and length.isdigit()):
             return problem(
                 StoreError("content-length is no number", "send the length of the body"), 400, connection="close"
             )
         if length and int(length) > self._left:
-            return problem(_too_much(self._door.body_bytes), 413, connection="close")
+            return problem(_too_much(self._left), 413, connection="close")
         self._pending = bool(length and int(length)) or b"transfer-encoding" in self._headers
         return None
 
@@ -221,7 +238,7 @@ class _Request:
             self._left -= len(message.get("body", b""))
             self._pending = message.get("more_body", False)
             if self._left < 0:
-                raise HTTPException(413, _too_much(self._door.body_bytes).problem, {"Connection": "close"})
+                raise HTTPException(413, "the body is too large", {"Connection": "close"})
         return message
 
     # -- who asks
@@ -259,6 +276,7 @@ class _Request:
                         "a session is for the server's own page", "send the token itself: Authorization: Bearer TOKEN"
                     )
                 )
+            self._shown, self._look = cookie, partial(keys.look_session, cookie)
             token = keys.fresh(cookie) or await run_in_threadpool(keys.look_session, cookie)
             if token is not None and keys.is_live(token):
                 return caller_by(token)
@@ -272,9 +290,10 @@ class _Request:
 
     def _is_at_home(self) -> bool:
         """Return whether both ends are on this machine, and nothing stands between that says otherwise."""
-        return self._door.is_loopback and hosts.is_loopback(self._address) and not self._forwarded
+        return self._door.is_home and hosts.is_loopback(self._address) and not self._forwarded
 
     async def _by_secret(self, secret: str) -> Caller | Response:
+        self._shown, self._look = secret, partial(self._keys.look, secret)
         token = self._keys.fresh(secret)
         if token is None:
             found = await run_in_threadpool(check, self._keys, secret, self._address)
@@ -295,6 +314,12 @@ class _Request:
                 return
             self._started = True
             message["headers"] = self._finished(message.get("headers", ()))
+            self._looked = time.monotonic()
+        elif self._look is not None and message.get("more_body") and time.monotonic() - self._looked > FRESH_S:
+            token = self._keys.fresh(self._shown) or await run_in_threadpool(self._look)
+            if token is None or not self._keys.is_live(token):
+                raise _Ended
+            self._looked = time.monotonic()
         if not self._dropped:
             await self._send(message)
 
@@ -342,4 +367,4 @@ def _unknown(text: str, fix: str) -> Response:
 
 
 def _too_much(most: int) -> StoreError:
-    return StoreError(f"the body is larger than {most / 2**20:g} MiB", "send it in several pieces")
+    return StoreError(f"the body is larger than {most} bytes", "send it in several pieces")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -58,7 +59,10 @@ def router(store: Store, engines: Engines) -> APIRouter:
         """Make a sweep from what a sweep file says."""
         config = parse(body.config)
         project = body.project or config.project or DEFAULT_PROJECT
-        caller(request).check(project)
+        who = caller(request)
+        who.check(project)
+        if who.projects is not None:  # what it learns from must be the caller's as well
+            config = replace(config, start_from=tuple(who.sweep(store, text, project) for text in config.start_from))
         id = create_sweep(store, config, project=project)
         return answer(_full(store.sweeps.get(id), engines), 201)
 

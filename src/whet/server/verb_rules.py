@@ -12,7 +12,7 @@ from typing import Any
 
 from whet.errors import Conflict, NotFound, Refused
 from whet.server.access import Caller
-from whet.store.base import NewRun, RunQuery, Store
+from whet.store.base import NewRun, RunQuery, Store, TableQuery
 from whet.store.token import Scope
 from whet.store.verbs import Verb
 
@@ -125,6 +125,31 @@ def _select(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
     return found[: query.limit]
 
 
+def _table(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
+    query: TableQuery = given.get("query", TableQuery())
+    own = tuple(sorted(who.projects or ()))
+    wanted = own if query.projects is None else tuple(name for name in query.projects if name in own)
+    return verb.do(store, {**given, "query": replace(query, projects=wanted)})
+
+
+def _columns(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
+    if given.get("sweep") is not None:
+        own_sweep(store, who, given["sweep"])
+    if given.get("project") is not None:
+        who.check(given["project"])
+    if len(given) > list(given.values()).count(None):  # one of them is named, and the caller's
+        return verb.do(store, given)
+    found: dict[str, set[str]] = {}
+    for project in who.projects or ():
+        for place, names in verb.do(store, {"project": project}).items():
+            found.setdefault(place, set()).update(names)
+    return {place: sorted(names) for place, names in found.items()}
+
+
+def _anything(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
+    return verb.do(store, given)
+
+
 def _projects(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
     return {project: count for project, count in verb.do(store, given).items() if who.sees(project)}
 
@@ -154,7 +179,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         **dict.fromkeys(("sweeps.get", "sweeps.former"), Rule(_READ, _sweep("id"))),
         **dict.fromkeys(("sweeps.move", "sweeps.edit", "sweeps.drive", "sweeps.release"), Rule(_WRITE, _sweep("id"))),
         "sweeps.create": Rule(_WRITE, _project),
-        "sweeps.find": Rule(_READ, _find(Caller.sweep)),
+        "sweeps.find": Rule(_READ, _find(lambda who, store, text: who.sweep(store, text))),
         "sweeps.all": Rule(_READ, _all),
         "sweeps.delete": Rule(_ADMIN, _sweep("id")),
         **dict.fromkeys(("trials.changes", "trials.origins", "trials.leases"), Rule(_READ, _sweep("sweep"))),
@@ -171,6 +196,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "runs.find": Rule(_READ, _find(Caller.run)),
         "runs.select": Rule(_READ, _select),
         "runs.projects": Rule(_READ, _projects),
+        "runs.table": Rule(_READ, _table),
+        "runs.columns": Rule(_READ, _columns),
+        "runs.curves": Rule(_READ, _runs),
+        "runs.mark": Rule(_READ, _anything),  # a number that tells nothing but that something happened
         "runs.delete": Rule(_ADMIN, _runs),
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -25,6 +26,7 @@ from whet.store.wire import encode
 __all__ = ["router"]
 
 _WAIT_S = 2.0
+_WAITERS = 1000  # threads that may wait for a turn: apart from the others, which would starve beside them
 _TURN = {
     "type": "object",
     "properties": {"sweep": {"type": "string"}, "key": {"type": "string"}},
@@ -64,10 +66,11 @@ def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
         turns.release(sweep, key)
         return None
 
+    waiters = CapacityLimiter(_WAITERS)
     for name, what in (("take", take), ("release", release)):
         routes.add_api_route(
             f"/turns/{name}",
-            _route(what, answers, scope=Scope.WRITE, keeps=False),
+            _route(what, answers, scope=Scope.WRITE, keeps=False, threads=waiters),
             methods=["POST"],
             name=f"turns.{name}",
             tags=["verbs"],
@@ -99,7 +102,12 @@ def _named(body: object, *names: str) -> list[str]:
 
 
 def _route(
-    what: Callable[[Caller, object], object], answers: Answers, *, scope: Scope, keeps: bool
+    what: Callable[[Caller, object], object],
+    answers: Answers,
+    *,
+    scope: Scope,
+    keeps: bool,
+    threads: CapacityLimiter | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
     def answer(who: Caller, body: bytes) -> Response:
         try:
@@ -118,6 +126,6 @@ def _route(
         if keeps and key:  # another caller's answer, or that to another question, is not this one's
             kept = f"{who.token} {request.url.path} {key}"
             return await run_in_threadpool(answers.once, kept, lambda: answer(who, body))
-        return await run_in_threadpool(answer, who, body)
+        return await to_thread.run_sync(answer, who, body, limiter=threads)
 
     return route

@@ -59,10 +59,10 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         """Hand out the next trial. The worker reports on it, gives a sign of life every quarter of a minute, and tells how it ended."""
         engine = await search(lambda: engine_of(id))
         owner = body.owner or f"http||{secrets.token_hex(8)}"
-        key = idempotency_key or secrets.token_hex(16)
+        key = f"{engine.id} suggest {idempotency_key or secrets.token_hex(16)}"  # the answer is this sweep's
 
         def ask() -> Response:
-            found = engine.ask(mine=body.mine, owner=owner)
+            found = engine.ask(mine=body.mine, owner=owner, key=idempotency_key)
             if isinstance(found, Nothing):
                 raise _NotNow(found)
             return answer(Suggested(trial=found, reason=found.note, final=False, state=engine.state.value))

@@ -24,6 +24,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from whet.store.base_runs import Runs
 from whet.store.token import Tokens
 from whet.store.values import (
     MOVES,
@@ -32,39 +33,26 @@ from whet.store.values import (
     Changes,
     Curve,
     Lease,
+    Line,
     NewRun,
     Origin,
+    Page,
     Row,
     Run,
     RunQuery,
     Stat,
     Sweep,
     SweepState,
+    TableQuery,
+    TableRow,
 )
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 __all__ = [
-    "MOVES",
-    "NOTHING",
-    "Artifact",
-    "Batch",
-    "Changes",
-    "Curve",
-    "Lease",
-    "NewRun",
-    "Origin",
-    "Row",
-    "Run",
-    "RunQuery",
-    "Runs",
-    "Server",
-    "Stat",
-    "Store",
-    "Sweep",
-    "SweepState",
-    "Sweeps",
+    "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Lease", "Line", "NewRun", "Origin", "Page", "Row",
+    "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState", "Sweeps", "TableQuery", "TableRow",
     "Trials",
-]
+]  # fmt: skip
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -173,6 +161,7 @@ class Trials(ABC):
         seen: int,
         version: int | None = None,
         name: str | None = None,
+        asked: str | None = None,
     ) -> str:
         """Hand out a new trial to `owner`, RUNNING, and return its run's id.
 
@@ -181,6 +170,7 @@ class Trials(ABC):
             seen: The revision that the suggestion was made from, and
             version: the sweep's version, that is the configuration, that it was made by (both for replays: see `origins`).
             name: The run's; default ``<sweep name>-<number>``.
+            asked: The key of the question that it answers: who lost the answer finds it again among the leases.
 
         Raises:
             NumberTaken: `number` is not the next one any more.
@@ -203,8 +193,8 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
-        """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt).
+    def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
+        """Hand out a PENDING or PAUSED trial to `owner`, RUNNING, and return (run id, attempt). For `asked` see `add`.
 
         A PAUSED one goes on with its reports and metrics, but as the next attempt: its sources are shipped from 0 again, and whatever
         the worker that paused it still says is refused.
@@ -289,85 +279,11 @@ class Trials(ABC):
         """Give a sign of life for all RUNNING trials of `owner`."""
 
 
-class Runs(ABC):
-    """Runs as the user sees them."""
-
-    @abstractmethod
-    def create(self, run: NewRun) -> Run:
-        """Keep a new run, RUNNING. The same id again returns what is there (a shipper may repeat itself)."""
-
-    @abstractmethod
-    def get(self, id: str) -> Run:
-        """Return the run."""
-
-    @abstractmethod
-    def find(self, text: str, project: str | None = None) -> Run:
-        """Return the run whose id, name (the newest of them) or unique beginning of an id is `text`."""
-
-    @abstractmethod
-    def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
-        """Return the runs that match."""
-
-    @abstractmethod
-    def projects(self) -> Mapping[str, int]:
-        """Return project names with their numbers of runs."""
-
-    @abstractmethod
-    def shipped(self, id: str, attempt: int, source: str) -> int:
-        """Return the offset up to which `source` has been shipped (0 at first).
-
-        Raises:
-            Conflict: the run was handed out again since: this attempt's story is no longer wanted.
-        """
-
-    @abstractmethod
-    def ship(self, id: str, attempt: int, source: str, start: int, end: int, batch: Batch) -> int:
-        """Keep a batch that covers [start, end) of `source` (bytes of a spool or a file), and return the offset shipped so far.
-
-        Idempotent: a batch whose `start` is not the offset shipped so far changes nothing. Metrics update `stats`. It is a sign of life.
-
-        Raises:
-            Conflict: as `shipped`.
-        """
-
-    @abstractmethod
-    def metrics(self, id: str, names: Collection[str] | None = None) -> dict[str, Curve]:
-        """Return the curves of the run's metrics, sorted by name."""
-
-    @abstractmethod
-    def artifacts(self, id: str) -> list[Artifact]:
-        """Return the run's artifacts; of one name the latest."""
-
-    @abstractmethod
-    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
-        """End a run outside any sweep (a trial's run is ended by `Trials.tell`)."""
-
-    @abstractmethod
-    def edit(
-        self,
-        id: str,
-        *,
-        name: str | None = None,
-        tags: Sequence[str] | None = None,
-        notes: str | None = None,
-        group: str | None = None,
-    ) -> Run:
-        """Change what is given."""
-
-    @abstractmethod
-    def delete(self, ids: Collection[str]) -> int:
-        """Delete runs with their metrics and return how many there were. Refused (Conflict) for RUNNING ones.
-
-        A trial's run goes with its metrics, but its number, params and result stay with the sweep, whose history must not change:
-        so trial runs are refused too; delete the sweep instead.
-        """
-
-
 class Server(Protocol):
     """A Whet server: it searches and judges itself, so that its clients need not know a sweep's history."""
 
-    def post(self, path: str, body: object) -> Any:
-        """Return its answer to `body`; however often a request has to be sent, it is acted upon once."""
+    def post(self, path: str, body: object, *, key: str | None = None) -> Any:
+        """Return its answer to `body`; however often a request has to be sent, it is acted upon once, and so are calls with the same `key`."""
 
 
 class Store(ABC):

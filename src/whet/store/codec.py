@@ -10,12 +10,26 @@ import sys
 import zlib
 from array import array
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from whet.errors import StoreError
 from whet.store.values import Row, Stat
 
-__all__ = ["dump", "dump_stats", "floats", "load", "load_stats", "pack", "text", "unpack"]
+__all__ = [
+    "dump",
+    "dump_stats",
+    "finite",
+    "floats",
+    "item",
+    "item_number",
+    "join",
+    "load",
+    "load_stats",
+    "pack",
+    "text",
+    "unpack",
+]
 
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
@@ -53,6 +67,34 @@ def dump(value: object) -> str:
         return _encode(value if type(value) is dict else dict(value) if isinstance(value, Mapping) else value)
     except (TypeError, ValueError) as error:  # a key that is a tuple; a circle
         raise StoreError(f"{value!r} can't be kept ({error})", "use text as keys, and plain values") from error
+
+
+_decode_finite = json.JSONDecoder(parse_constant=lambda _: None).decode
+_keys = lru_cache(maxsize=256)(json.loads)
+
+
+def finite(kept: str | None) -> str | None:
+    """Return what `dump` wrote as every reader of JSON knows it: NaN and the infinities become null."""
+    return None if kept is None else _encode(_decode_finite(kept))
+
+
+def item(kept: str | None, path: str) -> float | str | None:
+    """Return the number or text at a path (a JSON list of keys) of a mapping that `dump` wrote, else None."""
+    value = None if kept is None else _decode_finite(kept)
+    for key in _keys(path):
+        if isinstance(value, dict):
+            value = value.get(key)
+        else:
+            value = value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
+    if isinstance(value, int) and abs(value) > 1 << 62:
+        return float(value)
+    return value if isinstance(value, (int, float, str)) else None
+
+
+def item_number(kept: str | None, path: str) -> float | None:
+    """Return as `item` does, but numbers only, and no truth value."""
+    value = item(kept, path)
+    return None if isinstance(value, (str, bool)) else value
 
 
 def text(value: str) -> str:
@@ -120,15 +162,65 @@ def pack(rows: Sequence[Row]) -> bytes:
     return _HEAD.pack(_VERSION, len(header)) + header + zlib.compress(b"".join(parts), 1)
 
 
+Columns = tuple[int, Sequence[int], Sequence[float], list[tuple[str, Sequence[int] | None, Sequence[float]]]]
+
+
 def unpack(
     chunk: bytes, names: Collection[str] | None = None
 ) -> dict[str, tuple[Sequence[int], Sequence[float], Sequence[float]]]:
-    """Return (steps, values, times) by name, of `names` only where given."""
-    version, size = _HEAD.unpack_from(chunk)
-    if version != _VERSION:
-        raise StoreError(
-            f"a chunk of metrics has the format {version}, wanted {_VERSION}", "use the newer Whet that wrote it"
-        )
+    """Return (steps, values, times) by name, of `names` only where given.
+
+    Raises:
+        StoreError: the chunk is damaged, or of a newer Whet.
+    """
+    _, steps, times, columns = _columns(chunk)
+    curves: dict[str, tuple[Sequence[int], Sequence[float], Sequence[float]]] = {}
+    for name, where, values in columns:
+        if names is not None and name not in names:
+            continue
+        if where is None:
+            curves[name] = (steps, values, times)
+        else:
+            curves[name] = ([steps[i] for i in where], values, [times[i] for i in where])
+    return curves
+
+
+def join(chunks: Sequence[bytes]) -> bytes:
+    """Return one chunk with the rows of all of them, in their order."""
+    num_rows = 0
+    steps, times = array("q"), array("d")
+    joined: dict[str, tuple[array[Any], array[Any]]] = {}
+    for chunk in chunks:
+        count, more_steps, more_times, columns = _columns(chunk)
+        steps.extend(more_steps)
+        times.extend(more_times)
+        for name, where, values in columns:
+            rows, kept = joined.setdefault(name, (array("q"), array("d")))
+            rows.extend(range(num_rows, num_rows + count) if where is None else [num_rows + i for i in where])
+            kept.extend(values)
+        num_rows += count
+    header = dump({"rows": num_rows, "columns": [[n, len(values)] for n, (_, values) in joined.items()]}).encode()
+    parts = [_bytes("q", steps), _bytes("d", times)]
+    for rows, kept in joined.values():
+        if len(kept) < num_rows:
+            parts.append(_bytes("I", rows))
+        parts.append(_bytes("d", kept))
+    return _HEAD.pack(_VERSION, len(header)) + header + zlib.compress(b"".join(parts), 6)  # it is done once
+
+
+def _columns(chunk: bytes) -> Columns:
+    try:
+        version, size = _HEAD.unpack_from(chunk)
+        if version == _VERSION:
+            return _read(chunk, size)
+    except (struct.error, zlib.error, ValueError, TypeError, LookupError) as error:
+        raise StoreError(f"a chunk of metrics is damaged ({error})", "restore it from a back-up") from error
+    raise StoreError(
+        f"a chunk of metrics has the format {version}, wanted {_VERSION}", "use the newer Whet that wrote it"
+    )
+
+
+def _read(chunk: bytes, size: int) -> Columns:
     header: dict[str, Any] = load(chunk[_HEAD.size : _HEAD.size + size])
     body = zlib.decompress(chunk[_HEAD.size + size :])
     place = 0
@@ -137,6 +229,8 @@ def unpack(
         nonlocal place
         values: array[Any] = array(kind)
         end = place + count * values.itemsize
+        if end > len(body):
+            raise ValueError("it ends early")
         values.frombytes(body[place:end])
         place = end
         if sys.byteorder == "big":
@@ -145,14 +239,8 @@ def unpack(
 
     num_rows = header["rows"]
     steps, times = column("q", num_rows), column("d", num_rows)
-    curves: dict[str, tuple[Sequence[int], Sequence[float], Sequence[float]]] = {}
+    columns: list[tuple[str, Sequence[int] | None, Sequence[float]]] = []
     for name, count in header["columns"]:
         where = column("I", count) if count < num_rows else None
-        values = column("d", count)
-        if names is not None and name not in names:
-            continue
-        if where is None:
-            curves[name] = (steps, values, times)
-        else:
-            curves[name] = ([steps[i] for i in where], values, [times[i] for i in where])
-    return curves
+        columns.append((name, where, column("d", count)))
+    return num_rows, steps, times, columns

@@ -11,6 +11,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from sqlalchemy import bindparam, insert, select
@@ -139,6 +140,10 @@ class Database(ABC):
         """Return the rows of one statement, with no transaction around it."""
 
     @abstractmethod
+    def mark(self) -> str:
+        """Return a text that differs if anything was committed since the one before."""
+
+    @abstractmethod
     def turn(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Hold the lock called `name`, one holder among all threads and processes."""
 
@@ -158,8 +163,21 @@ class Database(ABC):
     def tables(self) -> set[str]:
         """Return the names of the tables that are there and could be in the way of Whet's."""
 
-    def back_up(self, version: str) -> None:  # noqa: B027 - a server's backups are its keeper's
-        """Copy the database before it is changed from `version`, where that is done."""
+    @abstractmethod
+    def size(self) -> int:
+        """Return how many bytes it takes on the disk."""
+
+    @abstractmethod
+    def damage(self) -> list[str]:
+        """Return what the database's own check of itself finds wrong; empty where it has none, or is whole."""
+
+    @abstractmethod
+    def compact(self) -> None:
+        """Give back the room of what was deleted, as far as the database does that."""
+
+    def back_up(self, version: str) -> Path | None:
+        """Copy the database before it is changed from `version`, and return the copy; None: that is its keeper's task."""
+        return None
 
     def link(self) -> Link:
         """Return this thread's connection."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from whet.errors import StoreError
 from whet.store.base import Store
 
-__all__ = ["open_store", "split_address", "whet_dir"]
+__all__ = ["open_store", "split_address", "store_url", "whet_dir"]
 
 _MEMORY = ("memory", "memory://", "sqlite://", "sqlite:///:memory:")
 
@@ -32,29 +32,41 @@ def open_store(url: str | Store | None = None) -> Store:
     """
     if isinstance(url, Store):
         return url
-    url = url or os.environ.get("WHET_STORE") or f"sqlite:///{whet_dir() / 'whet.db'}"
-    if url in _MEMORY:
+    url = store_url(url)
+    if url == "memory":
         from whet.store.memory import MemoryStore
 
         return MemoryStore()
-    scheme, mark, rest = url.partition("://")
-    kind = scheme.partition("+")[0] if mark else ""
-    if kind in ("http", "https"):
+    if url.startswith(("http://", "https://")):
         from whet.store.http import HttpStore
 
         return HttpStore(url)
+    from whet.store.sql import SqlStore
+
+    return SqlStore(url)
+
+
+def store_url(url: str | None = None) -> str:
+    """Return what `open_store` takes `url` to mean: ``memory``, ``http…``, ``sqlite:///file`` or ``postgresql://…``.
+
+    Raises:
+        StoreError: nobody knows such a URL.
+    """
+    url = url or os.environ.get("WHET_STORE") or f"sqlite:///{whet_dir() / 'whet.db'}"
+    if url in _MEMORY:
+        return "memory"
+    scheme, mark, rest = url.partition("://")
+    kind = scheme.partition("+")[0] if mark else ""
     if kind == "sqlite":
-        url = f"sqlite://{rest}"
-    elif not mark and Path(url).suffix in (".db", ".sqlite", ".sqlite3"):
-        url = f"sqlite:///{Path(url).expanduser()}"
-    elif kind not in ("postgresql", "postgres"):
+        return f"sqlite://{rest}"
+    if not mark and Path(url).suffix in (".db", ".sqlite", ".sqlite3"):
+        return f"sqlite:///{Path(url).expanduser()}"
+    if kind not in ("postgresql", "postgres", "http", "https"):
         raise StoreError(
             f"{url!r} is no store",
             "give sqlite:///file.db, postgresql://user:password@host/name, http://host:port, a path that ends in .db, or memory",
         )
-    from whet.store.sql import SqlStore
-
-    return SqlStore(url)
+    return url
 
 
 def split_address(text: str) -> tuple[str | None, str]:

@@ -7,15 +7,17 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, final
 
-from sqlalchemy import Engine, NullPool, create_engine, make_url
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from whet.errors import Conflict, MissingDependency, StoreError, StoreUnavailable
 from whet.store.database import Database, Link, Statement, Transaction
 from whet.store.schema import VERSION_TABLE, metadata
+from whet.store.table_sql import TO_JSON
 
 __all__ = ["PostgresDatabase"]
 
+_SNAPSHOT = Statement(text("SELECT CAST(txid_current_snapshot() AS text)"))  # which transactions can be seen
 _TABLES = frozenset(metadata.tables) | {VERSION_TABLE}
 
 
@@ -28,6 +30,10 @@ class _PostgresLink(Link):
         self.connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
         self.cursor = self.connection.cursor()
         self.tx = Transaction(self.cursor, dialect)
+        with contextlib.suppress(
+            psycopg.Error
+        ):  # who may make no temporary function can do all but ask for the run table
+            self.cursor.execute(TO_JSON.encode())
 
     def close(self) -> None:
         self.connection.close()
@@ -35,9 +41,13 @@ class _PostgresLink(Link):
 
 @final
 class PostgresDatabase(Database):
-    """The PostgreSQL database at `url` (``postgresql://user:password@host:port/name``), which must exist."""
+    """The PostgreSQL database at `url` (``postgresql://user:password@host:port/name``), which must exist.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        prepare: Make its tables, or bring them up to date (`Database.prepare`).
+    """
+
+    def __init__(self, url: str, *, prepare: bool = True) -> None:
         super().__init__()
         try:
             import psycopg
@@ -48,7 +58,8 @@ class PostgresDatabase(Database):
         self.url = parsed.render_as_string(hide_password=False)
         self.shown = parsed.render_as_string(hide_password=True)
         self.dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
-        self.prepare()
+        if prepare:
+            self.prepare()
 
     def _connect(self) -> _PostgresLink:
         return _PostgresLink(self.url, self.dialect)
@@ -110,6 +121,9 @@ class PostgresDatabase(Database):
                 self.drop()
                 return self.link().tx.rows(statement, **values)
 
+    def mark(self) -> str:
+        return str(self.once(_SNAPSHOT)[0][0])
+
     @contextlib.contextmanager
     def turn(self, name: str) -> Iterator[None]:
         # A session's lock, not a transaction's: it outlives the transactions within the turn, and ends with the connection.
@@ -137,6 +151,22 @@ class PostgresDatabase(Database):
         with self._translated():
             link = self._begin(b"SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
             return {name for (name,) in link.cursor.fetchall() if name in _TABLES}
+
+    def size(self) -> int:
+        total = 0
+        for table in self.tables():  # with its indexes, and the long values beside it
+            with self._translated():
+                cursor = self._begin(f"SELECT pg_total_relation_size('\"{table}\"')".encode()).cursor
+                total += sum(int(size) for (size,) in cursor.fetchall())
+        return total
+
+    def damage(self) -> list[str]:
+        return []  # its rows keep their foreign keys, and its pages are the server's
+
+    def compact(self) -> None:
+        for table in sorted(self.tables()):
+            with self._translated():
+                self._begin(f'VACUUM (ANALYZE) "{table}"'.encode())
 
 
 def _as_ours(error: Exception, shown: str) -> StoreError:

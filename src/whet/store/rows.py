@@ -54,7 +54,7 @@ ADD_RUN = Statement(insert(runs).values({c.name: bindparam(c.name, type_=c.type)
 NEW_RUN: Mapping[str, object] = MappingProxyType(
     {
         **dict.fromkeys(("sweep", "number", "values", "parent", "parent_number", "started", "ended", "beat"), None),
-        **dict.fromkeys(("revision", "seen", "seen_version", "over", "suggested", "settled"), None),
+        **dict.fromkeys(("revision", "seen", "seen_version", "over", "suggested", "settled", "asked"), None),
         **dict.fromkeys(("reason", "note", "owner", "group", "notes", "folder"), ""),
         **dict.fromkeys(("params", "config", "attrs", "stats", "summary"), "{}"),
         "tags": "[]",

@@ -25,6 +25,8 @@ __all__ = [
     "ambiguous",
     "beats",
     "check_attempt",
+    "check_run_id",
+    "is_run_id",
     "check_cap",
     "check_driver",
     "check_ended",
@@ -81,6 +83,17 @@ def ambiguous(kind: str, text: str, ids: Sequence[str]) -> NotFound:
 def name_taken(project: str, name: str) -> Conflict:
     """Return the error for a sweep's name that the project has already."""
     return Conflict(f"project {project!r} has a sweep {name!r} already", "load that one, or give another name")
+
+
+def is_run_id(id: str) -> bool:
+    """Return whether `id` may name a run, and so a folder: up to 64 letters, digits, ``-``, ``_`` and ``.``, not dots alone."""
+    return bool(id.strip(".")) and all(c.isalnum() or c in "-_." for c in id) and len(id) <= 64
+
+
+def check_run_id(id: str) -> None:
+    """Raise StoreError where no run may be called `id`."""
+    if not is_run_id(id):
+        raise StoreError(f"run id {id!r:.100} can't be", "use up to 64 letters, digits, '-', '_' and '.'")
 
 
 def check_run_edit(run: str, sweep: str | None, what: str) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from whet.store import rules
-from whet.store.base import Artifact, Batch, Curve, NewRun, Run, RunQuery, Runs
+from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
 from whet.store.codec import dump, dump_stats, load, load_stats, pack, text, unpack
 from whet.store.database import Database, Statement, Transaction
+from whet.store.lines import check_lines, to_lines
 from whet.store.rows import ADD_PROJECT, ADD_RUN, NEW_RUN, PHASES, RUNS, to_run, upsert
 from whet.store.schema import artifacts, chunks, metas, runs, sources
 from whet.store.stats import merge
+from whet.store.table import Place, Question, to_row
+from whet.store.table_sql import NAMES, by_key, names_of, statement
 from whet.trial import Phase
 
 __all__ = ["SqlRuns"]
@@ -78,8 +82,10 @@ class SqlRuns(Runs):
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._postgres = database.dialect.name == "postgresql"
 
     def create(self, run: NewRun) -> Run:
+        rules.check_run_id(run.id)
         with self._db.write() as tx:
             row = tx.row(_GET, run=run.id)
             if row is not None:
@@ -144,6 +150,40 @@ class SqlRuns(Runs):
             there = there.where(or_(*(func.strpos(runs.c.tags, begin) > 0 for begin in begins)))
         return [to_run(row) for row in self._db.once(Statement(wanted, postgresql=there))]
 
+    def table(self, query: TableQuery = TableQuery()) -> Page:  # noqa: B008 - frozen
+        question = Question.of(query, time.time())
+        asked, values = statement(question, postgres=self._postgres)
+        with self._db.read() as tx:
+            found = tx.rows(asked, **values)
+            if not found and question.after is not None:  # nobody there to say how many there are
+                asked, values = statement(replace(question, after=None), postgres=self._postgres)
+                total = next((row[0] for row in tx.rows(asked, **values)), 0)
+            else:
+                total = found[0][0] if found else 0
+            more, found = len(found) > query.limit, found[: query.limit]
+            keys = [row[1] for row in found]
+            raw, binds = by_key(keys)
+            rows = {row[0]: row[1:] for row in tx.rows(raw, **binds)} if keys else {}
+        cursor = None
+        if more:
+            _, key, rank, *places = found[-1]
+            cursor = question.cursor(Place(rank, next((value for value in places if value is not None), None), key))
+        runs = (to_run([*rows[key], None]) for key in keys)
+        return Page(rows=tuple(to_row(run, question.columns) for run in runs), total=total, cursor=cursor)
+
+    def columns(self, project: str | None = None, sweep: str | None = None) -> Mapping[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for place, kept in NAMES.items():
+            found: set[str] = set()
+            for column in kept:
+                asked, values = names_of(column, project, sweep, postgres=self._postgres)
+                found.update(name for (name,) in self._db.once(asked, **values))
+            names[place] = sorted(found)
+        return names
+
+    def mark(self) -> str:
+        return self._db.mark()
+
     def projects(self) -> Mapping[str, int]:
         return {project: count for project, count in self._db.once(_PROJECTS)}  # noqa: C416 - rows of two
 
@@ -179,18 +219,23 @@ class SqlRuns(Runs):
         return end
 
     def metrics(self, id: str, names: Collection[str] | None = None) -> dict[str, Curve]:
-        wanted = None if names is None else frozenset(names)
-        curves: dict[str, Curve] = {}
         rows = self._db.once(_CHUNKS, run=id)
         if not rows:
             self.get(id)
-        for (payload,) in rows:
-            for name, (steps, values, times) in unpack(payload, wanted).items():
-                curve = curves.setdefault(name, Curve(steps=[], values=[], times=[]))
-                curve.steps.extend(steps)
-                curve.values.extend(values)
-                curve.times.extend(times)
-        return dict(sorted(curves.items()))
+        return _curves(rows, None if names is None else frozenset(names))
+
+    def curves(
+        self, ids: Collection[str], names: Collection[str] | None = None, *, max_points: int = 500, x: str = "step"
+    ) -> dict[str, dict[str, Line]]:
+        check_lines(max_points, x)
+        wanted = None if names is None else frozenset(names)
+        drawn = {}
+        with self._db.read() as tx:
+            for id in dict.fromkeys(ids):
+                rows = tx.rows(_CHUNKS, run=id)
+                if rows or tx.row(_ATTEMPT, run=id) is not None:
+                    drawn[id] = to_lines(_curves(rows, wanted), max_points, x)
+        return drawn
 
     def artifacts(self, id: str) -> list[Artifact]:
         rows = self._db.once(_ARTIFACTS, run=id)
@@ -252,6 +297,18 @@ def _locked(tx: Transaction, id: str) -> tuple[Any, ...]:
     if row is None:
         raise _no_run(tx, id)
     return row
+
+
+def _curves(rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None) -> dict[str, Curve]:
+    """Return the curves of a run's chunks, by name."""
+    curves: dict[str, Curve] = {}
+    for (payload,) in rows:
+        for name, (steps, values, times) in unpack(payload, wanted).items():
+            curve = curves.setdefault(name, Curve(steps=[], values=[], times=[]))
+            curve.steps.extend(steps)
+            curve.values.extend(values)
+            curve.times.extend(times)
+    return dict(sorted(curves.items()))
 
 
 def _offset(tx: Transaction, id: str, source: str) -> int:

@@ -40,7 +40,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0003"
+HEAD = "0004"
 """The version of these tables: the last migration's."""
 VERSION_TABLE = "whet_version"
 
@@ -125,6 +125,7 @@ runs = Table(
     Column("over", BigInteger),  # the sweep's revision at which this trial was over
     Column("suggested", Text),  # params before they were first replaced
     Column("settled", BigInteger),  # the sweep's revision at which they were
+    Column("asked", Text),  # the key of the question that it was last handed out for
     UniqueConstraint("id", name="runs_by_id"),
     UniqueConstraint("sweep", "number", name="runs_by_number"),
     Index("runs_by_revision", "sweep", "revision"),

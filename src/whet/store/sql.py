@@ -12,7 +12,18 @@ from whet.store.sweeps import SqlSweeps
 from whet.store.tokens import SqlTokens
 from whet.store.trials import SqlTrials
 
-__all__ = ["SqlStore"]
+__all__ = ["SqlStore", "database_at"]
+
+
+def database_at(url: str, *, prepare: bool = True) -> Database:
+    """Return the database at ``sqlite:///file`` or ``postgresql://…``; without `prepare` its tables stay as they are."""
+    if url.startswith("sqlite:///"):
+        from whet.store.sqlite import SqliteDatabase
+
+        return SqliteDatabase(Path(url.removeprefix("sqlite:///")), prepare=prepare)
+    from whet.store.postgres import PostgresDatabase
+
+    return PostgresDatabase(url, prepare=prepare)
 
 
 @final
@@ -26,17 +37,9 @@ class SqlStore(Store):
     """
 
     def __init__(self, url: str) -> None:
-        self.database: Database
+        self.database = database_at(url)
         if url.startswith("sqlite:///"):
-            from whet.store.sqlite import SqliteDatabase
-
-            path = Path(url.removeprefix("sqlite:///"))
-            self.database = SqliteDatabase(path)
-            url = f"sqlite:///{path.absolute()}"  # processes that are told of it may be elsewhere
-        else:
-            from whet.store.postgres import PostgresDatabase
-
-            self.database = PostgresDatabase(url)
+            url = f"sqlite:///{Path(url.removeprefix('sqlite:///')).absolute()}"  # processes that are told of it may be elsewhere
         self.url = url
         self.sweeps = SqlSweeps(self.database)
         self.trials = SqlTrials(self.database)

@@ -8,8 +8,11 @@ waits its turn and none sleeps in vain. WAL needs shared memory: on a network fo
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import secrets
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
@@ -18,6 +21,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.dialects import sqlite
 
 from whet.errors import Conflict, StoreError, StoreUnavailable
+from whet.store.codec import finite, item, item_number
 from whet.store.database import Database, Link, Statement, Transaction
 from whet.store.locks import FileLock
 
@@ -45,16 +49,25 @@ class _SqliteLink(Link):
 
 @final
 class SqliteDatabase(Database):
-    """The SQLite database in the file `path`; its folder is made where there is none."""
+    """The SQLite database in the file `path`; its folder is made where there is none.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        prepare: Make its tables, or bring them up to date (`Database.prepare`).
+    """
+
+    def __init__(self, path: Path, *, prepare: bool = True) -> None:
         super().__init__()
         self.path = path.absolute()  # the program may change its directory
         self.shown = str(path)
+        self._watch: tuple[int, str, sqlite3.Connection] | None = (
+            None  # process, name, and a connection that never writes
+        )
+        self._watching = threading.Lock()
         self.dialect = sqlite.dialect(paramstyle="named")  # type: ignore[no-untyped-call, unused-ignore]
         with _translated(self.shown):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.prepare()
+        if prepare:
+            self.prepare()
 
     def _connect(self) -> _SqliteLink:
         link = _SqliteLink(self.path, self.dialect)
@@ -132,12 +145,48 @@ class SqliteDatabase(Database):
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             return {name for (name,) in cursor.fetchall()}
 
-    def back_up(self, version: str) -> None:
-        path = _beside(self.path, f".bak-{version}")
-        with _translated(self.shown), contextlib.closing(sqlite3.connect(path)) as copy:
-            link = self.link()
-            assert isinstance(link, _SqliteLink)
-            link.connection.backup(copy)
+    def mark(self) -> str:
+        with _translated(self.shown), self._watching:
+            if self._watch is None or self._watch[0] != os.getpid():
+                self._watch = os.getpid(), secrets.token_hex(4), _open(self.path)
+            _, name, connection = self._watch
+            return f"{name}-{connection.execute('PRAGMA data_version').fetchone()[0]}"  # counts what others committed
+
+    def close(self) -> None:
+        with self._watching:
+            if self._watch is not None and self._watch[0] == os.getpid():
+                self._watch[2].close()
+            self._watch = None
+        super().close()
+
+    def size(self) -> int:
+        return sum(p.stat().st_size for p in (self.path, _beside(self.path, "-wal")) if p.exists())
+
+    def damage(self) -> list[str]:
+        with _translated(self.shown):
+            cursor = self.link().tx.cursor
+            found = [said for (said,) in cursor.execute("PRAGMA integrity_check").fetchall() if said != "ok"]
+            lost = cursor.execute("PRAGMA foreign_key_check").fetchall()
+        return found + [f"row {key} of {table} belongs to {other} that are not there" for table, key, other, _ in lost]
+
+    def compact(self) -> None:
+        with self.exclusive():
+            cursor = self.link().tx.cursor
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def back_up(self, version: str) -> Path | None:
+        names = (f".bak-{version}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
+        path = next(path for name in names if not (path := _beside(self.path, name)).exists())
+        unfinished = _beside(path, ".part")  # what bears the name of a back-up is one
+        with _translated(self.shown):
+            unfinished.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(unfinished)) as copy:
+                link = self.link()
+                assert isinstance(link, _SqliteLink)
+                link.connection.backup(copy)
+            unfinished.replace(path)
+        return path
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -153,6 +202,9 @@ def _open(path: Path) -> sqlite3.Connection:
         "PRAGMA wal_autocheckpoint=4000"
     )  # 16 MB: a checkpoint waits for the disk, and the same few pages change
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.create_function("whet_finite", 1, finite, deterministic=True)
+    connection.create_function("whet_item", 2, item, deterministic=True)
+    connection.create_function("whet_number", 2, item_number, deterministic=True)
     return connection
 
 

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from whet.store.base import Row, Stat
 
-__all__ = ["merge"]
+__all__ = ["merge", "of_curve"]
+
+
+def of_curve(steps: Sequence[int], values: Sequence[float]) -> Stat:
+    """Return what `merge` makes of the rows of one metric.
+
+    Example:
+        >>> of_curve([3, 4], [0.5, 0.25]).min_step
+        4
+    """
+    low = high = 0
+    for i, value in enumerate(values):
+        if value < values[low] or (math.isnan(values[low]) and value == value):
+            low = i
+        if value > values[high] or (math.isnan(values[high]) and value == value):
+            high = i
+    return Stat(
+        last=values[-1], last_step=steps[-1], min=values[low], min_step=steps[low], max=values[high], max_step=steps[high],
+        count=len(values),
+    )  # fmt: skip
 
 
 def merge(stats: Mapping[str, Stat], rows: Iterable[Row]) -> dict[str, Stat]:

@@ -123,6 +123,7 @@ CLAIM = Statement(
         stopped=False,
         reason="",
         owner=bindparam("by"),
+        asked=bindparam("key", type_=_TEXT),
         started=bindparam("start"),
         beat=bindparam("now"),
         revision=bindparam("rev"),
@@ -194,7 +195,7 @@ REPORT_REVISIONS = Statement(
     .order_by(reports.c.number, reports.c.step)
 )
 LEASES = Statement(
-    select(runs.c.id, runs.c.number, runs.c.attempt, runs.c.owner, runs.c.beat, runs.c.num_lost)
+    select(runs.c.id, runs.c.number, runs.c.attempt, runs.c.owner, runs.c.beat, runs.c.num_lost, runs.c.asked)
     .where(*_LIVE)
     .order_by(runs.c.number)
 )

@@ -62,6 +62,7 @@ class SqlTrials(Trials):
         seen: int,
         version: int | None = None,
         name: str | None = None,
+        asked: str | None = None,
     ) -> str:
         id, params, note = new_id(), dump(suggestion.params), text(suggestion.note)
         with self._db.write() as tx:
@@ -91,6 +92,7 @@ class SqlTrials(Trials):
                 beat=now,
                 seen=seen,
                 seen_version=version,
+                asked=asked,
                 **({} if name is None else {"name": text(name)}),
             )
         return id
@@ -162,7 +164,7 @@ class SqlTrials(Trials):
                 tx.run(say.BUMP_REPORTS, sweep_id=sweep, rev=rev, now=now)
         return list(range(first, first + len(trials)))
 
-    def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
+    def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
         with self._db.write() as tx:
             head, line = _trial(tx, sweep, number)
             rules.check_open(head.name, head.state)
@@ -175,7 +177,9 @@ class SqlTrials(Trials):
                 tx.run(say.FORGET_OFFSETS, run=line.id)
                 if tx.run(say.KEEP_REPORTS, sweep_id=sweep, trial=number, nth=attempt, rev=rev):
                     bump = say.BUMP_REPORTS
-            tx.run(say.CLAIM, sweep_id=sweep, trial=number, by=owner, nth=attempt, start=start, now=now, rev=rev)
+            tx.run(
+                say.CLAIM, sweep_id=sweep, trial=number, by=owner, key=asked, nth=attempt, start=start, now=now, rev=rev
+            )
             tx.run(bump, sweep_id=sweep, rev=rev, now=now)
         return line.id, attempt
 
@@ -306,8 +310,8 @@ class SqlTrials(Trials):
 
     def leases(self, sweep: str) -> Sequence[Lease]:
         return [
-            Lease(run_id=id, number=number, attempt=attempt, owner=owner, beat=beat, num_lost=num_lost)
-            for id, number, attempt, owner, beat, num_lost in self._db.once(say.LEASES, sweep_id=sweep)
+            Lease(run_id=id, number=number, attempt=attempt, owner=owner, beat=beat, num_lost=num_lost, asked=asked)
+            for id, number, attempt, owner, beat, num_lost, asked in self._db.once(say.LEASES, sweep_id=sweep)
         ]
 
     def beat(self, sweep: str, owner: str) -> None:

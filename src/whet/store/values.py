@@ -17,13 +17,17 @@ __all__ = [
     "Curve",
     "Lease",
     "NewRun",
+    "Line",
     "Origin",
+    "Page",
     "Row",
     "Run",
     "RunQuery",
     "Stat",
     "Sweep",
     "SweepState",
+    "TableQuery",
+    "TableRow",
 ]
 
 
@@ -92,7 +96,7 @@ class Changes:
 class Lease:
     """Who works on a running trial: `owner` is text of `whet.store.owner`, `beat` its last sign of life.
 
-    `num_lost` tells how many workers the trial has lost before.
+    `num_lost` tells how many workers the trial has lost before, and `asked` is the key of the question that it was handed out for.
     """
 
     run_id: str
@@ -101,6 +105,7 @@ class Lease:
     owner: str
     beat: float
     num_lost: int = 0
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,3 +247,69 @@ class RunQuery:
     group: str | None = None
     limit: int | None = None
     newest_first: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A curve to be drawn: `x` (steps, or seconds since the epoch) in ascending order, and `y`."""
+
+    x: list[float]
+    y: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableQuery:
+    """Which part of the run table.
+
+    Args:
+        filter: In the language of `whet.filters`; "" is every run.
+        sort: A column (`whet.filters.column`), with ``-`` before it descending; what is missing or NaN comes last either way.
+        project: Only of this one.
+        sweep: Only of the sweep with this id.
+        projects: Only of these, whatever the others say; None is all.
+        limit: Rows of a page, 1 to 1000.
+        cursor: Where the page before ended (`Page.cursor`), of the same filter and sort.
+        columns: Columns to return besides those that every row has.
+    """
+
+    filter: str = ""
+    sort: str = "-created"
+    project: str | None = None
+    sweep: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+    columns: tuple[str, ...] = ()
+    projects: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """A run in the run table. `cells` are the columns asked for by their names, without those that the run has not got."""
+
+    id: str
+    project: str
+    sweep: str | None
+    number: int | None
+    name: str
+    phase: Phase
+    stopped: bool
+    best: bool
+    reason: str
+    owner: str
+    group: str
+    tags: tuple[str, ...]
+    values: tuple[float, ...] | None
+    created: float
+    started: float | None
+    ended: float | None
+    beat: float | None
+    cells: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows of the run table, how many runs match in all, and where to go on (None: that was the end)."""
+
+    rows: tuple[TableRow, ...]
+    total: int
+    cursor: str | None

@@ -17,7 +17,7 @@ __all__ = ["Verb", "verbs"]
 
 _FACETS = {"sweeps": base.Sweeps, "trials": base.Trials, "runs": base.Runs}
 _LOCKS = frozenset({"trials.turn"})  # no call with an answer
-_READS = frozenset({"get", "find", "all", "former", "changes", "origins", "leases", "select", "projects", "shipped", "metrics", "artifacts"})  # fmt: skip
+_READS = frozenset({"get", "find", "all", "former", "changes", "origins", "leases", "select", "projects", "shipped", "metrics", "artifacts", "table", "columns", "mark", "curves"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,14 @@ WAIT_S = 5.0
 
 
 def ask(engine: Engine, server: Server, mine: Collection[int] | None) -> Assignment | Nothing:
-    """Return the trial that the server hands out to this process."""
+    """Return the trial that the server hands out to this process.
+
+    Until an answer comes it is the same question, which a server that was killed after handing out a trial answers with that one.
+    """
+    key = engine.question = engine.question or secrets.token_hex(16)
     body = {"owner": engine.owner, "mine": None if mine is None else sorted(mine), "wait_s": WAIT_S}
-    answer = server.post(f"/sweeps/{engine.id}/suggest", body)
+    answer = server.post(f"/sweeps/{engine.id}/suggest", body, key=key)
+    engine.question = None
     if answer["trial"] is not None:
         return decoder(Assignment)(answer["trial"])  # type: ignore[no-any-return]
     engine.state = SweepState(answer["state"])

@@ -29,7 +29,8 @@ from whet.study.history import History
 from whet.study.learn import Learned, with_space
 from whet.study.lost import LEASE_S, recover_lost, requeue
 from whet.study.pace import Pace
-from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
+from whet.study.pauses import end_paused
+from whet.study.question import Question
 from whet.study.results import as_end
 from whet.study.searching import Searching
 from whet.trial import Phase, Problem, Report, Trial
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LEASE_S", "Assignment", "Engine", "Nothing"]
 
-_LOOK_FOR_LOST_S = 2.0
 _LOOK_FROM_AFAR_S = 10.0
 
 
@@ -55,7 +55,12 @@ class Engine:
     """
 
     config: SweepConfig
+    version: int
+    """Of the stored sweep."""
     stopper: Stopper | None
+    history: History
+    """All trials as last seen."""
+    searching: Searching
 
     def __init__(
         self, store: Store, sweep: Sweep | str, *, recover: Callable[[Lease], bool | None] | None = None
@@ -67,8 +72,9 @@ class Engine:
         self._recover = recover
         self._lock = threading.RLock()
         self.paced = Pace()
+        self.question: str | None = None  # the key of one that was not answered yet
         self._read_config(sweep)
-        self._history = History(self.problem)
+        self.history = History(self.problem)
 
     def _read_config(self, sweep: Sweep) -> None:
         """Take in the sweep as it is stored now; searcher and stopper stay as they are where nothing changed for them."""
@@ -77,7 +83,7 @@ class Engine:
         if old is not None and old.problem == new.problem:
             new = replace(new, problem=old.problem)  # the same object, for those who compare by identity
         self.config = new
-        self._version = sweep.version
+        self.version = sweep.version
         if old is None or (old.problem, old.stopper) != (new.problem, new.stopper):
             self.stopper = None
             if (plug := new.stopper) is not None:
@@ -85,7 +91,7 @@ class Engine:
         if old is None or old.aims != new.aims:
             self._ending = Ending(new)
         if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
-            self._searching, self._num_learned = Searching(new), 0
+            self.searching, self._num_learned = Searching(new), 0
             self._learned = Learned(new.problem.space) if new.define_by_run else None
 
     # -- what is known ------------------------------------------------------------------------------------------------
@@ -108,12 +114,12 @@ class Engine:
     @property
     def trials(self) -> Mapping[int, Trial]:
         """The trials by number, as last seen."""
-        return self._history.trials
+        return self.history.trials
 
     @property
     def best(self) -> Trial | None:
         """The best complete trial as last seen; None before there is one, and with several metrics."""
-        return self._history.best
+        return self.history.best
 
     @property
     def pauses(self) -> bool:
@@ -123,11 +129,11 @@ class Engine:
     def sync(self) -> None:
         """Bring the trials up to date."""
         with self._lock:
-            changes = self.store.trials.changes(self.id, self._history.revision)
+            changes = self.store.trials.changes(self.id, self.history.revision)
             self.state, self.cap = changes.state, changes.cap
-            if changes.revision != self._history.revision:
-                self._history.apply(changes)
-            if changes.version != self._version:
+            if changes.revision != self.history.revision:
+                self.history.apply(changes)
+            if changes.version != self.version:
                 self._read_config(self.store.sweeps.get(self.id))
 
     def watch(self) -> None:
@@ -140,7 +146,7 @@ class Engine:
                 return
             sweep = self.store.sweeps.get(self.id)
             self.state, self.cap = sweep.state, sweep.cap
-            if sweep.version != self._version:
+            if sweep.version != self.version:
                 self._read_config(sweep)
 
     def trial(self, number: int) -> Trial:
@@ -158,89 +164,28 @@ class Engine:
     def in_order(self) -> list[Trial]:
         """Return all trials by number."""
         with self._lock:
-            return self._history.in_order()
+            return self.history.in_order()
 
     def pending(self) -> list[Trial]:
         """Return the trials that are not over, by number."""
         with self._lock:
-            return self._history.pending()
+            return self.history.pending()
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
-    def ask(self, *, mine: Collection[int] | None = None, owner: str | None = None) -> Assignment | Nothing:
+    def ask(
+        self, *, mine: Collection[int] | None = None, owner: str | None = None, key: str | None = None
+    ) -> Assignment | Nothing:
         """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one.
 
-        It goes to `owner`, by default this process.
+        It goes to `owner`, by default this process. The same question again, by its `key`, gets what it got before while that runs.
         """
         if self.store.server is not None:
             with self._lock:
-                self._look_for_lost(_LOOK_FROM_AFAR_S)
+                self.look_for_lost(_LOOK_FROM_AFAR_S)
                 return distant.ask(self, self.store.server, mine)
         with self._lock, self.store.trials.turn(self.id):
-            self._asker = owner or self.owner
-            self._look_for_lost(_LOOK_FOR_LOST_S)
-            while True:
-                self.sync()
-                if self.config.terminate is not None:
-                    self.finish_if_done()
-                try:
-                    answer = self._waiting(mine) or self._resumed() or self._suggested(mine)
-                    if isinstance(answer, Nothing) and answer.final:
-                        if (closed := self._closed(answer, mine)) is None:
-                            continue  # the paused ones are over: the method may have waited for them
-                        answer = closed
-                except Conflict:
-                    continue  # somebody was quicker, or has just closed the sweep: the next sync shows it
-                if isinstance(answer, Nothing) and answer.final and self._look_for_lost(0.0):
-                    continue  # nobody may come back to look again
-                return answer
-
-    def _waiting(self, mine: Collection[int] | None) -> Assignment | None:
-        if self.state is not SweepState.RUNNING or mine is not None:
-            return None
-        waiting = [number for number, trial in self._history.open.items() if trial.phase is Phase.PENDING]
-        return self._claimed(self.trials[min(waiting)]) if waiting else None
-
-    def _resumed(self, *, closing: bool = False) -> Assignment | None:
-        if self.state is not SweepState.RUNNING:
-            return None
-        found = promoted(self.stopper, self._history.open, self.in_order(), closing=closing)
-        return None if found is None else self._claimed(replace(found[1], note=found[0].note), found[1].last_step)
-
-    def _claimed(self, trial: Trial, after: int | None = None) -> Assignment:
-        run_id, attempt = self.store.trials.claim(self.id, trial.number, owner=self._asker)
-        return assigned(self.store, run_id, attempt, trial.number, trial, after)
-
-    def _closed(self, answer: Nothing, mine: Collection[int] | None) -> Assignment | Nothing | None:
-        """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over (None)."""
-        later = may_go_on(self.stopper, self._history.open, answer, mine) or self._resumed(closing=True)
-        if later is not None and self.state is SweepState.RUNNING:
-            return later
-        why = answer.reason if mine is None else filled(self.cap, self.trials)  # empty: others may start more
-        if not why or not end_paused(self.store, self.id, self._history.open, why):
-            return answer
-        self.finish_if_done()
-        return None
-
-    def _suggested(self, mine: Collection[int] | None) -> Assignment | Nothing:
-        if self.state is SweepState.FINISHED and (why := self.why_over()):
-            return Nothing(f"the sweep is finished: {why}", final=True)
-        if self.state is not SweepState.RUNNING:
-            return Nothing(f"the sweep is {self.state.value}", final=self.state is not SweepState.PAUSED)
-        number = len(self.trials)
-        if mine is not None:
-            return Nothing("the trials asked for are done", final=True)
-        if self.cap is not None and number >= self.cap:
-            return Nothing(f"the run cap of {self.cap} is used up", final=True)
-        suggestion = self._searching.suggest(self._history, is_first_version=self._version == 0)
-        if suggestion is None:
-            if waiting := sum(t.phase is not Phase.PAUSED for t in self._history.open.values()):
-                return Nothing(f"{self.config.method.name} waits for {waiting} running trial(s)", final=False)
-            return Nothing(f"{self.config.method.name} has tried everything", final=True)
-        run_id = self.store.trials.add(
-            self.id, number, suggestion, owner=self._asker, seen=self._history.revision, version=self._version
-        )
-        return assigned(self.store, run_id, 0, number, suggestion)
+            return Question(self, mine=mine, owner=owner or self.owner, key=key).answer()
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 
@@ -307,21 +252,21 @@ class Engine:
             return self.state is SweepState.FINISHED
         with self._lock:
             self.sync()
-            if self.state is SweepState.RUNNING and ((exhausted and not self._history.open) or self.why_over()):
+            if self.state is SweepState.RUNNING and ((exhausted and not self.history.open) or self.why_over()):
                 try:
                     self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
                 except IllegalMove:  # somebody has just canceled it
                     self.sync()
             if self.state is SweepState.FINISHED:
-                end_paused(self.store, self.id, self._history.open, self.why_over() or "the sweep is finished")
+                end_paused(self.store, self.id, self.history.open, self.why_over() or "the sweep is finished")
             return self.state is SweepState.FINISHED
 
     def why_over(self) -> str:
         """Return why the sweep is over, as last seen, in words; empty while it goes on, and where nothing but a person or its method ended it."""
         with self._lock:
             now = time.time() if self.state is SweepState.RUNNING else self.store.sweeps.get(self.id).updated
-            gain = partial(self._searching.expected_gain, self._history, is_first_version=self._version == 0)
-            return self._ending.why(self._history, self.cap, now, gain)
+            gain = partial(self.searching.expected_gain, self.history, is_first_version=self.version == 0)
+            return self._ending.why(self.history, self.cap, now, gain)
 
     # -- other ways in ------------------------------------------------------------------------------------------------
 
@@ -354,7 +299,7 @@ class Engine:
                 if changed == self.config:
                     return
                 try:
-                    stored = self.store.sweeps.edit(self.id, version=self._version, config=to_mapping(changed))
+                    stored = self.store.sweeps.edit(self.id, version=self.version, config=to_mapping(changed))
                 except Conflict:
                     continue
                 self._read_config(stored)
@@ -377,13 +322,14 @@ class Engine:
     def _learned_space(self, asked: Mapping[str, Parameter]) -> Space:
         if self._learned is None:
             return self.problem.space
-        ended = self._history.ended_since(self._num_learned)
+        ended = self.history.ended_since(self._num_learned)
         self._num_learned += len(ended)
         return self._learned.learn(asked, ended)
 
     # -- lost workers -------------------------------------------------------------------------------------------------
 
-    def _look_for_lost(self, interval_s: float) -> int:
+    def look_for_lost(self, interval_s: float) -> int:
+        """Do as `recover_lost`, but only where that was last done `interval_s` ago or longer."""
         return self.recover_lost() if self.paced("lost", interval_s) else 0
 
     def recover_lost(self) -> int:

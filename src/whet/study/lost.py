@@ -11,7 +11,7 @@ from whet.store import owner as owners
 from whet.store.base import Lease, Store
 from whet.trial import Phase
 
-__all__ = ["LEASE_S", "MAX_LOST", "lost", "recover_lost", "requeue"]
+__all__ = ["LEASE_S", "MAX_LOST", "answered", "lost", "recover_lost", "requeue"]
 
 LEASE_S = 60.0
 """A worker on another machine that gave no sign of life for this long is lost."""
@@ -32,6 +32,13 @@ def lost(store: Store, sweep: str) -> list[Lease]:
             if living is False or (living is None and is_silent):
                 found.append(lease)
     return found
+
+
+def answered(store: Store, sweep: str, key: str | None) -> Lease | None:
+    """Return the lease of the trial that was handed out for the question `key`, if it still runs: the answer was lost, or comes again."""
+    if key is None:
+        return None
+    return next((lease for lease in store.trials.leases(sweep) if lease.asked == key), None)
 
 
 def recover_lost(store: Store, sweep: str, recover: Callable[[Lease], bool | None] | None) -> int:

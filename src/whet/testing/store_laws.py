@@ -14,10 +14,11 @@ from __future__ import annotations
 from whet.testing.store_replay_laws import ReplayLaws
 from whet.testing.store_run_laws import RunLaws
 from whet.testing.store_sweep_laws import SweepLaws
+from whet.testing.store_table_laws import TableLaws
 from whet.testing.store_trial_laws import TrialLaws
 
 __all__ = ["StoreLaws"]
 
 
-class StoreLaws(SweepLaws, TrialLaws, RunLaws, ReplayLaws):
+class StoreLaws(SweepLaws, TrialLaws, RunLaws, TableLaws, ReplayLaws):
     """What every store does alike. Inherit, and say with `make` how to get an empty one."""

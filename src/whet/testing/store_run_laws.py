@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from whet.errors import Conflict, IllegalMove, NotFound
+from whet.errors import Conflict, IllegalMove, NotFound, StoreError
 from whet.store.base import Artifact, Batch, NewRun, Row, RunQuery, Store, Sweep
 from whet.testing.store_case import ME, OTHER, StoreCase
 from whet.trial import Phase
@@ -16,6 +16,11 @@ __all__ = ["RunLaws"]
 
 class RunLaws(StoreCase):
     """What every store does alike with runs."""
+
+    @pytest.mark.parametrize("id", ["", "..", "../up", "a/b", "a\\b", "a b", "a\0", "x" * 65])
+    def test_an_id_that_could_leave_its_folder_is_refused(self, store: Store, id: str) -> None:
+        with pytest.raises(StoreError, match="can't be: use up to 64 letters"):
+            store.runs.create(NewRun(id=id, project="p", name="n", owner=ME))
 
     def test_a_run_outside_any_sweep(self, store: Store) -> None:
         new = NewRun(

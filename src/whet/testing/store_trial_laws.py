@@ -12,7 +12,7 @@ import pytest
 from whet.errors import CapReached, Conflict, IllegalMove, NotFound, NumberTaken, StoreError, SweepClosed
 from whet.store.base import Batch, Row, Store, Sweep, SweepState
 from whet.testing.store_case import ME, OTHER, PARAMS, StoreCase
-from whet.trial import Goal, Phase, Report, Trial
+from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
 __all__ = ["TrialLaws"]
 
@@ -354,6 +354,15 @@ class TrialLaws(StoreCase):
         with pytest.raises(NotFound, match="sweep 's' has no trial 7"):
             self.add(store, sweep, 2, parent=7)
         assert store.sweeps.get(sweep.id).next_number == 2
+
+    def test_a_lease_tells_the_question_it_answers(self, store: Store, sweep: Sweep) -> None:
+        t = store.trials
+        t.add(sweep.id, 0, Suggestion(params=PARAMS), owner=ME, seen=0, asked="first")
+        assert [lease.asked for lease in t.leases(sweep.id)] == ["first"]
+        t.requeue(sweep.id, 0, 0, "lost")
+        t.claim(sweep.id, 0, owner=OTHER, asked="second")
+        self.add(store, sweep, 1)
+        assert [lease.asked for lease in t.leases(sweep.id)] == ["second", None]
 
     def test_one_turn_at_a_time(self, store: Store, sweep: Sweep) -> None:
         inside: list[int] = []

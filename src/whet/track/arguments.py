@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from whet.errors import ConfigError, TrackError
+from whet.store.rules import is_run_id
 from whet.track.claim import Claim
 
 __all__ = ["id_of", "mapping_of", "mode_of", "name_of", "root_of"]
@@ -56,7 +57,7 @@ def id_of(id: str | None, told: Claim | None) -> str:
         return told.run_id
     if id is None:
         return "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(8))
-    if not id.strip(".") or not all(c.isalnum() or c in "-_." for c in id) or len(id) > 64:
+    if not is_run_id(id):
         raise TrackError(f"run id {id!r} can't be", "use up to 64 letters, digits, '-', '_' and '.'")
     return id
 

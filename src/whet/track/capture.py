@@ -24,8 +24,21 @@ __all__ = ["command_line", "devices", "environment", "facts", "git", "mask", "pa
 
 _DIFF_BYTES = 1 << 20
 _GIT_S = 10.0
-_SECRET = re.compile(r"(?i)key|token|secret|passw|passwd|credential|auth|cookie|private")
-_URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET = re.compile(r"(?i)secret|passw|passphrase|pwd|credential")
+"""Names that say so."""
+_MAYBE = re.compile(
+    r"(?i)(?<!mon)key(?!point|word|frame|board)|token(?!i[sz])|auth(?!or(?!i))|(?<![a-z])pass(?![a-z])|cookie|private|bearer|signature"
+)
+"""Names that may: a number or a switch behind one of them is none (``--max-tokens 512``)."""
+_PLAIN = re.compile(r"(?i)[-+]?[0-9]{1,9}(\.[0-9]*)?(e[-+]?[0-9]+)?|true|false|none|null|yes|no|on|off|")
+_URL_LOGIN = re.compile(r"(?<=://)[^/\s]+@")
+_URL_ANSWER = re.compile(
+    r"([?&][^=&\s]*(?:token|key|secret|passw|signature|credential)[^=&\s]*=)[^&\s#]+", re.IGNORECASE
+)
+_KNOWN = re.compile(  # by how they begin
+    r"whet_[0-9a-z]{10}_[0-9a-f]{16,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|sk-[\w-]{20,}|"
+    r"AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=Bearer )\S+|(?<=Basic )\S+"
+)
 _KEPT = re.compile(
     r"^(CUDA_|NCCL_|OMP_|MKL_|OPENBLAS_|TORCH|PYTORCH_|XLA_|JAX_|TF_(?!CLI)|HF_|TOKENIZERS_|SLURM_JOB|SLURM_NODELIST|SLURM_NTASKS|"
     r"SLURM_CPUS|SLURM_GPUS|RAY_|RANK$|LOCAL_RANK$|WORLD_SIZE$|MASTER_|PYTHONHASHSEED$|CONDA_DEFAULT_ENV$|VIRTUAL_ENV$|"
@@ -38,28 +51,38 @@ _SHORTLIST = (
 
 
 def mask(text: str) -> str:
-    """Return `text` with the login part of every URL in it taken out."""
-    return _URL_LOGIN.sub("***@", text)
+    """Return `text` without the secrets that show by themselves: logins and answers in URLs, tokens that begin as such.
+
+    Example:
+        >>> mask("postgresql://me:pw@host/db"), mask("https://host/x?a=1&api_key=abc")
+        ('postgresql://***@host/db', 'https://host/x?a=1&api_key=***')
+    """
+    return _KNOWN.sub("***", _URL_ANSWER.sub(r"\1***", _URL_LOGIN.sub("***@", text)))
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Return whether `value` is one, by the `name` that it has."""
+    return bool(_SECRET.search(name) or (_MAYBE.search(name) and not _PLAIN.fullmatch(value)))
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that change what a training does; a value whose name sounds secret becomes ``***``."""
-    return {k: "***" if _SECRET.search(k) else mask(v) for k, v in sorted(environ.items()) if _KEPT.search(k)}
+    return {k: "***" if _is_secret(k, v) else mask(v) for k, v in sorted(environ.items()) if _KEPT.search(k)}
 
 
 def command_line(argv: Sequence[str]) -> list[str]:
     """Return `argv` with the values of options whose name sounds secret masked."""
     shown: list[str] = []
-    hide = False
+    option = ""
     for word in argv:
-        name, equals, _ = word.partition("=")
-        if hide and not word.startswith("-"):
+        name, equals, value = word.partition("=")
+        if option and not word.startswith("--") and _is_secret(option, word):
             shown.append("***")
-        elif equals and _SECRET.search(name):
+        elif equals and "://" not in name and _is_secret(name, value):
             shown.append(f"{name}=***")
         else:
             shown.append(mask(word))
-        hide = word.startswith("-") and not equals and bool(_SECRET.search(word))
+        option = word if word.startswith("-") and not equals else ""
     return shown
 
 

@@ -81,14 +81,17 @@ class Client:
         """Return what the server answers to GET."""
         return self._ask("GET", path, None)
 
-    def post(self, path: str, body: object) -> Any:
-        """Return what the server answers to `body`; however often it is sent, it is acted upon once."""
-        return self._ask("POST", path, dump(body).encode())
+    def post(self, path: str, body: object, *, key: str | None = None) -> Any:
+        """Return what the server answers to `body`; however often it is sent, it is acted upon once.
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+        The same holds for several calls with the same `key`.
+        """
+        return self._ask("POST", path, dump(body).encode(), key or secrets.token_hex(16))
+
+    def _ask(self, method: str, path: str, body: bytes | None, key: str = "") -> Any:
         headers = dict(self._headers)
         if body is not None:
-            headers |= {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
+            headers |= {"Content-Type": "application/json", "Idempotency-Key": key}
         deadline, pause = time.monotonic() + self._patience_s, _FIRST_PAUSE_S
         while True:
             try:

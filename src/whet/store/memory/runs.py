@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
+from whet.filters import matches, scalar
 from whet.store import rules
-from whet.store.base import Artifact, Batch, Curve, NewRun, Run, RunQuery, Runs
+from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
 from whet.store.codec import text
+from whet.store.lines import check_lines, to_lines
 from whet.store.memory.world import KeptRun, World
 from whet.store.stats import merge
+from whet.store.table import Place, Question, rank, to_row, value_of
 from whet.trial import Phase
 
 __all__ = ["MemoryRuns"]
+
+_MARKS = itertools.count()
 
 
 @final
@@ -25,6 +31,7 @@ class MemoryRuns(Runs):
         self._world = world
 
     def create(self, run: NewRun) -> Run:
+        rules.check_run_id(run.id)
         with self._world.lock:
             old = self._world.runs.get(run.id)
             if old is not None:
@@ -70,6 +77,52 @@ class MemoryRuns(Runs):
             ]
         return found[: query.limit]
 
+    def table(self, query: TableQuery = TableQuery()) -> Page:  # noqa: B008 - frozen
+        question = Question.of(query, time.time())
+        placed = []
+        for key, run in self._here(query.project, query.sweep):
+            if query.projects is not None and run.project not in query.projects:
+                continue
+            if matches(question.wanted, lambda which, run=run: value_of(run, which), run.tags):  # type: ignore[misc]
+                value = None if question.sort is None else scalar(value_of(run, question.sort))
+                placed.append((Place(rank(value), value, key), run))
+        total = len(placed)
+        if question.sort is None:
+            placed.sort(key=lambda at: at[0].key, reverse=question.descending)
+        else:
+            groups = [[at for at in placed if at[0].rank == which] for which in range(3)]  # each by creation as yet
+            for group in groups[:2]:
+                group.sort(key=lambda at: at[0].value, reverse=question.descending)  # type: ignore[arg-type, return-value]
+            placed = [at for group in groups for at in group]
+        if question.after is not None:
+            placed = [at for at in placed if question.is_after(at[0])]
+        page = placed[: query.limit]
+        cursor = question.cursor(page[-1][0]) if len(placed) > query.limit else None
+        return Page(rows=tuple(to_row(run, question.columns) for _, run in page), total=total, cursor=cursor)
+
+    def columns(self, project: str | None = None, sweep: str | None = None) -> Mapping[str, list[str]]:
+        runs = [run for _, run in self._here(project, sweep)]
+        places: dict[str, list[Mapping[str, object]]] = {
+            "metrics": [run.stats for run in runs],
+            "config": [run.config for run in runs],
+            "summary": [run.summary for run in runs],
+            "attrs": [run.attrs for run in runs],
+        }
+        return {place: sorted({name for one in mappings for name in one}) for place, mappings in places.items()}
+
+    def mark(self) -> str:
+        return str(next(_MARKS))
+
+    def _here(self, project: str | None, sweep: str | None) -> list[tuple[int, Run]]:
+        """Return the runs of a project and a sweep with their keys, in the order of creation."""
+        with self._world.lock:
+            return [
+                (run.key, run.as_run())
+                for run in self._world.runs.values()
+                if (project is None or run.project == project)
+                and (sweep is None or (run.sweep is not None and run.sweep.id == sweep))
+            ]
+
     def projects(self) -> Mapping[str, int]:
         with self._world.lock:
             return dict(sorted(Counter(run.project for run in self._world.runs.values()).items()))
@@ -113,6 +166,14 @@ class MemoryRuns(Runs):
                 for name, curve in sorted(curves.items())
                 if names is None or name in names
             }
+
+    def curves(
+        self, ids: Collection[str], names: Collection[str] | None = None, *, max_points: int = 500, x: str = "step"
+    ) -> dict[str, dict[str, Line]]:
+        check_lines(max_points, x)
+        with self._world.lock:
+            there = [id for id in dict.fromkeys(ids) if id in self._world.runs]
+        return {id: to_lines(self.metrics(id, names), max_points, x) for id in there}
 
     def artifacts(self, id: str) -> list[Artifact]:
         with self._world.lock:

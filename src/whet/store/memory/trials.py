@@ -59,6 +59,7 @@ class MemoryTrials(Trials):
         seen: int,
         version: int | None = None,
         name: str | None = None,
+        asked: str | None = None,
     ) -> str:
         with self._world.lock:
             s = self._world.sweep(sweep)
@@ -69,7 +70,7 @@ class MemoryTrials(Trials):
             run.params = dict(suggestion.params)
             run.note = text(suggestion.note)
             run.parent, run.parent_number = parent, suggestion.parent
-            run.owner = owner
+            run.owner, run.asked = owner, asked
             run.seen, run.version = seen, version
             run.started = run.beat = run.created
             s.running[number] = run
@@ -120,7 +121,7 @@ class MemoryTrials(Trials):
             )
             return list(numbers)
 
-    def claim(self, sweep: str, number: int, *, owner: str) -> tuple[str, int]:
+    def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
         with self._world.lock:
             s = self._world.sweep(sweep)
             run = s.trial(number)
@@ -130,6 +131,7 @@ class MemoryTrials(Trials):
             now = time.time()
             run.phase, run.values, run.stopped, run.reason, run.owner, run.beat = _RUNNING, None, False, "", owner, now
             run.started = now if run.started is None else run.started
+            run.asked = asked
             s.running[number] = run
             kept: list[tuple[int, int]] = []
             if is_paused:
@@ -246,6 +248,7 @@ class MemoryTrials(Trials):
                     owner=run.owner,
                     beat=cast(float, run.beat),
                     num_lost=run.num_lost,
+                    asked=run.asked,
                 )
                 for number, run in sorted(self._world.sweep(sweep).running.items())
             ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from whet.trial import Goal, Phase, Report, Trial
 
 __all__ = ["NO_STATS", "KeptRun", "KeptSweep", "World"]
 
+_KEYS = itertools.count()  # the order of creation
 NO_STATS: Mapping[str, Stat] = MappingProxyType({})
 
 
@@ -21,14 +23,15 @@ class KeptRun:
     """A run, and a trial if it is one, as it is now."""
 
     __slots__ = (
-        *("id", "project", "sweep", "number", "name", "phase", "params", "config", "values", "stopped", "best"),
+        *("key", "id", "project", "sweep", "number", "name", "phase", "params", "config", "values", "stopped", "best"),
         *("reason", "note", "attempt", "parent", "parent_number", "owner", "group", "tags", "notes", "folder", "attrs"),
         *("stats", "summary", "meta", "created", "started", "ended", "beat", "num_lost"),
         *("reports", "curves", "sources", "artifacts"),
-        *("seen", "version", "over", "suggested", "settled"),
+        *("seen", "version", "over", "suggested", "settled", "asked"),
     )
 
     def __init__(self, id: str, project: str, name: str, phase: Phase, now: float) -> None:
+        self.key = next(_KEYS)
         self.id = id
         self.project = project
         self.name = name
@@ -61,6 +64,7 @@ class KeptRun:
         self.over: int | None = None
         self.suggested: Mapping[str, object] | None = None
         self.settled: int | None = None
+        self.asked: str | None = None
 
     def as_trial(self) -> Trial:
         """Return the trial that the search sees, without reports."""

@@ -1,0 +1,266 @@
+"""What the routes of runs take and give: the shapes that the OpenAPI document describes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from whet.server.rest import Number
+from whet.store import owner
+from whet.store.base import Page, Run, Sweep, TableRow
+from whet.store.describe import values_of
+from whet.trial import Phase
+
+__all__ = [
+    "ArtifactView",
+    "ComparisonView",
+    "Deleted",
+    "Edit",
+    "End",
+    "Ids",
+    "Lines",
+    "LogPiece",
+    "Names",
+    "PageView",
+    "ProjectView",
+    "Query",
+    "RowView",
+    "RunLine",
+    "RunView",
+    "StatView",
+    "page_view",
+    "run_view",
+]
+
+State = Literal["pending", "running", "paused", "finished", "stopped", "failed", "canceled", "lost"]
+Id = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Edit(_Body):
+    """What is to change of a run; what is left out, or null, stays."""
+
+    name: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    tags: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1000)] | None = None
+    notes: str | None = None
+    group: Annotated[str, Field(max_length=500)] | None = None
+
+
+class End(_Body):
+    """How a run ended."""
+
+    state: Literal["finished", "failed", "canceled"] = "finished"
+    reason: str = ""
+
+
+class Ids(_Body):
+    """Runs, by their ids."""
+
+    ids: Annotated[list[Id], Field(max_length=10_000)]
+
+
+class Query(_Body):
+    """Which curves: of these runs, those of these names (null: all), with at most so many points."""
+
+    ids: Annotated[list[Id], Field(max_length=1000)]
+    names: list[str] | None = None
+    max_points: Annotated[int, Field(ge=4, le=100_000)] = 500
+    x: Literal["step", "time"] = "step"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectView:
+    """A project and how many runs it has."""
+
+    name: str
+    num_runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """A run in the run table. `values` are a trial's results; `cells` are the columns asked for, without those that it has not got."""
+
+    id: str
+    project: str
+    sweep: str | None
+    number: int | None
+    name: str
+    state: State
+    best: bool
+    reason: str
+    group: str
+    tags: list[str]
+    values: list[Number] | None
+    created: float
+    started: float | None
+    ended: float | None
+    beat: float | None
+    cells: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageView:
+    """A page of the run table: how many match in all, and the cursor of the next page (null: this is the last)."""
+
+    runs: list[RunLine]
+    total: int
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The names that columns can have under metrics, config, summary and attrs."""
+
+    metrics: list[str]
+    config: list[str]
+    summary: list[str]
+    attrs: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatView:
+    """What a metric did."""
+
+    last: Number
+    last_step: int
+    min: Number
+    min_step: int
+    max: Number
+    max_step: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run, whole. `result` is a trial's result by metric; `meta` is git, command line, environment, host."""
+
+    id: str
+    project: str
+    sweep: str | None
+    number: int | None
+    name: str
+    state: State
+    best: bool
+    reason: str
+    note: str
+    attempt: int
+    parent: str | None
+    group: str
+    tags: list[str]
+    notes: str
+    folder: str
+    result: dict[str, Number] | None
+    params: dict[str, Any]
+    config: dict[str, Any]
+    metrics: dict[str, StatView]
+    summary: dict[str, Any]
+    attrs: dict[str, Any]
+    meta: dict[str, Any]
+    created: float
+    started: float | None
+    ended: float | None
+    beat: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """A curve to be drawn: x ascending."""
+
+    x: list[float]
+    y: list[Number]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPiece:
+    """Bytes [start, end) of the run's output, as text; `size` is how long all of it is now. Go on with offset=end."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+    start: int
+    end: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactView:
+    """A file that a run keeps; `path` is where it is, on the machine where it was made."""
+
+    name: str
+    kind: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowView:
+    """A key of the runs' configs or results: one value a run, null where it has none."""
+
+    key: str
+    values: list[Any]
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonView:
+    """Runs side by side."""
+
+    runs: list[str]
+    names: list[str]
+    config: list[RowView]
+    summary: list[RowView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """How many were deleted."""
+
+    num_deleted: int
+
+
+def _state(phase: Phase, stopped: bool, owned_by: str) -> State:
+    if phase is Phase.RUNNING and owner.alive(owned_by) is False:
+        return "lost"
+    return "stopped" if stopped and phase is Phase.FINISHED else phase.value
+
+
+def _line(row: TableRow) -> RunLine:
+    return RunLine(
+        id=row.id,
+        project=row.project,
+        sweep=row.sweep,
+        number=row.number,
+        name=row.name,
+        state=_state(row.phase, row.stopped, row.owner),
+        best=row.best,
+        reason=row.reason,
+        group=row.group,
+        tags=list(row.tags),
+        values=None if row.values is None else list(row.values),
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+        beat=row.beat,
+        cells=dict(row.cells),
+    )
+
+
+def page_view(page: Page) -> PageView:
+    """Return a page as it is sent."""
+    return PageView(runs=[_line(row) for row in page.rows], total=page.total, cursor=page.cursor)
+
+
+def run_view(run: Run, sweep: Sweep | None) -> RunView:
+    """Return a run as it is sent."""
+    same: Any = {
+        name: getattr(run, name)
+        for name in RunView.__dataclass_fields__
+        if name not in ("state", "result", "metrics", "tags")
+    }
+    same |= {"metrics": dict(run.stats), "result": values_of(run, sweep)}
+    return RunView(**same, state=_state(run.phase, run.stopped, run.owner), tags=list(run.tags))

@@ -1,0 +1,290 @@
+"""Runs over HTTP: the run table, one run, curves, logs, comparison, export."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from whet.analysis.compare import compare_runs
+from whet.errors import NotFound
+from whet.server.access import Caller, caller, needs
+from whet.server.etags import Tags
+from whet.server.rest import answer
+from whet.server.run_views import (
+    ArtifactView,
+    ComparisonView,
+    Deleted,
+    Edit,
+    End,
+    Ids,
+    Lines,
+    LogPiece,
+    Names,
+    PageView,
+    ProjectView,
+    RowView,
+    RunView,
+    page_view,
+    run_view,
+)
+from whet.server.run_views import Query as CurveQuery
+from whet.store.base import Line, Run, Store, TableQuery
+from whet.store.describe import logged
+from whet.store.export import documents, table_of, write_csv
+from whet.trial import Phase
+
+__all__ = ["own_query", "router"]
+
+_MOST_OUT = 100_000
+Points = Annotated[int, Query(ge=4, le=100_000)]
+
+
+def router(store: Store) -> APIRouter:
+    """Return the routes of runs over `store`."""
+    routes = APIRouter(tags=["runs"])
+    tags = Tags(store)
+
+    @routes.get("/projects", response_model=list[ProjectView])
+    @needs("read", checks_itself=True)
+    def projects(request: Request) -> Response:
+        """Return the projects with their numbers of runs."""
+        who = caller(request)
+        return tags.answer(
+            request,
+            lambda: [
+                ProjectView(name=name, num_runs=count)
+                for name, count in store.runs.projects().items()
+                if who.sees(name)
+            ],
+        )
+
+    @routes.get("/runs", response_model=PageView)
+    @needs("read", checks_itself=True)
+    def table(
+        request: Request,
+        *,
+        filter: Annotated[str, Query(max_length=2000)] = "",
+        sort: str = "-created",
+        project: str | None = None,
+        sweep: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        cursor: str | None = None,
+        column: Annotated[list[str], Query(default_factory=list)],
+    ) -> Response:
+        """Return a page of the run table: those that `filter` wants, in the order of `sort` (``-`` before it: descending).
+
+        `column` may be repeated: columns to return besides those that every run has. `cursor` is the page's before.
+        """
+        query = _query(store, filter, sort, project, sweep, limit, cursor, column)
+        return tags.answer(request, lambda: page_view(store.runs.table(own_query(query, caller(request)))))
+
+    @routes.get("/runs:columns", response_model=Names)
+    @needs("read")
+    def columns(request: Request, project: str | None = None, sweep: str | None = None) -> Response:
+        """Return the names that columns of the run table can have."""
+        in_sweep = None if sweep is None else store.sweeps.find(sweep).id
+        return tags.answer(request, lambda: store.runs.columns(project, in_sweep))
+
+    @routes.get("/runs:compare", response_model=ComparisonView)
+    @needs("read")
+    def compare(request: Request, run: Annotated[list[str], Query(min_length=1, max_length=100)]) -> Response:
+        """Return runs side by side: their configs and results, and where they differ."""
+
+        def make() -> ComparisonView:
+            runs = [store.runs.find(one) for one in run]
+            table = compare_runs({one.id: one.config for one in runs}, {one.id: logged(one) for one in runs})
+            config, summary = (
+                [RowView(key=row.key, values=list(row.values), differs=row.differs) for row in rows]
+                for rows in (table.config, table.summary)
+            )
+            named = {one.id: one.name for one in runs}
+            return ComparisonView(
+                runs=list(table.runs), names=[named[id] for id in table.runs], config=config, summary=summary
+            )
+
+        return tags.answer(request, make)
+
+    @routes.get("/runs:export", response_class=Response)
+    @needs("read", checks_itself=True)
+    def export(
+        request: Request,
+        *,
+        filter: Annotated[str, Query(max_length=2000)] = "",
+        sort: str = "created",
+        project: str | None = None,
+        sweep: str | None = None,
+        id: Annotated[list[str], Query(default_factory=list)],
+        format: Literal["csv", "json"] = "csv",
+    ) -> Response:
+        """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: CSV with a row a run, or JSON with curves."""
+        if id:
+            runs = [store.runs.get(one) for one in _own_ids(store, id, caller(request))]
+        else:
+            query = _query(store, filter, sort, project, sweep, 1000, None, [])
+            runs = _all(store, own_query(query, caller(request)))
+        sweeps = {one: store.sweeps.get(one) for one in {run.sweep for run in runs if run.sweep}}
+        named = {"Content-Disposition": f'attachment; filename="runs.{format}"'}
+        if format == "json":
+            return answer({"runs": documents(store, runs, sweeps)}, 200, **named)
+        file = io.StringIO()
+        write_csv(table_of(runs, sweeps), file)
+        return Response(file.getvalue(), headers=named, media_type="text/csv")
+
+    @routes.post("/runs:delete", response_model=Deleted)
+    @needs("admin", checks_itself=True)
+    def delete_several(request: Request, body: Ids) -> Response:
+        """Delete runs, all of them or none. Running ones and trials of sweeps are refused."""
+        who = caller(request)  # who is limited is not told whether others have a run
+        ids = body.ids if who.projects is None else [who.run(store, id) for id in body.ids]
+        return answer(Deleted(num_deleted=store.runs.delete(ids)))
+
+    @routes.post("/metrics:query", response_model=dict[str, dict[str, Lines]])
+    @needs("read", checks_itself=True)
+    def curves(request: Request, body: CurveQuery) -> Response:
+        """Return the curves of several runs, by run and name; runs that are no more are left out."""
+        found = store.runs.curves(
+            _own_ids(store, body.ids, caller(request)), body.names, max_points=body.max_points, x=body.x
+        )
+        return answer({id: {name: _line(line) for name, line in lines.items()} for id, lines in found.items()})
+
+    @routes.get("/runs/{run}", response_model=RunView)
+    @needs("read")
+    def get(request: Request, run: str) -> Response:
+        """Return the run of that id, name (the newest), or unique beginning of an id."""
+        return tags.answer(request, lambda: _view(store, store.runs.find(run)))
+
+    @routes.patch("/runs/{run}", response_model=RunView)
+    @needs("write")
+    def edit(run: str, body: Edit) -> Response:
+        """Change name, tags, notes or group."""
+        id = store.runs.find(run).id
+        changed = store.runs.edit(id, name=body.name, tags=body.tags, notes=body.notes, group=body.group)
+        return answer(_view(store, changed))
+
+    @routes.delete("/runs/{run}", response_model=Deleted)
+    @needs("admin")
+    def delete(run: str) -> Response:
+        """Delete the run of that id and its metrics."""
+        return answer(Deleted(num_deleted=store.runs.delete([run])))
+
+    @routes.post("/runs/{run}/finish", response_model=RunView)
+    @needs("write")
+    def finish(run: str, body: End) -> Response:
+        """End a run outside any sweep."""
+        id = store.runs.find(run).id
+        store.runs.finish(id, Phase(body.state), body.reason)
+        return answer(_view(store, store.runs.get(id)))
+
+    @routes.get("/runs/{run}/metrics", response_model=dict[str, Lines])
+    @needs("read")
+    def metrics(
+        request: Request,
+        run: str,
+        *,
+        name: Annotated[list[str], Query(default_factory=list)],
+        max_points: Points = 500,
+        x: Literal["step", "time"] = "step",
+    ) -> Response:
+        """Return the curves of the run by name; `name` may be repeated. Down-sampled ones keep their extremes."""
+
+        def make() -> dict[str, Lines]:
+            id = store.runs.find(run).id
+            found = store.runs.curves([id], name or None, max_points=max_points, x=x).get(id, {})
+            return {name: _line(line) for name, line in found.items()}
+
+        return tags.answer(request, make)
+
+    @routes.get("/runs/{run}/logs", response_model=LogPiece)
+    @needs("read")
+    def logs(
+        run: str,
+        stream: Literal["stdout", "stderr"] = "stdout",
+        tail: Annotated[int | None, Query(ge=0, le=100_000)] = None,
+        offset: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+    ) -> Response:
+        """Return what the run printed: the last `tail` lines, or what comes after `offset` bytes; 1 MB at most.
+
+        Only output that lies on the server's machine is known here.
+        """
+        from whet.track.output import log_files, piece
+
+        found = store.runs.find(run)
+        path = log_files(found)[stream == "stderr"]
+        # The folder is what a client said: one that is not this run's own tells nothing.
+        is_foreign = path is not None and path.name == "output.log" and path.parent.name != found.id
+        if path is None or is_foreign or not path.is_file() or path.is_symlink():
+            raise NotFound(f"run {found.id} has left no output on the server's machine", "look where it ran: whet logs")
+        part = piece(path, tail=tail, offset=offset)
+        return answer(LogPiece(stream=stream, text=part.text, start=part.start, end=part.end, size=part.size))
+
+    @routes.get("/runs/{run}/artifacts", response_model=list[ArtifactView])
+    @needs("read")
+    def artifacts(request: Request, run: str) -> Response:
+        """Return the files that the run keeps."""
+        return tags.answer(request, lambda: store.runs.artifacts(store.runs.find(run).id))
+
+    return routes
+
+
+def own_query(query: TableQuery, who: Caller) -> TableQuery:
+    """Return the question as it is for a caller who may be limited to projects."""
+    if who.projects is None:
+        return query
+    return replace(query, projects=tuple(sorted(who.projects)))
+
+
+def _query(
+    store: Store,
+    filter: str,
+    sort: str,
+    project: str | None,
+    sweep: str | None,
+    limit: int,
+    cursor: str | None,
+    columns: list[str],
+) -> TableQuery:
+    return TableQuery(
+        filter=filter,
+        sort=sort,
+        project=project,
+        sweep=None if sweep is None else store.sweeps.find(sweep, project).id,
+        limit=limit,
+        cursor=cursor,
+        columns=tuple(columns),
+    )
+
+
+def _own_ids(store: Store, ids: list[str], who: Caller) -> list[str]:
+    """Return those that the caller sees."""
+    if who.projects is None:
+        return ids
+    seen = []
+    for id in ids:
+        try:
+            seen += [id] if who.sees(store.runs.get(id).project) else []
+        except NotFound:
+            continue
+    return seen
+
+
+def _all(store: Store, query: TableQuery) -> list[Run]:
+    """Return every run of a question, whole."""
+    found: list[Run] = []
+    while True:
+        page = store.runs.table(query)
+        found += [store.runs.get(row.id) for row in page.rows]
+        if page.cursor is None or len(found) >= _MOST_OUT:
+            return found
+        query = replace(query, cursor=page.cursor)
+
+
+def _view(store: Store, run: Run) -> RunView:
+    return run_view(run, None if run.sweep is None else store.sweeps.get(run.sweep))
+
+
+def _line(line: Line) -> Lines:
+    return Lines(x=line.x, y=line.y)  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+"""One question for a trial, and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING, final
+
+from whet.errors import Conflict
+from whet.store.base import SweepState
+from whet.study.assignment import Assignment, Nothing
+from whet.study.lost import answered
+from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
+from whet.trial import Phase, Trial
+
+if TYPE_CHECKING:
+    from whet.study.engine import Engine
+
+__all__ = ["Question"]
+
+_LOOK_FOR_LOST_S = 2.0
+
+
+@final
+class Question:
+    """Somebody asks an engine for a trial, and has its turn.
+
+    Args:
+        engine: The sweep's.
+        mine: The trials that were started for whoever asks, if there are to be no others.
+        owner: To whom the trial is handed out.
+        key: The question's: the same again gets what it got before, while that runs.
+    """
+
+    def __init__(self, engine: Engine, *, mine: Collection[int] | None, owner: str, key: str | None) -> None:
+        self._engine, self._mine, self._owner, self._key = engine, mine, owner, key
+
+    def answer(self) -> Assignment | Nothing:
+        """Return a trial: one that waits, else a paused one worth resuming, else a new one; or why there is none."""
+        engine = self._engine
+        if (before := answered(engine.store, engine.id, self._key)) is not None:
+            engine.sync()
+            trial = engine.trial(before.number)
+            return assigned(engine.store, before.run_id, before.attempt, before.number, trial, trial.last_step)
+        engine.look_for_lost(_LOOK_FOR_LOST_S)
+        while True:
+            engine.sync()
+            if engine.config.terminate is not None:
+                engine.finish_if_done()
+            try:
+                answer = self._waiting() or self._resumed() or self._suggested()
+                if isinstance(answer, Nothing) and answer.final:
+                    if (closed := self._closed(answer)) is None:
+                        continue  # the paused ones are over: the method may have waited for them
+                    answer = closed
+            except Conflict:
+                continue  # somebody was quicker, or has just closed the sweep: the next sync shows it
+            if isinstance(answer, Nothing) and answer.final and engine.look_for_lost(0.0):
+                continue  # nobody may come back to look again
+            return answer
+
+    def _waiting(self) -> Assignment | None:
+        engine = self._engine
+        if engine.state is not SweepState.RUNNING or self._mine is not None:
+            return None
+        waiting = [number for number, trial in engine.history.open.items() if trial.phase is Phase.PENDING]
+        return self._claimed(engine.trials[min(waiting)]) if waiting else None
+
+    def _resumed(self, *, closing: bool = False) -> Assignment | None:
+        engine = self._engine
+        if engine.state is not SweepState.RUNNING:
+            return None
+        found = promoted(engine.stopper, engine.history.open, engine.in_order(), closing=closing)
+        return None if found is None else self._claimed(replace(found[1], note=found[0].note), found[1].last_step)
+
+    def _claimed(self, trial: Trial, after: int | None = None) -> Assignment:
+        store, sweep = self._engine.store, self._engine.id
+        run_id, attempt = store.trials.claim(sweep, trial.number, owner=self._owner, asked=self._key)
+        return assigned(store, run_id, attempt, trial.number, trial, after)
+
+    def _closed(self, answer: Nothing) -> Assignment | Nothing | None:
+        """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over (None)."""
+        engine, mine = self._engine, self._mine
+        later = may_go_on(engine.stopper, engine.history.open, answer, mine) or self._resumed(closing=True)
+        if later is not None and engine.state is SweepState.RUNNING:
+            return later
+        why = answer.reason if mine is None else filled(engine.cap, engine.trials)  # empty: others may start more
+        if not why or not end_paused(engine.store, engine.id, engine.history.open, why):
+            return answer
+        engine.finish_if_done()
+        return None
+
+    def _suggested(self) -> Assignment | Nothing:
+        engine = self._engine
+        if engine.state is SweepState.FINISHED and (why := engine.why_over()):
+            return Nothing(f"the sweep is finished: {why}", final=True)
+        if engine.state is not SweepState.RUNNING:
+            return Nothing(f"the sweep is {engine.state.value}", final=engine.state is not SweepState.PAUSED)
+        number, method = len(engine.trials), engine.config.method.name
+        if self._mine is not None:
+            return Nothing("the trials asked for are done", final=True)
+        if engine.cap is not None and number >= engine.cap:
+            return Nothing(f"the run cap of {engine.cap} is used up", final=True)
+        suggestion = engine.searching.suggest(engine.history, is_first_version=engine.version == 0)
+        if suggestion is None:
+            if waiting := sum(t.phase is not Phase.PAUSED for t in engine.history.open.values()):
+                return Nothing(f"{method} waits for {waiting} running trial(s)", final=False)
+            return Nothing(f"{method} has tried everything", final=True)
+        run_id = engine.store.trials.add(
+            engine.id, number, suggestion, owner=self._owner, seen=engine.history.revision, version=engine.version, asked=self._key
+        )  # fmt: skip
+        return assigned(engine.store, run_id, 0, number, suggestion)

@@ -1,0 +1,271 @@
+"""The laws of the run table and of curves to be drawn."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from whet.errors import ExpressionError, StoreError
+from whet.store.base import Batch, NewRun, Row, Store, Sweep, TableQuery
+from whet.testing.store_case import ME, StoreCase
+from whet.trial import Phase
+
+__all__ = ["TableLaws"]
+
+_INF = math.inf
+_RUNS: list[tuple[str, dict[str, object], list[float], dict[str, object]]] = [
+    ("a", {"lr": 0.1, "optimizer": "adam", "model": {"depth": 3}}, [0.5, 0.4], {}),
+    ("b", {"lr": 0.01, "optimizer": "sgd", "model": {"depth": 5}, "flag": True}, [0.2, 0.3], {}),
+    ("c", {"lr": "auto", "optimizer": "adam", "a.b": 1, "batch-size": 8}, [0.9, math.nan], {"note": "NaN, Infinity"}),
+    ("d", {"lr": 1, 'odd"key': "x", "gamma": math.nan}, [_INF], {"acc": 0.5}),
+    ("e", {"optimizer": "Adam", "flag": False, "list": [1, 2], "é\\": "ü"}, [], {"loss": 0.35, "acc": -_INF}),
+]
+
+
+class TableLaws(StoreCase):
+    """What every store does alike with the run table."""
+
+    @pytest.fixture
+    def table(self, store: Store) -> Store:
+        """Return the store with five runs, a to e."""
+        for i, (id, config, losses, summary) in enumerate(_RUNS):
+            tags = ("best", "x,y") if id in "ad" else ('"best', "be")
+            new = NewRun(id=id, project="q" if id == "e" else "p", name=f"run {id}", owner=ME, config=config, tags=tags)
+            store.runs.create(new)
+            rows = [Row(step=s, time=1.0 + s, values={"loss": v, "val/loss": v / 2}) for s, v in enumerate(losses)]
+            store.runs.ship(id, 0, "spool", 0, 9, Batch(rows=rows, summary=summary))
+            if i % 2:
+                store.runs.finish(id, Phase.FINISHED if id == "b" else Phase.FAILED, "out of memory")
+        return store
+
+    @pytest.mark.parametrize(
+        ("condition", "wanted"),
+        [
+            ("", "abcde"),
+            ("loss < 0.35", "b"),
+            ("loss <= 0.35", "be"),
+            ("0.3 <= loss < 0.4", "be"),
+            ("loss.min < 0.5", "ab"),
+            ("loss.max > 0.4", "ac"),
+            ("loss.last_step == 1 and loss.count == 2", "abc"),
+            ("loss == None", "cd"),
+            ("loss != None", "abe"),
+            ("loss == loss", "abe"),
+            ("not loss > 0.3", "bcd"),
+            ('metrics["val/loss"] < 0.16', "b"),
+            ('metrics["val/loss"].min < 0.3', "ab"),
+            ('config.optimizer == "adam"', "ac"),
+            ('config.optimizer != "adam"', "bde"),
+            ('config.optimizer in ["sgd", "Adam"]', "be"),
+            ('config.optimizer not in ["sgd", "Adam"]', "acd"),
+            ('"da" in config.optimizer', "ace"),
+            ('"Ad" in config.optimizer', "e"),
+            ("config.lr > 0", "abd"),
+            ("config.lr == True", "d"),
+            ('config.lr == "auto"', "c"),
+            ('config.lr >= "a"', "c"),
+            ("config.model.depth > 3", "b"),
+            ("config.a.b == 1", "c"),
+            ('config["batch-size"] == 8', "c"),
+            ("config['odd\"key'] == 'x'", "d"),
+            (r'config["é\\"] == "ü"', "e"),
+            ("config.gamma == None", "abcde"),
+            ("config.list == None", "abcde"),
+            ("config.flag", "b"),
+            ("config.flag == 0", "e"),
+            ("summary.acc > 0", "d"),
+            ("summary.note", "c"),
+            ("loss < config.lr", ""),
+            ("loss > config.lr", "ab"),
+            ('"best" in tags', "ad"),
+            ('"be" in tags', "bce"),
+            ('"x,y" in tags and not "be" in tags', "ad"),
+            ('"x" in tags', ""),
+            ('state == "failed"', "d"),
+            ('state in ["finished", "failed"]', "bd"),
+            ('state != "running"', "bd"),
+            ('name == "run c" or id == "a"', "ac"),
+            ('"run" in name and project == "q"', "e"),
+            ('name > "run c"', "de"),
+            ("sweep == None and number == None", "abcde"),
+            ('"memory" in reason', "bd"),
+            ('created > "1h"', "abcde"),
+            ('created > "2001-01-01"', "abcde"),
+            ('created < "2001-01-01T10:00:00Z"', ""),
+            ('duration < "1h" and duration >= 0', "abcde"),
+            ("ended == None", "ace"),
+            ("best or stopped", ""),
+            ('params.lr != None or attrs.x == "y"', ""),
+            ("loss in []", ""),
+        ],
+    )
+    def test_runs_are_filtered(self, table: Store, condition: str, wanted: str) -> None:
+        page = table.runs.table(TableQuery(filter=condition, sort="created"))
+        assert "".join(row.id for row in page.rows) == wanted
+        assert (page.total, page.cursor) == (len(wanted), None)
+
+    @pytest.mark.parametrize(
+        ("sort", "wanted"),
+        [
+            ("created", "abcde"),
+            ("-created", "edcba"),
+            ("loss", "beacd"),
+            ("-loss", "aebcd"),
+            ("loss.min", "bacde"),
+            ("-val/loss.min", "cabde"),
+            ("config.lr", "badce"),
+            ("-config.lr", "dabce"),
+            ("config.optimizer", "eacbd"),
+            ("-config.optimizer", "baced"),
+            ("config.model.depth", "abcde"),
+            ("-config.model.depth", "bacde"),
+            ("state", "dbace"),
+            ("-name", "edcba"),
+            ("ended", "bdace"),
+            ("config.nothing", "abcde"),
+        ],
+    )
+    def test_runs_are_sorted_and_paged(self, table: Store, sort: str, wanted: str) -> None:
+        assert "".join(row.id for row in table.runs.table(TableQuery(sort=sort)).rows) == wanted
+        for limit in (1, 2, 4):
+            found, cursor = "", None
+            while True:
+                page = table.runs.table(TableQuery(sort=sort, limit=limit, cursor=cursor))
+                found += "".join(row.id for row in page.rows)
+                assert page.total == 5
+                cursor = page.cursor
+                if cursor is None:
+                    break
+                assert len(page.rows) == limit
+            assert found == wanted
+
+    def test_pages_go_on_while_runs_come(self, table: Store) -> None:
+        first = table.runs.table(TableQuery(limit=2))
+        table.runs.create(NewRun(id="f", project="p", name="run f", owner=ME))
+        rest = table.runs.table(TableQuery(limit=9, cursor=first.cursor))
+        assert "".join(row.id for row in (*first.rows, *rest.rows)) == "edcba"
+        last = table.runs.table(TableQuery(sort="name", limit=5, projects=("p", "q")))
+        table.runs.finish("f", Phase.FINISHED)
+        table.runs.delete(["f"])
+        none = table.runs.table(TableQuery(sort="name", cursor=last.cursor, projects=("p", "q")))
+        assert (none.rows, none.total, none.cursor) == ((), 5, None)
+        for projects, sort, total in ((("q",), "-loss", 1), ((), "created", 0), (("q", "p"), "created", 5)):
+            assert table.runs.table(TableQuery(projects=projects, sort=sort)).total == total
+        assert table.runs.table(TableQuery(projects=("q",), project="p")).total == 0
+
+    def test_columns_are_returned_as_asked(self, table: Store) -> None:
+        names = ("config.lr", "loss", "val/loss.max", "duration", "config.list", "state", "summary.acc", "config.model")
+        a, *_, d, e = table.runs.table(TableQuery(sort="created", columns=names)).rows
+        assert {k: v for k, v in a.cells.items() if k != "duration"} == {
+            "config.lr": 0.1,
+            "loss": 0.4,
+            "val/loss.max": 0.25,
+            "state": "running",
+            "config.model": {"depth": 3},
+        }
+        assert (d.cells["loss"], e.cells["loss"], e.cells["config.list"], e.cells["state"]) == (
+            _INF,
+            0.35,
+            [1, 2],
+            "running",
+        )
+        assert (e.cells["summary.acc"], d.tags, d.phase) == (-_INF, ("best", "x,y"), Phase.FAILED)
+        assert table.runs.table(TableQuery(limit=1)).rows[0].cells == {}
+        known = table.runs.columns("p")
+        assert known["metrics"] == ["loss", "val/loss"]
+        assert known["config"] == ["a.b", "batch-size", "flag", "gamma", "lr", "model", 'odd"key', "optimizer"]
+        assert (known["summary"], known["attrs"]) == (["acc", "note"], [])
+        assert "é\\" in table.runs.columns()["config"]
+        assert table.runs.columns("nobody")["config"] == []
+
+    def test_trials_are_in_the_table(self, table: Store, sweep: Sweep) -> None:
+        for number in range(3):
+            self.add(table, sweep, number)
+        table.trials.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(0.5,), attrs={"who": "me"})
+        table.trials.tell(sweep.id, 1, 0, phase=Phase.FINISHED, stopped=True, reason="too slow")
+
+        def numbers(condition: str, sort: str = "number") -> list[int | None]:
+            page = table.runs.table(TableQuery(filter=condition, sort=sort, sweep=sweep.id))
+            return [row.number for row in page.rows]
+
+        assert numbers("") == [0, 1, 2]
+        assert numbers("", "-number") == [2, 1, 0]
+        assert numbers('state == "stopped"') == numbers("stopped") == [1]
+        assert numbers('state == "finished"') == numbers("best") == numbers("value == 0.5") == [0]
+        assert numbers("", "value") == [0, 1, 2]
+        assert numbers('attrs.who == "me"') == [0]
+        assert numbers("params.layers == 3 and config.layers == 3 and config.opt == params.opt") == [0, 1, 2]
+        assert table.runs.table(TableQuery(filter=f'sweep == "{sweep.id}"')).total == 3
+        assert table.runs.table(TableQuery(filter="sweep == None")).total == 5
+
+    def test_bad_questions_are_refused(self, table: Store) -> None:
+        cursor = table.runs.table(TableQuery(limit=1)).cursor
+        assert cursor
+        for query, match in (
+            (TableQuery(filter='state == "lost"'), "unknown state 'lost'"),
+            (TableQuery(filter="loss <"), "is not an expression"),
+            (TableQuery(filter="exit()"), r"'exit\(\)' \(at character 1\) is not allowed"),
+            (TableQuery(sort="tags"), "in no order"),
+            (TableQuery(columns=("",)), "a column without a name"),
+        ):
+            with pytest.raises(ExpressionError, match=match):
+                table.runs.table(query)
+        for query, match in (
+            (TableQuery(limit=0), "limit=0 is out of range"),
+            (TableQuery(cursor="nonsense"), "is no cursor"),
+            (TableQuery(cursor=cursor, sort="name"), "the cursor is of another filter or sort"),
+        ):
+            with pytest.raises(StoreError, match=match):
+                table.runs.table(query)
+
+    def test_marks_differ_after_every_change(self, table: Store, sweep: Sweep) -> None:
+        seen = {table.runs.mark()}
+
+        def changed() -> None:
+            mark = table.runs.mark()
+            assert mark not in seen
+            seen.add(mark)
+
+        table.runs.edit("a", name="other")
+        changed()
+        table.runs.ship("a", 0, "spool", 9, 10, Batch(rows=[Row(step=9, time=1.0, values={"loss": 1.0})]))
+        changed()
+        self.add(table, sweep, 0)
+        changed()
+        table.trials.beat(sweep.id, ME)
+        changed()
+
+    def test_curves_of_many_runs_are_drawn(self, store: Store) -> None:
+        for id in ("r", "s"):
+            store.runs.create(NewRun(id=id, project="p", name=id, owner=ME))
+        loss = [math.sin(i / 50) for i in range(2000)]
+        loss[777], loss[1234], loss[1500] = 9.0, -9.0, math.nan
+        rows = [
+            Row(step=i, time=5000.0 - i, values={"loss": v, **({"acc": 1} if i < 3 else {})})
+            for i, v in enumerate(loss)
+        ]
+        store.runs.ship("r", 0, "spool", 0, 1, Batch(rows=rows[1000:]))
+        store.runs.ship("r", 0, "spool", 1, 2, Batch(rows=rows[:1000]))
+        drawn = store.runs.curves(["r", "s", "nobody", "r"], max_points=100)
+        assert (list(drawn), list(drawn["r"]), drawn["s"]) == (["r", "s"], ["acc", "loss"], {})
+        line = drawn["r"]["loss"]
+        assert 50 < len(line.x) == len(line.y) <= 100
+        assert line.x == sorted(line.x)
+        assert (line.x[0], line.x[-1]) == (0, 1999)
+        points = dict(zip(line.x, line.y, strict=True))
+        assert (points[777], points[1234], math.isnan(points[1500])) == (9.0, -9.0, True)
+        assert all(loss[int(x)] == y or x == 1500 for x, y in points.items())
+        assert (drawn["r"]["acc"].x, drawn["r"]["acc"].y) == ([0, 1, 2], [1.0, 1.0, 1.0])
+        whole = store.runs.curves(["r"], ["loss"], max_points=2000, x="time")["r"]["loss"]
+        assert (len(whole.x), whole.x[0], whole.y[-1]) == (2000, 3001.0, loss[0])
+        assert store.runs.curves([], ["loss"]) == {}
+        for wrong in ({"max_points": 3}, {"x": "epoch"}):
+            with pytest.raises(StoreError):
+                store.runs.curves(["r"], **wrong)
+
+    def test_ages_count_from_now(self, table: Store) -> None:
+        time.sleep(0.01)
+        assert table.runs.table(TableQuery(filter='created > "0s"')).total == 0
+        assert table.runs.table(TableQuery(filter='created < "0s"')).total == 5

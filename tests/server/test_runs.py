@@ -1,0 +1,249 @@
+"""REST for runs: the run table, one run, curves, logs, comparison, export, and answers that need not be sent again."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from whet.server.app import API, application
+from whet.server.etags import Tags
+from whet.store import Store, open_store
+from whet.store.base import Artifact, Batch, NewRun, Row
+from whet.store.token import Scope
+from whet.trial import Goal, Phase, Suggestion
+
+ME = "elsewhere|1|0"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with contextlib.closing(open_store(str(tmp_path / "whet.db"))) as store:
+        for i, (name, project) in enumerate([("a", "p"), ("b", "p"), ("c", "q")]):
+            config = {"lr": 0.1 * (i + 1), "optimizer": "adam", "deep": {"er": i}}
+            folder = tmp_path / name
+            folder.mkdir()
+            store.runs.create(
+                NewRun(id=name, project=project, name=f"run {name}", owner=ME, config=config, folder=str(folder))
+            )
+            rows = [Row(step=s, time=float(s), values={"loss": 1.0 / (s + i + 1)}) for s in range(1000)]
+            store.runs.ship(name, 0, "spool", 0, 1, Batch(rows=rows, meta={"git": {"commit": "c"}}))
+        last = Row(step=1000, time=1000.0, values={"loss": math.nan, "gain": math.inf})
+        model = Artifact(name="model", kind="model", path="/m", size=3, sha256="00")
+        store.runs.ship("b", 0, "spool", 1, 2, Batch(rows=[last], artifacts=[model]))
+        store.runs.finish("b", Phase.FAILED, "diverged")
+        yield store
+
+
+@pytest.fixture
+def ask(store: Store) -> TestClient:
+    return TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))
+
+
+def get(ask: TestClient, path: str, status: int = 200, **params: object) -> object:
+    answer = ask.get(f"{API}{path}", params=params)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_projects(ask: TestClient) -> None:
+    assert get(ask, "/projects") == [{"name": "p", "num_runs": 2}, {"name": "q", "num_runs": 1}]
+
+
+def test_the_run_table(ask: TestClient) -> None:
+    page = get(ask, "/runs", column=["loss", "config.lr", "gain", "loss.min"], sort="name", limit=2)
+    assert (page["total"], [run["id"] for run in page["runs"]]) == (3, ["a", "b"])
+    assert page["runs"][1]["cells"] == {"loss": "NaN", "config.lr": 0.2, "gain": "Infinity", "loss.min": 1 / 1001}
+    assert (page["runs"][1]["state"], page["runs"][1]["reason"]) == ("failed", "diverged")
+    rest = get(ask, "/runs", column=["loss"], sort="name", limit=2, cursor=page["cursor"])
+    assert ([run["id"] for run in rest["runs"]], rest["cursor"]) == (["c"], None)
+    assert get(ask, "/runs", filter='loss < 1 and project == "q"')["total"] == 1
+    assert get(ask, "/runs", project="p")["total"] == 2
+    assert get(ask, "/runs:columns") == {
+        "metrics": ["gain", "loss"], "config": ["deep", "lr", "optimizer"], "summary": [], "attrs": [],
+    }  # fmt: skip
+    wrong = get(ask, "/runs", 422, filter="state == 'done'")
+    assert wrong["detail"] == "in \"state == 'done'\": unknown state 'done'"
+    assert "known:" in wrong["fix"]
+    assert get(ask, "/runs", 422, limit=1001)["status"] == 422
+    assert get(ask, "/runs", 404, sweep="nobody")["title"] == "NotFound"
+
+
+def test_one_run(ask: TestClient, store: Store) -> None:
+    run = get(ask, "/runs/b")
+    assert (run["metrics"]["loss"]["last"], run["metrics"]["gain"]["max"], run["meta"]) == (
+        "NaN",
+        "Infinity",
+        {"git": {"commit": "c"}},
+    )
+    assert get(ask, "/runs/run b") == run
+    changed = ask.patch(f"{API}/runs/b", json={"name": "new", "tags": ["x", "y"], "notes": "n"}).json()
+    assert (changed["name"], changed["tags"], changed["notes"], changed["group"]) == ("new", ["x", "y"], "n", "")
+    assert ask.patch(f"{API}/runs/b", json={"name": 3}).status_code == 422
+    assert ask.patch(f"{API}/runs/b", json={"nam": "x"}).status_code == 422
+    assert get(ask, "/runs/b/artifacts") == [
+        {"name": "model", "kind": "model", "path": "/m", "size": 3, "sha256": "00"}
+    ]
+    ended = ask.post(f"{API}/runs/a/finish", json={"state": "canceled", "reason": "enough"}).json()
+    assert (ended["state"], ended["reason"]) == ("canceled", "enough")
+    assert ask.post(f"{API}/runs/a/finish", json={}).status_code == 409
+    assert get(ask, "/runs/nobody", 404)["title"] == "NotFound"
+
+
+def test_a_trials_run_has_its_result_by_metric(ask: TestClient, store: Store) -> None:
+    sweep = store.sweeps.create("p", {"metric": {"name": "loss"}}, goals=[Goal.MINIMIZE])
+    run = store.trials.add(sweep.id, 0, Suggestion(params={"lr": 0.5}), owner=ME, seen=0)
+    store.trials.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(0.25,))
+    assert get(ask, f"/runs/{run}")["result"] == {"loss": 0.25}
+    (line,) = get(ask, "/runs", sweep=sweep.id)["runs"]
+    assert (line["values"], line["number"], line["best"]) == ([0.25], 0, True)
+
+
+def test_runs_are_deleted(ask: TestClient, store: Store) -> None:
+    assert ask.post(f"{API}/runs:delete", json={"ids": ["b", "a"]}).status_code == 409  # a runs: neither is deleted
+    assert store.runs.get("b").id == "b"
+    store.runs.finish("a", Phase.FINISHED)
+    assert ask.post(f"{API}/runs:delete", json={"ids": ["b"]}).json() == {"num_deleted": 1}
+    assert ask.delete(f"{API}/runs/a").json() == {"num_deleted": 1}
+    assert ask.delete(f"{API}/runs/a").status_code == 404
+
+
+def test_curves(ask: TestClient) -> None:
+    lines = get(ask, "/runs/b/metrics", name="loss", max_points=50)
+    assert list(lines) == ["loss"]
+    assert len(lines["loss"]["x"]) <= 50
+    assert (lines["loss"]["y"][0], lines["loss"]["y"][-1]) == (0.5, "NaN")
+    many = ask.post(
+        f"{API}/metrics:query", json={"ids": ["a", "c", "gone"], "names": ["loss"], "max_points": 2000, "x": "time"}
+    )
+    assert {id: len(found["loss"]["x"]) for id, found in many.json().items()} == {"a": 1000, "c": 1000}
+    assert ask.post(f"{API}/metrics:query", json={"ids": ["a"], "max_points": 2}).status_code == 422
+
+
+def test_logs(ask: TestClient, tmp_path: Path) -> None:
+    assert get(ask, "/runs/a/logs", 404)["title"] == "NotFound"
+    text = "one\ntwo ä\nthree"
+    (tmp_path / "a" / "output.log").write_text(text, encoding="utf-8")
+    size = len(text.encode())
+    assert get(ask, "/runs/a/logs") == {"stream": "stdout", "text": text, "start": 0, "end": size, "size": size}
+    assert get(ask, "/runs/a/logs", tail=2)["text"] == "two ä\nthree"
+    assert get(ask, "/runs/a/logs", tail=0)["text"] == ""
+    assert get(ask, "/runs/a/logs", offset=4)["text"] == "two ä\nthree"
+    assert get(ask, "/runs/a/logs", offset=99) == {
+        "stream": "stdout",
+        "text": "",
+        "start": size,
+        "end": size,
+        "size": size,
+    }
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "c" / "output.log").symlink_to(tmp_path / "secret")
+    assert get(ask, "/runs/c/logs", 404)["title"] == "NotFound"
+
+
+def test_runs_side_by_side(ask: TestClient) -> None:
+    table = get(ask, "/runs:compare", run=["a", "b"])
+    assert (table["runs"], table["names"]) == (["a", "b"], ["run a", "run b"])
+    rows = {row["key"]: (row["values"], row["differs"]) for row in table["config"]}
+    assert rows["lr"] == ([0.1, 0.2], True)
+    assert rows["optimizer"] == (["adam", "adam"], False)
+    assert rows["deep.er"] == ([0, 1], True)
+    assert {row["key"]: row["values"] for row in table["summary"]} == {
+        "loss": [0.001, "NaN"],
+        "gain": [None, "Infinity"],
+    }
+
+
+def test_export(ask: TestClient) -> None:
+    answer = ask.get(f"{API}/runs:export", params={"filter": "config.lr > 0.15"})
+    assert "attachment" in answer.headers["content-disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["id"], row["param.deep.er"]) for row in rows] == [("b", "1"), ("c", "2")]
+    (run,) = get(ask, "/runs:export", format="json", id="b")["runs"]
+    assert (run["id"], len(run["curves"]["loss"]["steps"]), run["curves"]["gain"]["values"]) == (
+        "b",
+        1001,
+        ["Infinity"],
+    )
+
+
+def test_what_did_not_change_is_not_sent_again(ask: TestClient, store: Store) -> None:
+    for path in ("/runs", "/runs/a", "/projects", "/runs/a/metrics", "/runs:columns", "/runs:compare?run=a&run=b"):
+        first = ask.get(f"{API}{path}")
+        tag = first.headers["etag"]
+        again = ask.get(f"{API}{path}", headers={"If-None-Match": f'"other", {tag}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        store.runs.edit("c", notes=f"{path}")  # something else changed
+        assert ask.get(f"{API}{path}", headers={"If-None-Match": tag}).status_code == 304
+        store.runs.ship("a", 0, path, 0, 1, Batch(rows=[Row(step=1, time=1.0, values={path: 1.0})]))
+        store.runs.edit("a", name=path)
+        if path != "/projects":
+            assert ask.get(f"{API}{path}", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_nothing_is_computed_while_nothing_changes(store: Store) -> None:
+    from starlette.requests import Request
+
+    now, made = [0.0], []
+    tags = Tags(store, lambda: now[0])
+
+    def poll(tag: str = "") -> object:
+        scope = {
+            "type": "http",
+            "path": "/x",
+            "query_string": b"",
+            "method": "GET",
+            "server": ("s", 1),
+            "scheme": "http",
+        }
+        request = Request({**scope, "headers": [(b"if-none-match", tag.encode())]})
+        return tags.answer(request, lambda: made.append(1) or ["same"])
+
+    tag = poll().headers["etag"]
+    assert [poll(tag).status_code for _ in range(3)] == [304] * 3
+    assert len(made) == 1
+    store.runs.edit("a", notes="x")
+    assert (poll(tag).status_code, len(made)) == (304, 2)
+    now[0] = 60.0  # ages may have changed
+    assert (poll(tag).status_code, len(made)) == (304, 3)
+    assert (poll('"old"').status_code, len(made)) == (200, 4)
+
+
+def test_a_token_for_one_project_sees_its_runs_only(store: Store) -> None:
+    _, secret = store.tokens.create(Scope.READ, projects=["q"])
+    store.tokens.create(Scope.ADMIN)
+    ask = TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))
+    ask.headers["Authorization"] = f"Bearer {secret}"
+    assert get(ask, "/projects") == [{"name": "q", "num_runs": 1}]
+    assert [run["id"] for run in get(ask, "/runs")["runs"]] == ["c"]
+    assert get(ask, "/runs", filter='project == "p" or loss < 9')["total"] == 1
+    get(ask, "/runs", 403, project="p")
+    get(ask, "/runs/a", 404)
+    get(ask, "/runs:compare", 404, run=["a", "c"])
+    get(ask, "/runs:columns", 403)
+    assert list(ask.post(f"{API}/metrics:query", json={"ids": ["a", "c"]}).json()) == ["c"]
+    assert "run a" not in ask.get(f"{API}/runs:export").text
+    assert "run a" not in ask.get(f"{API}/runs:export", params={"id": ["a", "c"]}).text
+    assert ask.patch(f"{API}/runs/c", json={"name": "x"}).status_code == 403
+
+
+def test_the_description_names_the_shapes(ask: TestClient) -> None:
+    document = json.loads(ask.get(f"{API}/openapi.json").text)
+    shapes = document["components"]["schemas"]
+    assert {"PageView", "RunLine", "RunView", "Lines", "ComparisonView", "Names", "LogPiece"} <= shapes.keys()
+    assert set(shapes["RunLine"]["required"]) == set(shapes["RunLine"]["properties"])
+    assert "lost" in shapes["RunLine"]["properties"]["state"]["enum"]
+
+
+def test_output_of_a_folder_that_is_not_the_runs_own_is_not_shown(ask: TestClient, store: Store, tmp_path: Path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "output.log").write_text("nobody's business")
+    store.runs.create(NewRun(id="spy", project="p", name="spy", owner=ME, folder=str(tmp_path / "secret")))
+    get(ask, "/runs/spy/logs", 404)
