@@ -181,7 +181,7 @@ def _one(task: tuple[str, str, int, float | None]) -> tuple[tuple[str, str], lis
 
 def main() -> int:
     """Run everything, and hold it against the bounds."""
-    given = arguments(__doc__ or "", repeats=20, quick_repeats=4, more=_more)
+    given = arguments(__doc__ or "", repeats=6, quick_repeats=3, more=_more)
     names = ["hartmann6", "network", "protein"] if given.quick else list(PROBLEMS)
     seeds = range(given.first, given.first + given.repeats)
     found: dict[tuple[str, str], list[list[float]]] = {}
