@@ -156,7 +156,10 @@ class Problem:
         elif name == "seconds" and name not in trial.attrs:
             value = trial.seconds
         fine = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-        return float(value) if fine else None  # type: ignore[arg-type]
+        try:
+            return float(value) if fine else None  # type: ignore[arg-type]
+        except OverflowError:  # an integer that no float can hold
+            return None
 
     def excesses(self, trial: Trial) -> tuple[float, ...]:
         """Return how far `trial` is off each limit: 0 where it keeps it, infinite where it did not report the value."""
