@@ -31,7 +31,7 @@ from scipy.optimize import minimize
 
 from benchmarks._harness import Report, arguments
 from benchmarks.search.tables import network
-from whet.config import Plugin
+from whet.config import Plugin, SweepConfig
 from whet.space import Float, Space
 from whet.study.earlier import taken
 from whet.study.searching import searcher_of
@@ -61,7 +61,9 @@ def study(
     method: str, task: Task, seed: int, count: int, earlier: tuple[Earlier, ...] = (), sign: float = 1.0
 ) -> list[Trial]:
     """Return the trials of a sweep."""
-    searcher = searcher_of(Search(space=task.space, earlier=earlier), Plugin(name=method), seed)
+    searcher = searcher_of(
+        SweepConfig(problem=Search(space=task.space, earlier=earlier), method=Plugin(name=method), seed=seed)
+    )
     found: list[Trial] = []
     for number in range(count):
         params = searcher.ask(1)[0].params

@@ -1,5 +1,6 @@
 """The benchmark of population-based training runs, and shows what it says."""
 
+import pytest
 from benchmarks.search.population import TASKS, run
 
 
@@ -13,6 +14,7 @@ def test_pbt_comes_nearer_than_fixed_configurations_with_as_many_steps():
     assert sum(distances("pbt")) < 0.8 * sum(distances("random"))
 
 
+@pytest.mark.slow
 def test_pb2_comes_nearer_than_pbt_with_a_population_of_four():
     by_pb2, by_pbt = distances("pb2"), distances("pbt")
     assert sum(a < b for a, b in zip(by_pb2, by_pbt, strict=True)) >= 5

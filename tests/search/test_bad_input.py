@@ -80,7 +80,7 @@ def test_a_space_of_one_point_has_that_point(method, num_metrics) -> None:
     assert all(params == {"x": 1.0, "n": 3, "c": "a"} for params in found)
 
 
-@pytest.mark.parametrize("num_metrics", [1, 2])
+@pytest.mark.parametrize("num_metrics", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", OWN)
 def test_a_million_options_cost_neither_time_nor_memory(method, num_metrics) -> None:
     space = Space({"option": MILLION, "x": Float(0, 1)})

@@ -39,6 +39,7 @@ def any_prior(problem, seed):
     return {name: p.decode(random.Random(f"{seed}/{name}").random()) for name, p in space.items()}
 
 
+@pytest.mark.slow
 class TestGP(SearcherLaws):
     num_trials = 12
 
@@ -139,7 +140,7 @@ def trials_to(method, target, seed, prior, num_trials=40):
     return num_trials + 10
 
 
-@pytest.mark.parametrize(("method", "target"), [("gp", 0.1), ("tpe", 0.5)])
+@pytest.mark.parametrize(("method", "target"), [pytest.param("gp", 0.1, marks=pytest.mark.slow), ("tpe", 0.5)])
 def test_a_right_belief_saves_trials_and_a_wrong_one_does_no_harm_that_lasts(method: str, target: float) -> None:
     seeds = range(6)
     without = sum(trials_to(method, target, seed, None) for seed in seeds)

@@ -89,7 +89,10 @@ def test_terrible_losses_are_clipped_but_no_end_of_the_front_is() -> None:
     assert y.mean(axis=0) == pytest.approx(np.zeros(2), abs=1e-12)
 
 
-@pytest.mark.parametrize(("name", "count", "share"), [("ehvi", 50, 0.985), ("motpe", 100, 0.84), ("nsga2", 150, 0.80)])
+@pytest.mark.parametrize(
+    ("name", "count", "share"),
+    [pytest.param("ehvi", 50, 0.985, marks=pytest.mark.slow), ("motpe", 100, 0.84), ("nsga2", 150, 0.80)],
+)
 def test_gets_further_than_chance(name, count, share) -> None:
     whole = 1.1 * 7 - 1 / 3
     mine = np.mean([reached(name, count, seed) for seed in range(3)])
@@ -98,7 +101,7 @@ def test_gets_further_than_chance(name, count, share) -> None:
     assert whole - mine < 0.7 * (whole - chance)
 
 
-@pytest.mark.parametrize("name", ["ehvi", "motpe", "nsga2"])
+@pytest.mark.parametrize("name", [pytest.param("ehvi", marks=pytest.mark.slow), "motpe", "nsga2"])
 def test_a_front_over_choices_is_found_whole(name) -> None:
     space = Space(
         {"net": Choice(["a", "b", "c"]), "w": Float(0, 1), "d": Float(0, 1, when="net != 'a'")},

@@ -61,6 +61,7 @@ class TestStarting(SearcherLaws):
         return Starting(TPE(Problem(space=problem.space, metrics=problem.metrics, earlier=earlier), seed=seed))
 
 
+@pytest.mark.slow
 class TestStartingGP(TestStarting):
     num_trials = 14
 

@@ -49,7 +49,7 @@ def test_nothing_is_found_where_only_verbs_were_at_work(
             url = made[kind]()
         store = stack.enter_context(contextlib.closing(open_store(url)))
         for seed in range(6):
-            fill(store, Random(seed), prefix=f"{seed} ")
+            fill(store, Random(seed), prefix=f"{seed}-")
         looked: list[str] = []
         assert check(store, on_step=looked.append) == []
         assert "the runs of project p" in looked

@@ -97,8 +97,8 @@ def test_a_store_may_be_taken_into_one_that_has_things_already(
     seed: int, new: Make, other: Make, tmp_path: Path
 ) -> None:
     one, two = new(), other()
-    fill(one, Random(seed), prefix="one ")
-    fill(two, Random(seed + 1), prefix="two ")
+    fill(one, Random(seed), prefix="one-")
+    fill(two, Random(seed + 1), prefix="two-")
     mine, theirs = everything(two), everything(one)
     file = tmp_path / "store.jsonl.gz"
     archive.export(one.database, file)
@@ -131,7 +131,7 @@ def test_moving_to_another_database(seed: int, new: Make, other: Make) -> None:
 def test_one_project(new: Make, tmp_path: Path) -> None:
     store, copy, file = new(), new(), tmp_path / "p.jsonl.gz"
     for seed in range(3):
-        fill(store, Random(seed), prefix=f"{seed} ")
+        fill(store, Random(seed), prefix=f"{seed}-")
     archive.export(store.database, file, project="p")
     archive.import_(copy.database, file)
     assert repr(everything(copy)) == repr(everything(store, "p"))
@@ -214,7 +214,7 @@ def test_an_interrupted_import_leaves_whole_units_and_can_be_repeated(
 ) -> None:
     store, file = new(), tmp_path / "s.jsonl.gz"
     for seed in (3, 5, 8):
-        fill(store, Random(seed), prefix=f"{seed} ")
+        fill(store, Random(seed), prefix=f"{seed}-")
     archive.export(store.database, file)
     with store.database.read() as tx:
         num_rows = sum(totals(tx).values())

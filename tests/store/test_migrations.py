@@ -214,7 +214,7 @@ def test_from_each_version_up_and_down_again(version: str, url: str) -> None:
     """Going up loses nothing, and going down then loses nothing that the older tables have room for."""
     store = opened(url)
     for seed in (2, 8):
-        fill_with_all(store, Random(seed), prefix=f"{seed} ")
+        fill_with_all(store, Random(seed), prefix=f"{seed}-")
     now = raw(url)
     store.close()
     kept = database_at(url, prepare=False)

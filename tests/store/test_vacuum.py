@@ -46,15 +46,15 @@ def long(store: SqlStore, id: str, *, end: bool = True) -> None:
 
 def test_nothing_that_can_be_read_changes(store: SqlStore) -> None:
     for seed in range(5):
-        fill(store, Random(seed), prefix=f"{seed} ")
+        fill(store, Random(seed), prefix=f"{seed}-")
     long(store, "long")
-    long(store, "going on", end=False)
+    long(store, "going-on", end=False)
     before = repr(everything(store))
     done = vacuum(store.database)
     assert repr(everything(store)) == before
     assert check(store) == []
     assert done.chunks_before > done.chunks_after >= done.num_runs > 1
-    assert (num_chunks(store, "long"), num_chunks(store, "going on")) == (1, 30)
+    assert (num_chunks(store, "long"), num_chunks(store, "going-on")) == (1, 30)
     again = vacuum(store.database)
     assert (again.num_runs, again.chunks_before) == (0, 0)
     # What comes late is kept, too, and comes last.

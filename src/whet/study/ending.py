@@ -73,7 +73,7 @@ class Ending:
             self._spent[name] += self._cost_of(name, trial)
         if trial.phase is Phase.FINISHED:
             problem = self._config.problem
-            if trial.complete and trial.values is not None and math.isfinite(trial.values[0]):
+            if trial.complete and trial.values and math.isfinite(trial.values[0]):
                 insort(self._first, (trial.number, trial.values[0]))
                 del self._first[_FIRST:]
             losses = problem.losses(trial.values) if trial.values is not None and problem.counts(trial) else None
