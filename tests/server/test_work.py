@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
+import urllib3
 
 import whet
 from whet.server.app import application
@@ -105,3 +107,41 @@ def test_a_question_is_answered_once_though_the_server_was_killed_after_it(behin
     assert (again["number"], again["run_id"], again["params"]) == (first["number"], first["run_id"], first["params"])
     assert other["number"] == 1
     assert len(behind.trials.changes(id).trials) == 2
+
+
+def post(url: str, path: str, body: object) -> tuple[int, dict]:
+    answer = urllib3.request("POST", f"{url}/api/v1{path}", json=body, retries=False)
+    return answer.status, answer.json()
+
+
+def test_bodies_that_would_ruin_a_sweep_are_refused(url: str, behind: Store):
+    id = whet.sweep({"method": "random", "metric": {"name": "loss"}, "parameters": SPACE}, storage=behind)
+    deep: object = []
+    for _ in range(100):
+        deep = [deep]
+    for path, body in (
+        (f"/sweeps/{id}/enqueue", {"params": {"x": deep}}),
+        ("/verbs/trials.enqueue", {"sweep": id, "params": {"x": deep}}),
+    ):
+        status, problem = post(url, path, body)
+        assert (status, "nested" in problem["detail"]) == (422, True)
+    assert post(url, f"/sweeps/{id}/judge", {"number": 0, "num_judged": -5})[0] == 422
+    number = post(url, f"/sweeps/{id}/suggest", {})[1]["trial"]["number"]
+    assert post(url, f"/sweeps/{id}/tell", {"number": number, "failed": True, "stopped": True})[0] == 422
+    assert post(url, f"/sweeps/{id}/tell", {"number": number, "values": {"loss": 0.5}})[0] == 200
+    other = {"method": "random", "metrics": ["a", "b"], "parameters": SPACE}
+    answer = urllib3.request("PUT", f"{url}/api/v1/sweeps/{id}", json={"version": 0, "config": other}, retries=False)
+    assert (answer.status, "other metrics" in answer.json()["detail"]) == (422, True)
+
+
+def test_a_server_that_was_away_takes_nobodys_trial(behind: Store, monkeypatch: pytest.MonkeyPatch):
+    id = whet.sweep({"method": "random", "metric": {"name": "loss"}, "parameters": SPACE}, storage=behind)
+    with serving(application(behind)) as url:
+        first = post(url, f"/sweeps/{id}/suggest", {"owner": "far|1|1"})[1]["trial"]
+    hours = time.time() + 7200.0
+    monkeypatch.setattr(time, "time", lambda: hours)
+    with serving(application(behind)) as url:  # whose worker could give no sign of life meanwhile
+        second = post(url, f"/sweeps/{id}/suggest", {"owner": "other|1|1"})[1]["trial"]
+        assert (first["number"], second["number"]) == (0, 1)
+        told = post(url, f"/sweeps/{id}/tell", {"number": 0, "attempt": 0, "values": {"loss": 1.0}})
+    assert told == (200, {"phase": "finished", "reason": ""})

@@ -82,7 +82,7 @@ def parallel_coordinates(problem: Problem, trials: Iterable[Trial]) -> Parallel:
     """
     complete = sorted((t for t in trials if t.complete), key=lambda t: t.number)
     try:
-        names = list(importance(problem, complete, metric=problem.metrics[0].name))
+        names = list(importance(problem, complete, metric=problem.metrics[0].name if problem.metrics else None))
     except StudyError:
         names = list(problem.space)
     axes = [_axis(problem, name, [t.params[name] for t in complete if name in t.params]) for name in names]

@@ -15,7 +15,6 @@ __all__ = ["Answers"]
 
 _KEPT_S = 600.0
 _MOST = 20_000
-_LARGE = 64 * 1024  # bytes; a greater answer is of something that may be asked again
 
 
 @final
@@ -47,7 +46,7 @@ class Answers:
             self._drop(key)
             mine.set_exception(error)
             raise
-        if answer.status_code >= 502 or len(answer.body) > _LARGE:
+        if answer.status_code >= 502:
             self._drop(key)
         mine.set_result(answer)
         return answer

@@ -22,6 +22,7 @@ class Engines:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._began = time.monotonic()
         self._kept: OrderedDict[str, Engine] = OrderedDict()
 
     def get(self, sweep: str) -> Engine:
@@ -34,7 +35,7 @@ class Engines:
             if sweep in self._kept:
                 self._kept.move_to_end(sweep)
                 return self._kept[sweep]
-        made = Engine(self._store, sweep, recover=_patient)
+        made = Engine(self._store, sweep, recover=self._patient)
         with self._lock:
             engine = self._kept.setdefault(sweep, made)  # the first one, where two were made
             while len(self._kept) > _MOST:
@@ -46,7 +47,11 @@ class Engines:
         with self._lock:
             self._kept.pop(sweep, None)
 
+    def _patient(self, lease: Lease) -> bool | None:
+        """Leave a lost worker's trial alone for a while, and hand it out again after that.
 
-def _patient(lease: Lease) -> bool | None:
-    """Leave the trial of a worker of this machine that has just died to its coordinator, which may be started again and take its job over."""
-    return None if time.time() - lease.beat < LEASE_S else False
+        Of one that died on this machine its coordinator may be started again and take its job over; and while the server was away
+        nobody could give a sign of life.
+        """
+        is_new = time.monotonic() - self._began < LEASE_S
+        return None if is_new or time.time() - lease.beat < LEASE_S else False

@@ -32,8 +32,8 @@ def router(store: Store, pulse: Pulse) -> APIRouter:
     @needs("read", sweep="id")
     async def events(
         id: str,
-        since: Annotated[int, Query(ge=-1)] = -1,
-        last_event_id: Annotated[str | None, Header(max_length=40)] = None,
+        since: Annotated[int, Query(ge=-1, lt=2**63)] = -1,
+        last_event_id: Annotated[str | None, Header(max_length=18)] = None,
     ) -> StreamingResponse:
         """Send what changes in the sweep after revision `since` (or the header Last-Event-ID, which a browser sends when it reconnects)."""
         start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else since
@@ -56,7 +56,7 @@ async def _stream(store: Store, pulse: Pulse, sweep: str, revision: int) -> Asyn
         now = (changes.version, changes.state, changes.cap)
         if changes.revision != revision or now != version:
             revision, version, spoken = changes.revision, now, time.monotonic()
-            yield f"id: {revision}\nevent: changes\ndata: {_data(changes)}\n\n"
+            yield f"id: {revision}\nevent: changes\ndata: {await run_in_threadpool(_data, changes)}\n\n"
         elif time.monotonic() - spoken > _STILL_HERE_S:
             spoken = time.monotonic()
             yield ": still here\n\n"

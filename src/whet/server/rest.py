@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 from starlette.responses import Response
 
+from whet.errors import StoreError
 from whet.store.wire import encode
 
-__all__ = ["Number", "answer"]
+__all__ = ["MOST_DEPTH", "Number", "answer", "check_depth"]
+
+MOST_DEPTH = 64
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 """A float as it leaves the server."""
@@ -24,6 +27,16 @@ def answer(value: object, status: int = 200, **headers: str) -> Response:
     except ValueError:
         body = _write(_named(plain), allow_nan=False)
     return Response(body, status, headers, "application/json")
+
+
+def check_depth(value: object, most: int = MOST_DEPTH) -> None:
+    """Raise StoreError where lists and mappings are nested more than `most` deep: what is kept must come out again."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if inner and not most:
+        raise StoreError(f"the body is nested more than {MOST_DEPTH} deep", "send flatter values")
+    for one in inner:
+        if isinstance(one, (dict, list)):
+            check_depth(one, most - 1)
 
 
 def _write(value: object, *, allow_nan: bool) -> str:

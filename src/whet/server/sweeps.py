@@ -14,7 +14,7 @@ from whet.analysis.history import Milestone, best_so_far, hypervolume_so_far
 from whet.analysis.importance import importance
 from whet.analysis.parallel import Parallel, parallel_coordinates
 from whet.analysis.pareto import pareto_front
-from whet.config import parse, to_mapping
+from whet.config import SweepConfig, parse, to_mapping
 from whet.errors import StudyError
 from whet.server.access import caller, needs
 from whet.server.engines import Engines
@@ -22,7 +22,8 @@ from whet.server.rest import answer
 from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
 from whet.store.base import Store, Sweep, SweepState
 from whet.study.create import DEFAULT_PROJECT, create_sweep
-from whet.trial import Phase, Trial
+from whet.study.searching import check_method
+from whet.trial import Goal, Phase, Trial
 
 __all__ = ["line_of", "router", "trial_view"]
 
@@ -77,7 +78,16 @@ def router(store: Store, engines: Engines) -> APIRouter:
     def edit(id: str, body: Edit) -> Response:
         """Change the cap or the configuration."""
         found = store.sweeps.find(id)
-        config = None if body.config is None else to_mapping(parse(body.config))
+        config = None
+        if body.config is not None:
+            changed = parse(body.config)
+            check_method(changed)
+            if found.next_number and _aims(changed) != _aims(parse(dict(found.config))):
+                raise StudyError(
+                    f"sweep {found.name!r} has trials, whose results are of other metrics",
+                    "make a new sweep, with start_from",
+                )
+            config = to_mapping(changed)
         return answer(_full(store.sweeps.edit(found.id, version=body.version, config=config, cap=body.cap), engines))
 
     @routes.delete("/{id}", status_code=204)
@@ -156,6 +166,10 @@ def router(store: Store, engines: Engines) -> APIRouter:
         )
 
     return routes
+
+
+def _aims(config: SweepConfig) -> list[tuple[str, Goal]]:
+    return [(metric.name, metric.goal) for metric in config.problem.metrics]
 
 
 def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str], Response]:

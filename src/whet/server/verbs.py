@@ -15,6 +15,7 @@ from whet.server.access import Caller, caller, needs
 from whet.server.answers import Answers
 from whet.server.problems import problem
 from whet.server.pulse import Pulse
+from whet.server.rest import check_depth
 from whet.server.turns import Turns
 from whet.server.verb_rules import act, own_sweep, scope_of
 from whet.store.base import Store
@@ -88,8 +89,8 @@ def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[Caller, object
     def call(who: Caller, body: object) -> object:
         given = verb.read(body)
         found = encode(act(verb, store, who, given))
-        if not verb.reads:
-            pulse.beat(str(given.get("sweep") or given.get("id")))
+        if not verb.reads and (sweep := given.get("sweep") or (verb.name.startswith("sweeps.") and given.get("id"))):
+            pulse.beat(str(sweep))
         return found
 
     return call
@@ -115,6 +116,7 @@ def _route(
                 given = load(body)
             except (ValueError, RecursionError) as error:
                 raise StoreError(f"the body is not JSON ({error})", "send a mapping of the verb's arguments") from None
+            check_depth(given)
             return Response(dump(what(who, given)), media_type="application/json")
         except WhetError as error:
             return problem(error)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from whet.server.rest import Number
+from whet.server.rest import Number, check_depth
 from whet.study.assignment import Assignment
 
 __all__ = [
@@ -41,6 +41,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, given: Any) -> Any:
+        check_depth(given)
+        return given
 
 
 class NewSweep(_Body):
@@ -84,7 +90,7 @@ class Judge(_Body):
     """A trial to be judged after each of its reports but the first `num_judged` (without it by the last alone), and those up to step `after`."""
 
     number: TrialNumber
-    num_judged: int | None = None
+    num_judged: Annotated[int, Field(ge=0)] | None = None
     after: int | None = None
 
 

@@ -119,8 +119,11 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
     def tell(id: str, body: Tell) -> Response:
         """Say how a trial ended."""
         engine = engine_of(id)
-        if body.failed == (body.values is not None) and not body.stopped:
-            raise StudyError("a trial has either values or failed: true", "send one of them")
+        if body.failed + body.stopped + (body.values is not None) != 1 and not (body.stopped and not body.failed):
+            raise StudyError(
+                "a trial has values, or failed: true, or stopped: true",
+                "send one of them (a stopped one may have values)",
+            )
         values = None if body.values is None else _in_order(engine, body.values, whole=True)
         phase = engine.tell(
             body.number, body.attempt, values, phase=Phase.FAILED if body.failed else Phase.FINISHED, stopped=body.stopped,

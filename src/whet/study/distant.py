@@ -18,7 +18,7 @@ __all__ = ["JUDGE_S", "WAIT_S", "WATCH_S", "ask", "judge", "settle"]
 
 WATCH_S, JUDGE_S = 1.0, 0.5
 """How long a client waits before it asks again whether the sweep goes on, and whether a trial does."""
-WAIT_S = 5.0
+WAIT_S = 1.0
 """How long a server waits for a trial to hand out before it says that there is none."""
 
 

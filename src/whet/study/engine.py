@@ -134,7 +134,11 @@ class Engine:
             if changes.revision != self.history.revision:
                 self.history.apply(changes)
             if changes.version != self.version:
+                limits = self.problem.limits
                 self._read_config(self.store.sweeps.get(self.id))
+                if self.problem.limits != limits:  # another trial may be the best
+                    self.history = History(self.problem)
+                    self.sync()
 
     def watch(self) -> None:
         """See whether the sweep goes on: as `sync`, but for a store behind a server without the trials, and once a second at most."""

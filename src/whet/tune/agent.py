@@ -270,8 +270,8 @@ class _Watcher:
     def _beat(self) -> None:
         now = time.monotonic()
         if now - self._beaten > LEASE_S / 4:
-            self._beaten = now
             self._engine.store.trials.beat(self._engine.id, self._engine.owner)
+            self._beaten = now
 
     def _look(self, number: int) -> None:
         self._engine.watch()

@@ -256,6 +256,7 @@ class _Loop:
     def _reclaim(self) -> None:
         """After the store was away: find trials that it gave to this process without this process getting to know."""
         known = self.jobs.keys() | {assignment.number for assignment in self.held}
+        self.engine.question = None  # its answer, if there was one, is found here
         self.engine.sync()
         for lease in self.store.trials.leases(self.engine.id):
             if lease.owner == here() and lease.number not in known:

@@ -57,10 +57,10 @@ class Client:
 
     def _open(self) -> urllib3.PoolManager:
         if self._pid != os.getpid():  # a parent's connections are the parent's
-            self._pid = os.getpid()
             self._pool = urllib3.PoolManager(
                 maxsize=_KEPT, retries=False, timeout=urllib3.Timeout(connect=_CONNECT_S, read=_READ_S)
             )
+            self._pid = os.getpid()  # last: another thread looks at it first
         return self._pool
 
     def close(self) -> None:
@@ -92,7 +92,8 @@ class Client:
         headers = dict(self._headers)
         if body is not None:
             headers |= {"Content-Type": "application/json", "Idempotency-Key": key}
-        deadline, pause = time.monotonic() + self._patience_s, _FIRST_PAUSE_S
+        deadline: float | None = None
+        pause = _FIRST_PAUSE_S
         while True:
             try:
                 answer = self._open().request(method, f"{self.url}{API}{path}", body=body, headers=headers)
@@ -101,6 +102,9 @@ class Client:
                     return self._read(answer)
             except urllib3.exceptions.HTTPError as error:
                 why = _in_words(error)
+            deadline = (
+                deadline or time.monotonic() + self._patience_s
+            )  # from the first failure: an answer may take long
             if time.monotonic() + pause > deadline:
                 raise StoreUnavailable(
                     f"the server {self.url} does not answer ({why})", "see that it runs (whet serve) and can be reached"
