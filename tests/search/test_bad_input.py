@@ -52,7 +52,7 @@ def valued(value, num_metrics=1):
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("num_metrics", [1, 2])
+@pytest.mark.parametrize("num_metrics", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", METHODS)
 def test_results_that_say_nothing_do_not_stop_the_search(method, num_metrics) -> None:
     outcomes = [
