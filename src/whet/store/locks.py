@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import final
 
 __all__ = ["FileLock"]
+
+
+_closing = threading.RLock()  # for the collector may close one while another is being closed
 
 
 @final
@@ -49,9 +53,12 @@ class FileLock:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file, self._depth = -1, 0
+        with (
+            _closing
+        ):  # a thread's end and its store's may come at once, and a number closed twice may be another file's by then
+            file, self._file, self._depth = self._file, -1, 0
+        if file >= 0:
+            os.close(file)
 
     def __del__(self) -> None:
         with contextlib.suppress(OSError):
