@@ -47,15 +47,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_four_processes_share_a_cap(url: str, tmp_path: Path) -> None:
     store = open_store(url)
-    sweep = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE], cap=120)
+    sweep = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE], cap=1000)
     printed = together(tmp_path, *[("fill", url, sweep.id)] * 4)
-    assert sorted(int(line) for lines in printed for line in lines) == list(range(120))
+    assert sorted(int(line) for lines in printed for line in lines) == list(range(1000))
     assert sum(bool(lines) for lines in printed) > 1
     trials = store.trials.changes(sweep.id).trials
-    assert [trial.number for trial in trials] == list(range(120))
+    assert [trial.number for trial in trials] == list(range(1000))
     assert {trial.phase for trial in trials} == {Phase.FINISHED}
     after = store.sweeps.get(sweep.id)
-    assert (after.next_number, after.revision, after.best_value) == (120, 240, 0.0)
+    assert (after.next_number, after.revision, after.best_value) == (1000, 2000, 0.0)
     assert after.best_run == next(run.id for run in store.runs.select() if run.number == 0)
     store.close()
 
