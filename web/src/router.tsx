@@ -14,9 +14,9 @@ const only =
 
 const root = createRootRoute({
   component: Shell,
-  errorComponent: ({ error }) => <ErrorState error={error} retry={() => location.reload()} />,
+  errorComponent: ({ error }) => <ErrorState whole error={error} retry={() => location.reload()} />,
   notFoundComponent: () => (
-    <EmptyState title="There is no such page">
+    <EmptyState whole title="There is no such page">
       <a href="/runs">Go to the runs</a>
     </EmptyState>
   ),

@@ -1,21 +1,31 @@
 /** A sweep as it happens: the server says that something changed, and what is shown of it is asked for again. */
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
-import { setReachable } from "./reachable.ts";
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { ask, setReachable } from "./reachable.ts";
 
 const SOON_MS = 250;
 const MOST_MS = 10_000;
+const AGAIN_MS = 3000;
+
+const onVisibility = (tell: () => void): (() => void) => {
+  document.addEventListener("visibilitychange", tell);
+  return () => document.removeEventListener("visibilitychange", tell);
+};
 
 /** Keep what is shown of a sweep fresh; returns whether the stream stands. `since` is the revision that is known; undefined: not yet. */
 export function useLive(id: string, since: number | undefined): boolean {
   const client = useQueryClient();
   const [open, setOpen] = useState(false);
+  const [attempt, setAttempt] = useState(0);
   const known = since !== undefined;
+  // A browser has six connections to a server, for all of its tabs: those that nobody looks at keep none.
+  const seen = useSyncExternalStore(onVisibility, () => !document.hidden);
   useEffect(() => {
-    if (!known) return;
+    if (!known || !seen) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let wait = SOON_MS;
     let again = false;
+    let reopening: ReturnType<typeof setTimeout> | undefined;
     const source = new EventSource(`/api/v1/sweeps/${encodeURIComponent(id)}/events?since=${since}`);
     const refresh = async (): Promise<void> => {
       const begun = performance.now();
@@ -47,15 +57,18 @@ export function useLive(id: string, since: number | undefined): boolean {
     };
     source.onerror = () => {
       setOpen(false);
-      if (source.readyState === EventSource.CLOSED) setReachable(false); // refused for good: the page asks anew when the server is back
+      void ask();
+      // The browser tries again by itself where the connection broke, but not where the answer was a refusal.
+      if (source.readyState === EventSource.CLOSED) reopening = setTimeout(() => setAttempt((count) => count + 1), AGAIN_MS);
     };
     return () => {
       clearTimeout(timer);
+      clearTimeout(reopening);
       source.close();
       setOpen(false);
     };
     // The stream goes on from its own last event; a newer `since` is no reason to begin another one.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [id, known, client]);
+  }, [id, known, seen, attempt, client]);
   return open;
 }

@@ -12,7 +12,9 @@ export function setReachable(now: boolean): void {
   for (const tell of told) tell();
 }
 
-async function ask(): Promise<void> {
+/** Ask the server whether it is there. */
+export async function ask(): Promise<void> {
+  clearTimeout(timer);
   timer = undefined;
   try {
     await fetch("/api/v1/session", { cache: "no-store" });

@@ -1,8 +1,8 @@
 import { useEffect, useState } from "react";
 import { Button } from "./Button.tsx";
 
-/** Copy a text; says that it did. */
-export function Copy({ text, name, label = "Copy" }: { text: string; name?: string; label?: string }) {
+/** Copy a text; says that it did. `what` goes on after the label, for those who hear it: "Copy" "the command". */
+export function Copy({ text, what, label = "Copy" }: { text: string; what: string; label?: string }) {
   const [state, setState] = useState<"" | "Copied" | "Failed">("");
   useEffect(() => {
     if (!state) return;
@@ -11,7 +11,7 @@ export function Copy({ text, name, label = "Copy" }: { text: string; name?: stri
   }, [state]);
   const copy = async (): Promise<void> => setState((await copied(text)) ? "Copied" : "Failed");
   return (
-    <Button kind="quiet" onClick={copy} aria-label={state ? `${state}: ${name ?? label}` : name}>
+    <Button kind="quiet" onClick={copy} aria-label={`${state || label} ${what}`}>
       <span aria-live="polite">{state || label}</span>
     </Button>
   );

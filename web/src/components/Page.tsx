@@ -32,10 +32,13 @@ export function Section({ title, aside, children, className = "" }: { title: str
   );
 }
 
-/** Names and values. */
+const MANY = 24;
+
+/** Names and values; many parameters scroll by themselves. */
 export function Facts({ of, className = "" }: { of: readonly (readonly [ReactNode, ReactNode])[]; className?: string }) {
+  const isLong = className === "params" && of.length > MANY;
   return (
-    <dl className={`facts ${className}`}>
+    <dl className={`facts ${className} ${isLong ? "facts-many" : ""}`} {...(isLong ? { tabIndex: 0, "aria-label": `${of.length} values` } : {})}>
       {of.map(([name, value], i) => (
         <div key={i}>
           <dt>{name}</dt>

@@ -91,7 +91,7 @@ export function Shell() {
       </header>
       <Away />
       <main id="main" tabIndex={-1}>
-        {who ? who.scope === null ? <Login /> : <Outlet /> : session.isError && !(session.error instanceof Problem && session.error.status === 0) ? <ErrorState error={session.error} retry={() => void session.refetch()} /> : session.isError ? <ErrorState error={session.error} /> : <Loading what="the page" />}
+        {who ? who.scope === null ? <Login /> : <Outlet /> : session.isError && !(session.error instanceof Problem && session.error.status === 0) ? <ErrorState whole error={session.error} retry={() => void session.refetch()} /> : session.isError ? <ErrorState whole error={session.error} /> : <Loading what="the page" />}
       </main>
       {help ? (
         <Dialog title="Keys" onClose={() => setHelp(false)}>

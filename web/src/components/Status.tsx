@@ -4,11 +4,12 @@ import { Problem } from "../api/client.ts";
 import { Button } from "./Button.tsx";
 import { Copy } from "./Copy.tsx";
 
-/** Nothing is there: what would be, and the command that makes it. */
-export function EmptyState({ title, command, children }: { title: string; command?: string; children?: ReactNode }) {
+/** Nothing is there: what would be, and the command that makes it. `whole`: there is nothing else on the page. */
+export function EmptyState({ title, command, children, whole }: { title: string; command?: string; children?: ReactNode; whole?: boolean }) {
+  const Title = whole ? "h1" : "h2";
   return (
     <div className="status">
-      <h2>{title}</h2>
+      <Title>{title}</Title>
       {children ? <div className="status-text">{children}</div> : null}
       {command ? <Command text={command} /> : null}
     </div>
@@ -20,17 +21,18 @@ export function Command({ text }: { text: string }) {
   return (
     <div className="command">
       <code>{text}</code>
-      <Copy text={text} name="Copy the command" />
+      <Copy text={text} what="the command" />
     </div>
   );
 }
 
-/** Something went wrong: what, and what to do. */
-export function ErrorState({ error, retry }: { error: unknown; retry?: () => void }) {
+/** Something went wrong: what, and what to do. `whole`: there is nothing else on the page. */
+export function ErrorState({ error, retry, whole }: { error: unknown; retry?: () => void; whole?: boolean }) {
   const { title, fix } = said(error);
+  const Title = whole ? "h1" : "h2";
   return (
     <div className="status status-error" role="alert">
-      <h2>{title}</h2>
+      <Title>{title}</Title>
       {fix ? <div className="status-text">{fix}</div> : null}
       {retry ? <Button onClick={retry}>Try again</Button> : null}
     </div>

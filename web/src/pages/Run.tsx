@@ -22,7 +22,7 @@ type Tab = (typeof TABS)[number][0];
 export function Run() {
   const { run: id } = route.useParams();
   const query = useQuery(ask.run(id));
-  if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
+  if (query.isError && !query.data) return <ErrorState whole error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="the run" />;
   return <Found run={query.data} />;
 }
@@ -124,7 +124,7 @@ function Overview(props: PartProps) {
               ...(run.group ? [["group", run.group] as const] : []),
               ...(run.attempt ? [["attempt", run.attempt + 1] as const] : []),
               ...(run.parent ? [["continues", <Link key="r" to="/runs/$run" params={{ run: run.parent }}>{run.parent}</Link>] as const] : []),
-              ["id", <span key="i"><code>{run.id}</code> <Copy text={run.id} name="Copy the id" /></span>],
+              ["id", <span key="i"><code>{run.id}</code> <Copy text={run.id} what="the id" /></span>],
             ]}
           />
         </div>
@@ -223,9 +223,9 @@ function Config({ run, search, go }: PartProps) {
       aside={
         <>
           <input id="filter" type="search" className="input" aria-label="Find a value" placeholder="Find a value" value={search.find ?? ""} onChange={(event) => go({ find: event.target.value || undefined })} />
-          <Copy text={yaml(run.config)} label="YAML" name="Copy the configuration as YAML" />
-          <Copy text={python(run.config)} label="Python" name="Copy the configuration as Python" />
-          <Copy text={options(run.config)} label="options" name="Copy the configuration as options" />
+          <Copy text={yaml(run.config)} label="YAML" what="of the configuration" />
+          <Copy text={python(run.config)} label="Python" what="of the configuration" />
+          <Copy text={options(run.config)} label="options" what="of the configuration" />
         </>
       }
     >
@@ -268,7 +268,7 @@ function Files({ run }: { run: RunView }) {
                   {bytes(file.size)}
                 </td>
                 <td className="left">
-                  <code title={file.sha256}>{file.sha256.slice(0, 12)}</code> <Copy text={file.sha256} name={`Copy the digest of ${file.name}`} />
+                  <code title={file.sha256}>{file.sha256.slice(0, 12)}</code> <Copy text={file.sha256} what={`the digest of ${file.name}`} />
                 </td>
               </tr>
             ))}

@@ -25,7 +25,7 @@ const NONE: RunLine[] = [];
 export function Sweep() {
   const { sweep: id } = route.useParams();
   const query = useQuery(ask.sweep(id));
-  if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
+  if (query.isError && !query.data) return <ErrorState whole error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="the sweep" />;
   return <Found key={query.data.id} sweep={query.data} />;
 }
@@ -102,7 +102,7 @@ function Found({ sweep }: { sweep: SweepFull }) {
           empty={<EmptyState title="No trials yet" command={`WHET_STORE=${location.origin} whet agent ${sweep.id}`}>An agent asks the sweep for trials and runs them. Start as many as you like, on any machine.</EmptyState>}
         />
       </Section>
-      <Section title="Configuration" aside={<Copy text={yaml(sweep.config)} name="Copy the sweep as YAML" label="Copy as YAML" />}>
+      <Section title="Configuration" aside={<Copy text={yaml(sweep.config)} what="of the sweep" label="Copy as YAML" />}>
         {/* a long text scrolls by itself, so it can be reached by keyboard */}
         <pre className="code" tabIndex={0}>{yaml(sweep.config)}</pre>
       </Section>
@@ -157,9 +157,9 @@ function Best({ sweep, stats }: { sweep: SweepFull; stats: Stats | undefined }) 
           <Facts className="params" of={Object.entries(best.params).map(([name, value]) => [name, <Val key={name} value={value} />] as const)} />
           <div className="copies">
             <span>Copy as</span>
-            <Copy text={yaml(best.params)} label="YAML" name="Copy the best configuration as YAML" />
-            <Copy text={python(best.params)} label="Python" name="Copy the best configuration as Python" />
-            <Copy text={options(best.params)} label="options" name="Copy the best configuration as options" />
+            <Copy text={yaml(best.params)} label="YAML" what="of the best configuration" />
+            <Copy text={python(best.params)} label="Python" what="of the best configuration" />
+            <Copy text={options(best.params)} label="options" what="of the best configuration" />
           </div>
         </>
       )}
