@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.web.driving import CHROMIUM, EXPECTED, Place
+
 from whet.server.page import is_built
 
 
@@ -46,7 +46,12 @@ def page(browser) -> Iterator[object]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     made = context.new_page()
     wrong: list[str] = []
-    made.on("console", lambda said: wrong.append(said.text) if said.type == "error" and not any(one in said.text for one in EXPECTED) else None)
+    made.on(
+        "console",
+        lambda said: (
+            wrong.append(said.text) if said.type == "error" and not any(one in said.text for one in EXPECTED) else None
+        ),
+    )
     made.on("pageerror", lambda error: wrong.append(str(error)))
     made.on("dialog", lambda dialog: (wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
     yield made

@@ -10,13 +10,21 @@ import sys
 from pathlib import Path
 
 from tests.web.filling import fill
+
 from whet.store import Store, open_store
 
 __all__ = ["CHROMIUM", "EXPECTED", "Place", "Server", "until", "violations"]
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-EXPECTED = ("the server responded with a status of 4", "net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED", "net::ERR_CONNECTION_RESET")
+EXPECTED = (
+    "the server responded with a status of 4",
+    "net::ERR_CONNECTION_REFUSED",
+    "net::ERR_INCOMPLETE_CHUNKED",
+    "net::ERR_CONNECTION_RESET",
+)
 
 
 class Server:
@@ -28,8 +36,20 @@ class Server:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Server:
-        command = [sys.executable, "-m", "whet.cli.main", "--store", str(self.database), "serve", "--port", str(self.port), "--json"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        command = [
+            sys.executable,
+            "-m",
+            "whet.cli.main",
+            "--store",
+            str(self.database),
+            "serve",
+            "--port",
+            str(self.port),
+            "--json",
+        ]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
         assert self._process.stdout
         self.url = json.loads(self._process.stdout.readline())["url"]
         self.port = int(self.url.rpartition(":")[2])
@@ -62,8 +82,13 @@ class Place:
 def violations(page) -> list[str]:
     """Return what axe finds wrong with the page, as text."""
     page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})")
-    return [f"{one['id']}: {one['help']}: {[node['html'][:160] + ' ' + node['failureSummary'][:200] for node in one['nodes'][:3]]}" for one in found["violations"]]
+    found = page.evaluate(
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    )
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'][:160] + ' ' + node['failureSummary'][:200] for node in one['nodes'][:3]]}"
+        for one in found["violations"]
+    ]
 
 
 def until(page, holds: str, seconds: float = 15.0) -> None:

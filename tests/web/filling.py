@@ -25,7 +25,9 @@ def fill(store: Store, folder: Path) -> dict[str, str]:
         "finished": _classifier(store, draw, 25, SweepState.FINISHED, "augmentation"),
         "several": _several(store, draw),
         "failing": _failing(store),
-        "pending": _study(store, "fine-tune", "default", {"lr": {"min": 1e-6, "max": 1e-3, "distribution": "log_uniform"}}),
+        "pending": _study(
+            store, "fine-tune", "default", {"lr": {"min": 1e-6, "max": 1e-3, "distribution": "log_uniform"}}
+        ),
         "hostile": _study(store, HOSTILE, "strange", {"<b>x</b>": {"min": 0.0, "max": 1.0}}),
         "wide": _wide(store, draw),
     }
@@ -83,7 +85,14 @@ def _several(store: Store, draw: random.Random) -> str:
 
 
 def _failing(store: Store) -> str:
-    study = whet.create_study(name="out-of-memory", project="digits", storage=store, method="random", seed=3, space={"batch": {"min": 1, "max": 9}})
+    study = whet.create_study(
+        name="out-of-memory",
+        project="digits",
+        storage=store,
+        method="random",
+        seed=3,
+        space={"batch": {"min": 1, "max": 9}},
+    )
     for _ in range(4):
         study.tell(study.ask(), state=whet.TrialState.FAIL)
     return study.id
@@ -91,7 +100,9 @@ def _failing(store: Store) -> str:
 
 def _wide(store: Store, draw: random.Random) -> str:
     space = {f"layer{i:03d}.width": {"min": 1, "max": 512} for i in range(200)}
-    study = whet.create_study(name="two-hundred-parameters", project="strange", storage=store, method="random", seed=4, space=space)
+    study = whet.create_study(
+        name="two-hundred-parameters", project="strange", storage=store, method="random", seed=4, space=space
+    )
     for _ in range(3):
         study.tell(study.ask(), draw.random())
     return study.id
@@ -107,14 +118,55 @@ def _alone(store: Store, folder: Path) -> None:
     own = folder / "runs" / "withcurves"
     own.mkdir(parents=True, exist_ok=True)
     (own / "output.log").write_text("".join(f"epoch {i}: loss {2.3 / (i + 1):.4f}\n" for i in range(300)))
-    store.runs.create(NewRun(id="withcurves", project="digits", name="baseline", owner="", config={"model": {"depth": 18, "name": "resnet"}, "lr": 1e-3, "seeds": [1, 2, 3]}, tags=("keep", "paper"), notes="The one in the paper.", folder=str(own)))
-    store.runs.ship("withcurves", 0, "spool", 0, 1, Batch(rows=rows, summary={"note": "good", "params_m": 11.2}, meta={"command": ["python", "train.py", "--lr=0.001"], "git": {"commit": "0123abcd" * 5, "branch": "main"}, "host": "node-7"}))
+    store.runs.create(
+        NewRun(
+            id="withcurves",
+            project="digits",
+            name="baseline",
+            owner="",
+            config={"model": {"depth": 18, "name": "resnet"}, "lr": 1e-3, "seeds": [1, 2, 3]},
+            tags=("keep", "paper"),
+            notes="The one in the paper.",
+            folder=str(own),
+        )
+    )
+    store.runs.ship(
+        "withcurves",
+        0,
+        "spool",
+        0,
+        1,
+        Batch(
+            rows=rows,
+            summary={"note": "good", "params_m": 11.2},
+            meta={
+                "command": ["python", "train.py", "--lr=0.001"],
+                "git": {"commit": "0123abcd" * 5, "branch": "main"},
+                "host": "node-7",
+            },
+        ),
+    )
     store.runs.finish("withcurves", Phase.FINISHED)
-    nan = [Row(step=s, time=now + s, values={"loss": [1.0, float("nan"), float("inf")][s % 3], "acc": float("nan")}) for s in range(30)]
-    store.runs.create(NewRun(id="notnumbers", project="strange", name="diverged", owner="", config={"lr": 10.0, "x": float("inf")}))
+    nan = [
+        Row(step=s, time=now + s, values={"loss": [1.0, float("nan"), float("inf")][s % 3], "acc": float("nan")})
+        for s in range(30)
+    ]
+    store.runs.create(
+        NewRun(id="notnumbers", project="strange", name="diverged", owner="", config={"lr": 10.0, "x": float("inf")})
+    )
     store.runs.ship("notnumbers", 0, "spool", 0, 1, Batch(rows=nan))
     store.runs.finish("notnumbers", Phase.FAILED, "loss is NaN at step 1")
-    store.runs.create(NewRun(id="hostilerun", project="strange", name=HOSTILE, owner="", config={"<script>alert(1)</script>": "<b>bold</b>"}, tags=("<i>tag</i>",), notes=HOSTILE))
+    store.runs.create(
+        NewRun(
+            id="hostilerun",
+            project="strange",
+            name=HOSTILE,
+            owner="",
+            config={"<script>alert(1)</script>": "<b>bold</b>"},
+            tags=("<i>tag</i>",),
+            notes=HOSTILE,
+        )
+    )
     store.runs.finish("hostilerun", Phase.FINISHED)
 
 
@@ -124,9 +176,22 @@ def many(store: Store, num: int) -> None:
     for i in range(num):
         id = f"many{i:06d}"
         lr = 10 ** draw.uniform(-5, -1)
-        config = {"lr": lr, "optimizer": draw.choice(["adam", "sgd"]), "depth": draw.randint(1, 12), "seed": i, "dataset": "digits"}
+        config = {
+            "lr": lr,
+            "optimizer": draw.choice(["adam", "sgd"]),
+            "depth": draw.randint(1, 12),
+            "seed": i,
+            "dataset": "digits",
+        }
         store.runs.create(NewRun(id=id, project="many", name=f"run-{i:05d}", owner="", config=config))
-        store.runs.ship(id, 0, "spool", 0, 1, Batch(rows=[Row(step=1, time=float(i), values={"loss": draw.random(), "acc": draw.random()})]))
+        store.runs.ship(
+            id,
+            0,
+            "spool",
+            0,
+            1,
+            Batch(rows=[Row(step=1, time=float(i), values={"loss": draw.random(), "acc": draw.random()})]),
+        )
         store.runs.finish(id, Phase.FINISHED if i % 20 else Phase.FAILED, "" if i % 20 else "CUDA out of memory")
 
 

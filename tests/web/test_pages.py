@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-
-import whet
 from tests.web.driving import Place, Server, until, violations
 from tests.web.filling import HOSTILE, many
+
+import whet
 from whet.store.base import SweepState
 from whet.store.token import Scope
 
@@ -93,7 +93,7 @@ def test_filter_order_and_columns_are_in_the_address_and_survive_a_reload(place:
     page.get_by_role("columnheader", name="result").get_by_role("button").click()
     page.wait_for_url(re.compile("sort=-value"))
     page.get_by_role("button", name="Columns").click()
-    page.get_by_label("optimizer", exact=True).check()
+    page.get_by_label("depth", exact=True).click()
     page.keyboard.press("Escape")
     page.wait_for_url(re.compile("columns="))
     page.reload()
@@ -101,7 +101,10 @@ def test_filter_order_and_columns_are_in_the_address_and_survive_a_reload(place:
     assert page.get_by_role("columnheader", name="result").get_attribute("aria-sort") == "descending"
     head = [one.inner_text().strip() for one in grid.get_by_role("columnheader").all()]
     until(page, "document.querySelectorAll('.table-body .row').length > 3")
-    cells = [row.get_by_role("gridcell").all()[head.index("optimizer")].inner_text() for row in grid.locator(".table-body .row").all()]
+    cells = [
+        row.get_by_role("gridcell").all()[head.index("optimizer")].inner_text()
+        for row in grid.locator(".table-body .row").all()
+    ]
     assert set(cells) == {"adam"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import webbrowser
 
@@ -18,19 +17,30 @@ _PORT = 8765
 
 @click.command("ui")
 @click.argument("what", metavar="[SWEEP]", required=False)
-@click.option("--port", type=click.IntRange(0, 65535), help=f"Default {_PORT}, or any that is free where that is taken.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help=f"Default {_PORT}, or any that is free where that is taken."
+)
 @click.option("--no-browser", is_flag=True, help="Say where the page is, and open nothing.")
-@click.pass_context
-def command(context: click.Context, what: str | None, port: int | None, no_browser: bool) -> None:
+@output.json_option
+def command(what: str | None, port: int | None, no_browser: bool, as_json: bool) -> None:
     """Open the web page, at a sweep or at all runs, and serve it to this machine until Ctrl-C.
 
-    Where the store is a server already, its page is opened. For other machines: whet serve.
+    Where the store is a server already, its page is opened. For other machines: whet serve. JSON: a line {url, store} once it answers.
     """
     store = session.store()
-    place = f"/sweeps/{store.sweeps.find(what).id}" if what else ""
+    is_away = store.url.startswith(("http://", "https://"))
+    place = f"/sweeps/{store.sweeps.find(what).id}" if what else "/"
 
-    if store.url.startswith(("http://", "https://")):
-        _open(f"{store.url}{place}", no_browser)
+    def show(url: str) -> None:
+        if as_json:
+            output.print_json({"url": f"{url}{place}", "store": store.url}, lines=True)
+        else:
+            output.say(f"{store!r} is at {url}{place.rstrip('/')}")
+        if not no_browser:  # a browser on the terminal would keep the server waiting
+            threading.Thread(target=_open, args=(f"{url}{place}",), daemon=not is_away).start()
+
+    if is_away:
+        show(store.url)
         return
 
     from whet.server.guard import Door
@@ -38,29 +48,24 @@ def command(context: click.Context, what: str | None, port: int | None, no_brows
     from whet.server.serve import serve
 
     def ready(url: str) -> None:
-        output.say(f"{store!r} is at {url}{place}")
-        if store.tokens.all():
-            output.tell("it asks for a token, for there are some: whet token ls")
-        if not is_built():
-            output.tell("the page has not been built in this checkout: make ui")
-        output.tell("Ctrl-C ends it")
-        threading.Thread(target=_open, args=(f"{url}{place}", no_browser, True), daemon=True).start()
+        show(url)
+        if not as_json:
+            if not is_built():
+                output.tell("the page has not been built in this checkout: make ui")
+            if store.tokens.all():
+                output.tell("it asks for a token, since this store has some: whet token list")
+            output.tell("Ctrl-C ends it")
 
     try:
         serve(store, Door(), _PORT if port is None else port, ready=ready)
     except WhetError as error:
-        if port is not None or "is taken" not in error.problem:
+        if port is not None or error.problem != f"port {_PORT} of {Door().host} is taken":
             raise
         serve(store, Door(), 0, ready=ready)
 
 
-def _open(url: str, no_browser: bool, said: bool = False) -> None:
-    opened = False
-    if not no_browser:
-        try:
-            opened = webbrowser.open(url)
-        except webbrowser.Error:
-            opened = False
-    if not opened and not said:
-        output.say(url)
-    sys.stdout.flush()
+def _open(url: str) -> None:
+    try:
+        webbrowser.open(url)
+    except webbrowser.Error:
+        return  # there is none: the address has been said

@@ -9,8 +9,7 @@ from __future__ import annotations
 import gzip
 import mimetypes
 from functools import lru_cache
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
@@ -37,8 +36,8 @@ _MISSING = """<!doctype html>
 """
 
 
-def _folder() -> Traversable:
-    return resources.files("whet") / "web"
+def _folder() -> Path:
+    return Path(__file__).parents[1] / "web"
 
 
 def is_built() -> bool:
@@ -73,22 +72,23 @@ def router() -> APIRouter:
     return routes
 
 
-def _file(request: Request, folder: Traversable, name: str, headers: dict[str, str]) -> Response:
+def _file(request: Request, folder: Path, name: str, headers: dict[str, str]) -> Response:
     """Return a file by a name that is in the folder's list, so that no name leads out of it."""
     found = {one.name: one for one in folder.iterdir() if one.is_file()}.get(name) if folder.is_dir() else None
     if found is None:
         raise HTTPException(404, "there is no such file")
     body, squeezed = _read(found)
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    if len(squeezed) < len(body):
-        headers = {**headers, "Vary": "Accept-Encoding"}
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            body, headers = squeezed, {**headers, "Content-Encoding": "gzip"}
+    if len(squeezed) < len(body) and "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers = (
+            squeezed,
+            {**headers, "Content-Encoding": "gzip"},
+        )  # better than the middleware would, which adds Vary
     return Response(body, headers=headers, media_type=kind)
 
 
 @lru_cache(maxsize=256)
-def _read(file: Traversable) -> tuple[bytes, bytes]:
+def _read(file: Path) -> tuple[bytes, bytes]:
     """Return a file as it is, and compressed; those of an older build are other names."""
     body = file.read_bytes()
     return body, gzip.compress(body, 9, mtime=0)

@@ -20,7 +20,7 @@ export function short(value: number): string {
   if (Number.isInteger(value) && size < 1e9) return String(value);
   const whole = String(value);
   if (whole.replace(/^-?0?\.?0*|[-.]|e.*$/g, "").length <= 4 && size >= 1e-4 && size < 1e6) return whole;
-  if (size >= 1e-3 && size < 1e5) return Number(value.toPrecision(4)).toFixed(Math.max(0, 3 - Math.floor(Math.log10(size))));
+  if (size >= 1e-3 && size < 1e6) return value.toFixed(Math.max(0, 3 - Math.floor(Math.log10(Math.abs(Number(value.toPrecision(4)))))));
   return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
 }
 
@@ -40,8 +40,9 @@ export function span(seconds: number): string {
   if (s < 1) return `${Math.round(s * 1000)} ms`;
   if (s < 9.95) return `${s.toFixed(1)} s`;
   if (s < 59.5) return `${Math.round(s)} s`;
-  const minutes = Math.floor(s / 60);
-  if (minutes < 60) return minutes < 10 ? `${minutes} min ${two(s % 60)} s` : `${minutes} min`;
+  const whole = Math.round(s);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return minutes < 10 ? `${minutes} min ${two(whole % 60)} s` : `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   if (hours < 48) return `${hours} h ${two(minutes % 60)} min`;
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
