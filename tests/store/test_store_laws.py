@@ -13,16 +13,24 @@ from whet.server.app import application
 from whet.store import Store, open_store
 from whet.store.token import Scope
 from whet.testing.serving import serving
+from whet.testing.store_file_laws import FileLaws
 from whet.testing.store_laws import StoreLaws
 from whet.testing.store_token_laws import TokenLaws
 
 
-class TestMemory(StoreLaws, TokenLaws):
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whet's folder, for stores that have none of their own."""
+    monkeypatch.setenv("WHET_DIR", str(tmp_path / ".whet"))
+    monkeypatch.delenv("WHET_BLOBS", raising=False)
+
+
+class TestMemory(StoreLaws, FileLaws, TokenLaws):
     def make(self) -> Store:
         return open_store("memory")
 
 
-class TestSqlite(StoreLaws, TokenLaws):
+class TestSqlite(StoreLaws, FileLaws, TokenLaws):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path
@@ -31,7 +39,7 @@ class TestSqlite(StoreLaws, TokenLaws):
         return open_store(str(self.folder / "not yet there" / "whet.db"))
 
 
-class TestHttp(StoreLaws):
+class TestHttp(StoreLaws, FileLaws):
     """A server over SQLite, and its client."""
 
     @pytest.fixture(autouse=True)
@@ -56,7 +64,7 @@ class TestHttp(StoreLaws):
 
 
 @pytest.mark.postgres
-class TestPostgres(StoreLaws, TokenLaws):
+class TestPostgres(StoreLaws, FileLaws, TokenLaws):
     @pytest.fixture(autouse=True)
     def _database(self, new_database: Callable[[], str]) -> None:
         self.new_database = new_database

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, final
 
 from whet.blobs.base import Blob, Blobs
-from whet.blobs.folder import pieces_of
 from whet.errors import MissingDependency, NotFound, StoreUnavailable, WhetError
 
 __all__ = ["Remote"]
@@ -19,6 +18,7 @@ __all__ = ["Remote"]
 _WHOLE_AT_ONCE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake", "memory"})
 """Where an object appears when all of it is there; elsewhere a file grows, and is renamed."""
 
+_PIECE_BYTES = 8 << 20
 _OURS = re.compile(r"(?:^|/)([0-9a-f]{32})/([0-9a-f]{2})/([0-9a-f]{62})$")
 
 
@@ -73,12 +73,9 @@ class Remote(Blobs):
             return _blob(room, sha256, found) if found.get("type") == "file" else None
 
     def read(self, room: str, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with self._said(f"read {sha256}"):
-            try:
-                file = self._fs.open(self._path(room, sha256), "rb")
-            except FileNotFoundError:
-                raise NotFound(f"there is no content {sha256}", "bring it again: whet sync") from None
-        return self._pieces(pieces_of(file, start, end), sha256)
+        if (found := self.find(room, sha256)) is None:
+            raise NotFound(f"there is no content {sha256}", "bring it again: whet sync")
+        return self._pieces(self._path(room, sha256), start, found.size if end is None else min(end, found.size))
 
     def all(self, room: str | None = None) -> Iterator[Blob]:
         with self._said("list it"):
@@ -97,9 +94,14 @@ class Remote(Blobs):
     def _path(self, room: str, sha256: str) -> str:
         return f"{self._root}/{room}/{sha256[:2]}/{sha256[2:]}"
 
-    def _pieces(self, pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
-        with self._said(f"read {sha256}"):
-            yield from pieces
+    def _pieces(self, path: str, start: int, end: int) -> Iterator[bytes]:
+        while start < end:  # each piece is a question of its own: files that are open may share their place
+            with self._said(f"read {path}"):
+                piece: bytes = self._fs.cat_file(path, start=start, end=min(end, start + _PIECE_BYTES))
+            if not piece:
+                return
+            yield piece
+            start += len(piece)
 
     @contextlib.contextmanager
     def _said(self, what: str) -> Iterator[None]:

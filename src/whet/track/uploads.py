@@ -57,9 +57,10 @@ def send_files(
     sent = Sent()
     if not files.collects:
         return sent
+    there: set[str] = set()  # several names may have one content
     for one in files.standing(run):
         which = (one.artifact.name, one.artifact.sha256)
-        if one.here or which in past:
+        if one.here or which in past or one.artifact.sha256 in there:
             continue
         try:
             done = _send(files, run, folder, one, going, lambda count: _note(sent, count, on_bytes))
@@ -72,6 +73,7 @@ def send_files(
             sent.left[which] = done
         elif done:
             sent.num_files += 1
+            there.add(one.artifact.sha256)
         else:
             break
     return sent
@@ -107,17 +109,18 @@ def _send(
             except Damaged:
                 if not _is_same(folder, artifact):
                     return f"{folder / 'files' / artifact.name} has changed since it was kept"
-                now, tries = 0, tries + 1
+                received, tries = 0, tries + 1
                 if tries >= _TRIES:
                     return "it came damaged, again and again"
+                continue
+            if now > received:
+                on_bytes(len(piece))
             if now >= artifact.size:
-                on_bytes(max(0, now - received))
                 return True
             if now <= received:
                 tries += 1
                 if tries > _TRIES:
                     raise StoreUnavailable(f"somebody else sends {artifact.name!r} of run {run}", "try again later")
-            on_bytes(max(0, now - received))
             received = now
 
 
