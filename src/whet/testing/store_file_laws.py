@@ -142,7 +142,7 @@ class FileLaws(StoreCase):
         "name", ["../up", "/etc/passwd", "a/../../b", "C:\\x", "nul", "a\x00b", "?#%2e%2e/x", "é ü", "x" * 900]
     )
     def test_any_name(self, store: Store, name: str) -> None:
-        self.run_with(store, **{name: b"harmless"})
+        self.run_with(store, "r", "p", **{name: b"harmless"})
         stored = store.runs.artifacts("r")[0].name
         assert store.files.standing("r")[0].here is False
         store.files.send("r", _sha(b"harmless"), 0, b"harmless")
