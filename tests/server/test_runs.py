@@ -89,7 +89,7 @@ def test_one_run(ask: TestClient, store: Store) -> None:
     assert ask.patch(f"{API}/runs/b", json={"name": 3}).status_code == 422
     assert ask.patch(f"{API}/runs/b", json={"nam": "x"}).status_code == 422
     assert get(ask, "/runs/b/artifacts") == [
-        {"name": "model", "kind": "model", "path": "/m", "size": 3, "sha256": "00"}
+        {"name": "model", "kind": "model", "path": "/m", "size": 3, "sha256": "00", "here": False, "received": 0}
     ]
     ended = ask.post(f"{API}/runs/a/finish", json={"state": "canceled", "reason": "enough"}).json()
     assert (ended["state"], ended["reason"]) == ("canceled", "enough")

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from whet import locks
 from whet.errors import StoreError, StoreUnavailable
-from whet.store import locks, open_store
+from whet.store import open_store
 from whet.store.base import Batch, NewRun
 from whet.store.sql import SqlStore
 from whet.trial import Goal, Suggestion

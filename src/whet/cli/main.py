@@ -33,13 +33,14 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "importance": "Show which parameters of a sweep matter",
         "plot": "Draw a sweep: on the terminal, or as PNG, SVG or PDF",
         "logs": "Print what a run printed",
+        "artifacts": "List the files that a run keeps, and get them",
     },
     "Keep": {
         "export": "Write a sweep or project as CSV, JSON, Parquet or TensorBoard",
         "rm": "Remove runs or a sweep",
         "replay": "Make a sweep's suggestions again from its history, and compare",
         "sync": "Bring runs that were logged while the store was away into it",
-        "db": "Look after the store: upgrade, check, vacuum, export, import, move",
+        "db": "Look after the store: upgrade, check, vacuum, gc, export, import, move",
     },
     "Share": {
         "ui": "Open the web page: runs, sweeps, curves, as they happen",

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from whet.store.base import Store
 
-__all__ = ["apply", "missing", "nearby", "store"]
+__all__ = ["apply", "missing", "nearby", "put", "store"]
 
 _KEY = "whet.store"
 
@@ -20,8 +20,13 @@ def apply(context: click.Context, *, store_url: str | None, folder: str | None) 
     """Make ``--store`` and ``--dir`` hold for this call and for every process that it starts, by WHET_STORE and WHET_DIR."""
     for name, given in (("WHET_STORE", store_url), ("WHET_DIR", folder)):
         if given is not None:
-            context.call_on_close(_put_back(name, os.environ.get(name)))
-            os.environ[name] = given
+            put(context, name, given)
+
+
+def put(context: click.Context, name: str, value: str) -> None:
+    """Make an environment variable hold for this call and for every process that it starts."""
+    context.call_on_close(_put_back(name, os.environ.get(name)))
+    os.environ[name] = value
 
 
 def _put_back(name: str, before: str | None) -> Any:

@@ -14,7 +14,7 @@ from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import live, page, runs, session, sweeps, verbs, work
+from whet.server import files, live, page, runs, session, sweeps, verbs, work
 from whet.server.access import admit, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
@@ -28,7 +28,7 @@ __all__ = ["API", "application"]
 
 
 def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - frozen
-    """Return the application over `store`, which its caller closes, behind a `door`.
+    """Return the application over `store`, which its caller closes, behind a `door`. What files may come, `store.files` knows.
 
     What its routes need they say with `whet.server.access.needs`; who asks is found out by `whet.server.guard`.
     """
@@ -58,6 +58,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     api.include_router(live.router(store, pulse))
     api.include_router(sweeps.router(store, engines))
     api.include_router(runs.router(store))
+    api.include_router(files.router(store))
     app.include_router(api)
     app.include_router(page.router())
 

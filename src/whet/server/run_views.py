@@ -26,6 +26,7 @@ __all__ = [
     "PageView",
     "ProjectView",
     "Query",
+    "Received",
     "RowView",
     "RunLine",
     "RunView",
@@ -188,13 +189,25 @@ class LogPiece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactView:
-    """A file that a run keeps; `path` is where it is, on the machine where it was made."""
+    """A file that a run keeps; `path` is where it is, on the machine where it was made.
+
+    `here`: its content is at the server, too; if not, so many bytes of it were `received`.
+    """
 
     name: str
     kind: str
     path: str
     size: int
     sha256: str
+    here: bool
+    received: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """How many bytes of a file have come; all of them: it is kept."""
+
+    received: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

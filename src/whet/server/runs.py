@@ -15,7 +15,6 @@ from whet.server.access import Caller, caller, needs
 from whet.server.etags import Tags
 from whet.server.rest import answer
 from whet.server.run_views import (
-    ArtifactView,
     ComparisonView,
     Deleted,
     Edit,
@@ -220,12 +219,6 @@ def router(store: Store) -> APIRouter:
             raise NotFound(f"run {found.id} has left no output on the server's machine", "look where it ran: whet logs")
         part = piece(path, tail=tail, offset=offset)
         return answer(LogPiece(stream=stream, text=part.text, start=part.start, end=part.end, size=part.size))
-
-    @routes.get("/runs/{run}/artifacts", response_model=list[ArtifactView])
-    @needs("read")
-    def artifacts(request: Request, run: str) -> Response:
-        """Return the files that the run keeps."""
-        return tags.answer(request, lambda: store.runs.artifacts(store.runs.find(run).id))
 
     return routes
 

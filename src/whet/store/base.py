@@ -21,8 +21,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from whet.store.base_runs import Runs
 from whet.store.token import Tokens
@@ -47,6 +48,9 @@ from whet.store.values import (
     TableRow,
 )
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
+
+if TYPE_CHECKING:
+    from whet.store.files import Files
 
 __all__ = [
     "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Lease", "Line", "NewRun", "Origin", "Page", "Row",
@@ -296,6 +300,13 @@ class Store(ABC):
     url: str
     server: Server | None = None
     """The server that it is behind; None where this process is next to the data."""
+
+    @cached_property
+    def files(self) -> Files:
+        """The contents of the files that runs keep."""
+        from whet.store.files import LocalFiles
+
+        return LocalFiles.of(self)
 
     @property
     def env(self) -> Mapping[str, str]:

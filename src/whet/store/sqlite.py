@@ -21,9 +21,9 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.dialects import sqlite
 
 from whet.errors import Conflict, StoreError, StoreUnavailable
+from whet.locks import FileLock
 from whet.store.codec import finite, item, item_number
 from whet.store.database import Database, Link, Statement, Transaction
-from whet.store.locks import FileLock
 
 __all__ = ["SqliteDatabase"]
 

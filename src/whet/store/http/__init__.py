@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, cast, final
 
 from whet.store.base import Runs, Store, Sweeps, Trials
+from whet.store.files import Files
 from whet.store.http.client import Client
+from whet.store.http.files import HttpFiles
 from whet.store.http.tokens import NoTokens
 from whet.store.http.turn import Turn
 from whet.store.verbs import Verb, verbs
@@ -38,6 +41,10 @@ class HttpStore(Store):
         self.trials = cast(Trials, _facet(Trials, "trials")(self.client))
         self.runs = cast(Runs, _facet(Runs, "runs")(self.client))
         self.tokens = NoTokens(self.url)
+
+    @cached_property
+    def files(self) -> Files:
+        return HttpFiles(self.client)
 
     @property
     def env(self) -> Mapping[str, str]:

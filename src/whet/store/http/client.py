@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, final
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _AGAIN = frozenset({502, 503, 504})
 _CONNECT_S, _READ_S = 5.0, 60.0
 _KEPT = 16  # connections
+_PIECE_BYTES = 1 << 20
 
 _BY_NAME: Mapping[str, type[WhetError]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, WhetError)
@@ -88,10 +90,50 @@ class Client:
         """
         return self._ask("POST", path, dump(body).encode(), key or secrets.token_hex(16))
 
-    def _ask(self, method: str, path: str, body: bytes | None, key: str = "") -> Any:
+    def patch(self, path: str, piece: bytes) -> Any:
+        """Return what the server answers to a piece of a file, which it must not mind to get again."""
+        return self._ask("PATCH", path, piece, kind="application/octet-stream")
+
+    def stream(self, path: str, start: int, end: int | None) -> tuple[int, Iterator[bytes]]:
+        """Return the status and the bytes [start, end) of what the server answers to GET, as they come. It is asked once.
+
+        Raises:
+            StoreUnavailable: nobody answers, also in the middle.
+        """
+        headers = {**self._headers, "Accept-Encoding": "identity"}
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        with self._reached():
+            answer = self._open().request("GET", f"{self.url}{API}{path}", headers=headers, preload_content=False)
+            if answer.status >= 400:
+                if answer.status in _AGAIN:
+                    raise StoreUnavailable(f"the server {self.url} says {answer.status}", "try again later")
+                self._read(answer)
+        return answer.status, self._pieces(answer)
+
+    def _pieces(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            with self._reached():
+                yield from answer.stream(_PIECE_BYTES, decode_content=False)
+        finally:
+            answer.close()  # not given back: what was not read would be the next answer
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except urllib3.exceptions.HTTPError as error:
+            raise StoreUnavailable(
+                f"the server {self.url} does not answer ({_in_words(error)})",
+                "see that it runs (whet serve) and can be reached",
+            ) from error
+
+    def _ask(self, method: str, path: str, body: bytes | None, key: str = "", kind: str = "application/json") -> Any:
         headers = dict(self._headers)
         if body is not None:
-            headers |= {"Content-Type": "application/json", "Idempotency-Key": key}
+            headers["Content-Type"] = kind
+        if key:
+            headers["Idempotency-Key"] = key
         deadline: float | None = None
         pause = _FIRST_PAUSE_S
         while True:
