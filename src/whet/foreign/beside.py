@@ -123,7 +123,9 @@ def told_by(path: Path) -> Beside:
             told.summary |= value
         elif name in ("history", "log_history", "log", "logs", "curves") and _rows(value):
             told.history = _rows(value)
-        elif (isinstance(value, Mapping) and numbers_of(value) and is_result(name)) or (isinstance(value, int | float) and not isinstance(value, bool) and is_result(name)):
+        elif (isinstance(value, Mapping) and numbers_of(value) and is_result(name)) or (
+            isinstance(value, int | float) and not isinstance(value, bool) and is_result(name)
+        ):
             told.summary[name] = value
         else:
             told.config[name] = value

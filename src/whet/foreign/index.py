@@ -6,14 +6,13 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
 
 from whet.errors import IllegalMove, MissingDependency, NotFound, TrackError
 from whet.foreign.base import Facts, ForeignRun, Stream
 from whet.foreign.find import Found
-from whet.store.base import Batch, NewRun, Run
-from whet.store.values import Row
+from whet.store.base import Batch, NewRun, Run, TableQuery
 from whet.trial import Phase
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Indexed", "Result", "index"]
 
 _FACTS = "facts"  # the source of what is no curve
+_AT_ONCE = 40  # ids in a question, which may have 2,000 characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def index(
     last = {run.id: i for i, run in enumerate(found.runs)}
     runs = list(reversed(found.runs))
     found.runs.clear()
-    done: set[str] = set()
+    done = _known(store, list(last))
     missing: Counter[str] = Counter()
     for number in range(total):
         run = runs.pop()
@@ -107,6 +107,16 @@ def index(
     return result
 
 
+def _known(store: Store, ids: list[str]) -> set[str]:
+    """Return which of these runs are in the store. Asked one by one, the store would look for the nearest name of each that is not."""
+    found: set[str] = set()
+    for i in range(0, len(ids), _AT_ONCE):
+        some = ids[i : i + _AT_ONCE]
+        page = store.runs.table(TableQuery(filter=f"id in {some!r}", limit=_AT_ONCE))
+        found.update(row.id for row in page.rows)
+    return found
+
+
 def _said(error: Exception, run: ForeignRun) -> str:
     return str(error) if isinstance(error, TrackError) else f"{run.path} can't be read ({error})"
 
@@ -117,7 +127,7 @@ class _Entry:
 
     Args:
         ends: Nothing found later belongs to the same run, so that its end counts.
-        known: A dry run has met it before.
+        known: The store has it, or it was met before.
     """
 
     def __init__(
@@ -128,10 +138,11 @@ class _Entry:
         self._dry = dry_run
         self._ends = ends
         self._project = project or run.project or os.environ.get("WHET_PROJECT") or "default"
+        self._was_there = known
         self._there: Run | None = None
-        with contextlib.suppress(NotFound):
-            self._there = store.runs.get(run.id)
-        self._was_there = self._there is not None or known
+        if known:
+            with contextlib.suppress(NotFound):  # a dry run has met it, the store has not
+                self._there = store.runs.get(run.id)
         self._points: Counter[str] = Counter()
         self._last_time: float | None = None
 
@@ -172,7 +183,7 @@ class _Entry:
             piece = reader.read(final=True)
             if piece.end == piece.start:
                 break
-            rows = [_sound(row) for row in piece.rows]
+            rows = [row if 0 <= row.time < 1e11 else replace(row, time=0.0) for row in piece.rows]
             for row in rows:
                 self._points.update(row.values.keys())
             if rows:
@@ -236,8 +247,3 @@ class _Entry:
 def _news(told: Mapping[str, object], kept: Mapping[str, object]) -> dict[str, object]:
     """Return what differs from what is kept; NaN is the same as NaN."""
     return {name: value for name, value in told.items() if name not in kept or repr(kept[name]) != repr(value)}
-
-
-def _sound(row: Row) -> Row:
-    """Return a row with a time that a clock may have shown."""
-    return row if 0 <= row.time < 1e11 else Row(step=row.step, time=0.0, values=row.values)

@@ -22,6 +22,7 @@ from whet.trial import Phase
 __all__ = ["MLflow", "MetricReader"]
 
 _META = "meta.yaml"
+_ID = re.compile(r"[0-9a-f]{32}")
 _PIECE_BYTES = 1 << 20
 _DEEPEST = 8
 _MOST_FILES = 20_000
@@ -50,7 +51,7 @@ class MLflow(Format):
                 raise TrackError(f"{folder.path / _META} holds no mapping", "mend it, or leave it out")
         except TrackError as error:
             return Claim(whole=is_run, troubles=((folder.path / _META, str(error)),)) if is_run else Claim()
-        if meta.get("run_id") or meta.get("run_uuid"):
+        if "run_id" in meta or "run_uuid" in meta:
             if meta.get("lifecycle_stage") == "deleted":
                 return Claim(whole=True)
             run = _Run(folder, meta, self._projects.get(folder.path.parent))
@@ -66,7 +67,8 @@ class MLflow(Format):
 @final
 class _Run(ForeignRun):
     def __init__(self, folder: Folder, meta: Mapping[str, Any], project: str | None) -> None:
-        own = str(meta.get("run_id") or meta.get("run_uuid"))
+        named = folder.path.name  # MLflow has the id there, too, and YAML may take one of digits alone for a number
+        own = named if _ID.fullmatch(named) else str(meta.get("run_id") or meta.get("run_uuid"))
         super().__init__(
             kind="mlflow",
             path=folder.path,
@@ -109,7 +111,8 @@ class _Run(ForeignRun):
         if long := {name: value for name, value in tags.items() if len(f"{name}={value}") > _TAG_LENGTH}:
             meta["tags"] = long
         status = self._meta.get("status")
-        phase = _PHASES.get(_BY_NAME.get(status, 0) if isinstance(status, str) else status or 0, Phase.FINISHED)
+        number = _BY_NAME.get(status, 0) if isinstance(status, str) else status if isinstance(status, int) else 0
+        phase = _PHASES.get(number, Phase.FINISHED)
         parent = own.get("mlflow.parentRunId")
         return Facts(
             config=params,

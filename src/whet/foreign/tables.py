@@ -73,7 +73,8 @@ class _Tables(Format):
             alone = name in known and len(known) == 1
             configs, results = config_in(folder), results_in(folder) if alone else []
             taken |= {p.name for p in [*configs, *results]} | {".hydra"}
-            runs.append(_TableRun(self.name, path, first, configs, results, scope))
+            shown = scope.name(folder.path if alone else path.with_suffix(""))
+            runs.append(_TableRun(self.name, path, first, configs, results, scope, shown))
         return Claim(runs=tuple(runs), taken=frozenset(taken), troubles=tuple(troubles))
 
     @abstractmethod
@@ -117,10 +118,17 @@ class _TableRun(ForeignRun):
     """A file whose rows are the steps of one run. Its first row is a part of what it is: written anew, it is another run."""
 
     def __init__(
-        self, kind: str, path: Path, first: Mapping[str, Any], configs: list[Path], results: list[Path], scope: Scope
+        self,
+        kind: str,
+        path: Path,
+        first: Mapping[str, Any],
+        configs: list[Path],
+        results: list[Path],
+        scope: Scope,
+        name: str,
     ) -> None:
-        name = scope.name(path.parent if results or configs else path.with_suffix(""))
-        super().__init__(kind=kind, path=path, id=run_id(kind, str(path), repr(sorted(first.items(), key=str))), project=None, name=name)  # fmt: skip
+        id = run_id(kind, str(path), repr(sorted(first.items(), key=str)))
+        super().__init__(kind=kind, path=path, id=id, project=None, name=name)
         self._documents = (configs, results)
         self._scope = scope
         self._beside: Beside | None = None

@@ -107,7 +107,7 @@ class _Run(ForeignRun):
             phase, reason = Phase.FAILED, "its file ends without a word (killed?)"
         else:
             phase, reason = Phase.RUNNING, ""
-        kept = {name: v for name, v in summary.items() if not (name in last and _same(v, last[name]))}
+        kept = {name: v for name, v in summary.items() if not _repeats(name, v, last)}
         files = self.path / "files"
         return Facts(
             config=config,
@@ -125,8 +125,11 @@ class _Run(ForeignRun):
         )
 
 
-def _same(value: object, last: float) -> bool:
-    return isinstance(value, int | float) and (value == last or (value != value and last != last))
+def _repeats(name: str, value: object, last: Mapping[str, float]) -> bool:
+    """Return whether a value of the summary is but the last logged one, as W&B puts it there by itself."""
+    if isinstance(value, Mapping) and value:
+        return all(_repeats(f"{name}.{inner}", v, last) for inner, v in value.items())
+    return name in last and isinstance(value, int | float) and repr(float(value)) == repr(last[name])
 
 
 def records(path: Path, offset: int, most_bytes: int = _PIECE_BYTES) -> Iterator[tuple[bytes | None, int]]:
@@ -167,19 +170,21 @@ def records(path: Path, offset: int, most_bytes: int = _PIECE_BYTES) -> Iterator
                 intact = zlib.crc32(data, zlib.crc32(head[6:7])) == checksum
             else:
                 data, intact = b"", False
-            fits = kind in (_WHOLE, _FIRST) if not parts else kind in (_MIDDLE, _LAST)
-            if not intact or not fits:
+            if not intact:
                 parts, size = [], 0
-                if intact and kind in (_WHOLE, _FIRST):  # the record before it was never ended
-                    yield None, at
-                else:
-                    at += room
-                    file.seek(at)
-                    if not file.read(1):
-                        return  # the last block may still be written
-                    file.seek(at)
-                    yield None, at
-                    continue
+                at += room
+                file.seek(at)
+                if not file.read(1):
+                    return  # the last block may still be written
+                file.seek(at)
+                yield None, at
+                continue
+            if kind in (_MIDDLE, _LAST) and not parts:  # what is left of a record whose beginning was damaged
+                at += 7 + length
+                continue
+            if kind in (_WHOLE, _FIRST) and parts:  # its end was never written
+                parts, size = [], 0
+                yield None, at
             at += 7 + length
             parts.append(data)
             size += length

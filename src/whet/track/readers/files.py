@@ -52,7 +52,9 @@ def _number(value: Any) -> float | None:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     flat: dict[str, float] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if type(value) is float and key:
+            flat[prefix + str(key)] = value
+        elif isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         elif key != "" and (number := _number(value)) is not None:  # pandas writes its index under no name
             flat[f"{prefix}{key}"] = number
@@ -61,12 +63,20 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 def row_of(values: Mapping[str, Any], count: int, clock: Callable[[], float]) -> Row | None:
     """Return the numbers of a mapping as a row: its step is `count` unless it says one, its time is the clock's unless it says one."""
-    numbers = _flat(values)
-    step_key = next((k for k in STEPS if k in numbers and abs(numbers[k]) < 1 << 62), None)
-    time_key = next((k for k in TIMES if 1e8 < numbers.get(k, 0.0) < 1e11), None)
-    step = count if step_key is None else int(numbers.pop(step_key))
-    when = clock() if time_key is None else numbers.pop(time_key)
-    return Row(step=step, time=when, values=numbers) if numbers else None
+    return _row_of(_flat(values), count, clock)
+
+
+def _row_of(numbers: dict[str, float], count: int, clock: Callable[[], float]) -> Row | None:
+    step, when = count, None
+    for key in STEPS:
+        if key in numbers and abs(numbers[key]) < 1 << 62:
+            step = int(numbers.pop(key))
+            break
+    for key in TIMES:
+        if key in numbers and 1e8 < numbers[key] < 1e11:
+            when = numbers.pop(key)
+            break
+    return Row(step=step, time=clock() if when is None else when, values=numbers) if numbers else None
 
 
 class _Table(Reader):
@@ -75,9 +85,6 @@ class _Table(Reader):
     def __init__(self, path: Path, offset: int = 0, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(path, offset, clock=clock)
         self._count: int | None = None
-
-    def _row(self, values: Mapping[str, Any], count: int) -> Row | None:
-        return row_of(values, count, self.clock)
 
     def _records(self, start: int, final: bool) -> tuple[list[bytes], int]:
         """Return the whole records that begin at byte `start`, some at a time, and where they end.
@@ -120,6 +127,7 @@ class CsvReader(_Table):
     """A CSV or TSV file with a header line. Columns that hold no numbers are left out."""
 
     _names: list[str] | None = None
+    _delimited_by: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -160,18 +168,48 @@ class CsvReader(_Table):
         if not start and records:
             self._names = self._cells(records[0])
         names = self.names if records else []
-        for record in records if start else records[1:]:
-            try:
-                cells = self._cells(record)
-            except TrackError:
+        for cells in self._all_cells(records if start else records[1:]):
+            if cells is None:
                 self.damaged(f"row {self._count + 1}")
-                cells = []
-            row = self._row(dict(zip(names, cells, strict=False)), self._count)
+            numbers: dict[str, float] = {}
+            for name, cell in zip(names, cells or (), strict=False):
+                if cell and name:  # pandas writes its index under no name
+                    try:
+                        numbers[name] = float(cell)
+                    except ValueError:
+                        continue
+            row = _row_of(numbers, self._count, self.clock)
             self._count += 1
             if row is not None:
                 rows.append(row)
         self.offset = end
         return Rows(rows=tuple(rows), start=start, end=self.offset)
+
+    def _all_cells(self, records: list[bytes]) -> Iterable[list[str] | None]:
+        """Return the cells of each record, or None for one that is damaged."""
+        try:
+            texts = [record.decode("utf-8", errors="replace").rstrip("\r\n") for record in records]
+            found = list(csv.reader(texts, delimiter=self._delimiter()))
+            if len(found) == len(records):
+                return found
+        except csv.Error:
+            pass
+        return map(self._cells_or_none, records)  # one by one, so that a damaged one harms no other
+
+    def _cells_or_none(self, record: bytes) -> list[str] | None:
+        try:
+            return self._cells(record)
+        except TrackError:
+            return None
+
+    def _delimiter(self, header: str = "") -> str:
+        if self._delimited_by is None:
+            tabs = self.path.suffix.lower() == ".tsv"
+            found = "\t" if tabs else ";" if ";" in header and "," not in header else ","
+            if not header:
+                return found
+            self._delimited_by = found
+        return self._delimited_by
 
     def _split(self, data: bytes, *, whole: bool) -> tuple[list[bytes], int]:
         """Split at the ends of lines that are in no quotes."""
@@ -194,7 +232,7 @@ class CsvReader(_Table):
 
     def _cells(self, line: bytes) -> list[str]:
         text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-        delimiter = "\t" if self.path.suffix.lower() == ".tsv" else ";" if ";" in text and "," not in text else ","
+        delimiter = self._delimiter(text)
         try:
             return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
         except csv.Error as error:
@@ -228,7 +266,7 @@ class JsonLinesReader(_Table):
             values = self._values(record)
             if values is None:
                 self.damaged(f"line {self._count + 1}")
-            row = None if values is None else self._row(values, self._count)
+            row = None if values is None else row_of(values, self._count, self.clock)
             self._count += 1
             if row is not None:
                 rows.append(row)
@@ -265,7 +303,9 @@ class DocumentReader(_Table):
         data = self.bytes_from(0) if final else b""
         if not data or start >= len(data):
             return Rows(rows=(), start=start, end=start)
-        rows = tuple(row for i, values in enumerate(self._mappings(data)) if (row := self._row(values, i)) is not None)
+        rows = tuple(
+            row for i, values in enumerate(self._mappings(data)) if (row := row_of(values, i, self.clock)) is not None
+        )
         self.offset = len(data)
         return Rows(rows=rows, start=start, end=self.offset)
 
