@@ -29,10 +29,10 @@ def test_index_and_again(whet: Any, others: Path, store: Any) -> None:
     assert done.exit_code == 0
     lines = done.output.splitlines()
     assert lines[0].split() == ["run", "name", "from", "state", "metrics", "points", "project"]
-    assert lines[-1] == "3 runs found (1 csv, 1 mlflow, 1 wandb), 3 new, 16 points added"
+    assert lines[-1] == "3 runs found (1 mlflow, 1 wandb, 1 csv), 3 new, 16 points added"
     assert "new" in lines[1]
     again = whet("index", others)
-    assert again.output == "3 runs found (1 csv, 1 mlflow, 1 wandb), none is new, no new points\n"
+    assert again.output == "3 runs found (1 mlflow, 1 wandb, 1 csv), none is new, no new points\n"
     with (others / "mlruns/12" / A / "metrics/loss").open("a") as file:
         file.write("1700000003000 0.25 2\n")
     more = whet("index", others, "--json")
@@ -47,7 +47,7 @@ def test_dry_run_writes_nothing(whet: Any, others: Path, workspace: Path) -> Non
     done = whet("index", others, "--dry-run", "--project", "mine")
     assert (
         done.output.splitlines()[-1]
-        == "3 runs found (1 csv, 1 mlflow, 1 wandb), 3 would be new, 16 points would be added"
+        == "3 runs found (1 mlflow, 1 wandb, 1 csv), 3 would be new, 16 points would be added"
     )
     assert "mine" in done.output
     assert not (workspace / ".whet").exists()

@@ -110,3 +110,12 @@ def test_links_lead_nowhere(tmp_path: Path, take: Any, store: Any) -> None:
     take(root)
     assert store.runs.get(A).config == {"lr": 1}
     assert "hush" not in repr(store.runs.get(A))
+
+
+def test_runs_come_in_the_order_in_which_they_began(tmp_path: Path, take: Any, store: Any) -> None:
+    experiment = mlflow_experiment(tmp_path)
+    for id, second in ((A, 3), (B, 1), (C, 2)):
+        meta = mlflow_run(experiment, id, params={"lr": "1"}) / "meta.yaml"
+        meta.write_text(meta.read_text().replace("start_time: 1700000000250", f"start_time: {1700000000000 + second}"))
+    assert [run.id for run in take().runs] == [B, C, A]
+    assert [run.id for run in store.runs.select()] == [A, C, B]

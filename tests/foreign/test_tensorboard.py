@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,19 @@ def test_a_torn_and_a_damaged_file(tmp_path: Path, take: Any, store: Any) -> Non
     data = bytearray(path.read_bytes())
     path.write_bytes(data[:-20])
     result = take()
-    assert (result.troubles, result.runs[0].num_points) == ([], 19)
-    data[400] ^= 255
-    cut = bytes(data[:-20])
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / path.name).write_bytes(cut)
-    result = take()
-    assert result.runs[1].num_points < 19 or result.troubles
+    assert (result.troubles, result.runs[0].num_points) == ([], 19)  # as if the last one were still being written
+    at = 0
+    for _ in range(6):  # the version, and five points
+        at += struct.unpack_from("<Q", data, at)[0] + 16
+    data[at + 1] ^= 255  # in a length: nothing tells where the next one begins
+    other = tmp_path / "other" / path.name
+    other.parent.mkdir()
+    other.write_bytes(data)
+    result = take(other.parent)
+    assert result.runs[0].num_points == 5
+    assert result.troubles == [
+        (str(other.parent), f"{other}: what comes after byte {at} is damaged; all else is taken")
+    ]
 
 
 def test_what_lies_beside_event_files_makes_no_second_run(tmp_path: Path, take: Any, store: Any) -> None:

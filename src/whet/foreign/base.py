@@ -69,14 +69,18 @@ class ForeignRun(ABC):
         id: The same each time it is found.
         project: What it says it belongs to; None: nothing.
         name: For people.
+        began: When, as far as can be told without reading much: runs come into the store in this order.
     """
 
-    def __init__(self, *, kind: str, path: Path, id: str, project: str | None, name: str) -> None:
+    def __init__(
+        self, *, kind: str, path: Path, id: str, project: str | None, name: str, began: float | None = None
+    ) -> None:
         self.kind = kind
         self.path = path
         self.id = id
         self.project = project
         self.name = name
+        self.began = _written(path) if began is None else began
         self.troubles: list[str] = []
 
     @abstractmethod
@@ -205,10 +209,12 @@ def run_id(kind: str, *identity: str) -> str:
 
 def quiet_since(paths: Sequence[Path], now: float) -> float | None:
     """Return when these files were last written to, or None where that was within ten minutes, so that they may go on."""
-    last = 0.0
-    for path in paths:
-        try:
-            last = max(last, path.lstat().st_mtime)
-        except OSError:
-            continue
+    last = max(map(_written, paths), default=0.0)
     return None if now - last < _STILL_S else last
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0

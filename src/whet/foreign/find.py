@@ -50,7 +50,7 @@ def find(
     now: float | None = None,
     on_step: Callable[[str], None] = lambda what: None,
 ) -> Found:
-    """Return the runs in and below `paths` (folders, or files). Links in them are not followed.
+    """Return the runs in and below `paths` (folders, or files), oldest first. Links in them are not followed.
 
     Args:
         format: The name of one of `FORMATS`, whose files then need not look like metrics; "auto": all of them.
@@ -74,6 +74,7 @@ def find(
         scope = Scope(root=root, sure=sure, rows=rows, now=time.time() if now is None else now)
         start = folder_at(path) if path.is_dir() else Folder(path=root, files=(path.name,), folders=())
         _walk(start, formats, scope, found, on_step)
+    found.runs.sort(key=lambda run: run.began)
     return found
 
 

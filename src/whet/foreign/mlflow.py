@@ -75,6 +75,7 @@ class _Run(ForeignRun):
             id=run_id("mlflow", own),
             project=project,
             name=str(meta.get("run_name") or meta.get("name") or own[:12]),
+            began=_seconds(meta.get("start_time")),
         )
         self._folder = folder
         self._meta = meta

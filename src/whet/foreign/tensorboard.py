@@ -56,14 +56,15 @@ class EventRun(ForeignRun):
 
     def __init__(self, folder: Folder, names: Sequence[str], scope: Scope) -> None:
         first = names[0]
+        match = _EVENTS.match(first)
         super().__init__(
             kind="tensorboard",
             path=folder.path,
             id=run_id("tensorboard", str(folder.path), first),
             project=None,
             name=scope.name(folder.path),
+            began=float(match[1]) if match else None,
         )
-        match = _EVENTS.match(first)
         self._host = match[2] if match else ""
         self._names = names
         self._scope = scope

@@ -70,6 +70,7 @@ class _Run(ForeignRun):
             id=run_id("wandb", told.get("entity", ""), project or "", own),
             project=project,
             name=told.get("display_name") or own,
+            began=head.started,
         )
         self._file = path
         self._scope = scope
