@@ -41,6 +41,9 @@ def test_index_and_again(whet: Any, others: Path, store: Any) -> None:
     assert (told["troubles"], told["num_empty"], told["dry_run"]) == ([], 0, False)
     assert store.runs.projects() == {"digits": 1, "proj": 1, "default": 1}
     assert "hello" in whet("logs", "my run").output
+    shown = whet("show", "my run").output
+    assert f"from     wandb in {others / 'wandb'}" in shown
+    assert "host     box, Python 3.11" in shown
 
 
 def test_dry_run_writes_nothing(whet: Any, others: Path, workspace: Path) -> None:
@@ -112,3 +115,13 @@ def test_ctrl_c_keeps_what_was_read_and_the_rest_comes_next_time(workspace: Path
     (rest,) = index(find([path]), store).runs
     assert (rest.is_new, rest.num_points) == (False, 5_000 - before)
     assert store.runs.metrics(run.id)["loss"].values == [i / 2 for i in range(5_000)]
+
+
+def test_what_strangers_write_does_not_steer_the_terminal(whet: Any, workspace: Path) -> None:
+    evil = "\x1b]0;owned\x07"
+    folder = mlflow_run(mlflow_experiment(workspace, f'"x\\e{evil!r}"'.replace("'", "")), A, params={evil: evil}, tags={"mlflow.runName": evil, "mlflow.source.name": evil, evil: evil, "mlflow.note.content": evil}, metrics={"loss": "x\n1700000001000 1 0\n", evil: "1700000001000 1 0\n"})  # fmt: skip
+    (folder / "params" / f"bad{evil}").write_bytes(b"x" * (2 << 20))
+    for args in (("index", "mlruns", "--dry-run"), ("index", "mlruns"), ("ls",), ("show", A)):
+        done = whet(*args)
+        assert "\x1b" not in done.output
+        assert "\x07" not in done.output

@@ -105,3 +105,24 @@ def test_a_large_file_is_read_in_pieces(tmp_path: Path, take: Any, store: Any, m
         assert store.runs.metrics(run.id)["loss"].steps == list(range(1000))
     assert len(sizes) > 20
     assert max(sizes) < 200
+
+
+def test_two_at_once_take_nothing_in_twice(tmp_path: Path, take: Any, store: Any, monkeypatch: Any) -> None:
+    from whet.track.readers import files
+
+    monkeypatch.setattr(files, "_PIECE_BYTES", 500)
+    (tmp_path / "log.csv").write_text("step,loss\n" + "".join(f"{i},{i / 2}\n" for i in range(300)))
+    ship, calls = store.runs.ship, []
+
+    def meanwhile(*args: Any) -> int:
+        calls.append(args)
+        if len(calls) == 2:
+            take()  # another process, which reads it to its end
+            with (tmp_path / "log.csv").open("a") as file:
+                file.write("300,150\n")
+        return int(ship(*args))
+
+    monkeypatch.setattr(store.runs, "ship", meanwhile)
+    (run,) = take().runs
+    assert store.runs.metrics(run.id)["loss"].values == [i / 2 for i in range(301)]
+    assert store.runs.get(run.id).stats["loss"].count == 301

@@ -95,7 +95,7 @@ def _say(result: Result, links: int, *, dry_run: bool) -> None:
     touched = [run for run in result.runs if run.is_new or run.changed]
     if touched:
         cells = [
-            [run.id, shown.value(run.name), run.kind, run.phase.value, str(len(run.metrics)), str(run.num_points), run.project, "new" if run.is_new else ""]
+            [run.id, shown.value(run.name), run.kind, run.phase.value, str(len(run.metrics)), str(run.num_points), shown.value(run.project), "new" if run.is_new else ""]
             for run in touched[:_MOST_LINES]
         ]  # fmt: skip
         header = ["run", "name", "from", "state", "metrics", "points", "project", ""]
@@ -103,7 +103,7 @@ def _say(result: Result, links: int, *, dry_run: bool) -> None:
         if len(touched) > _MOST_LINES:
             output.say(f"… and {len(touched) - _MOST_LINES} more")
     for path, trouble in result.troubles:
-        output.tell(trouble if path in trouble else f"{path}: {trouble}")
+        output.tell(shown.value(trouble if path in trouble else f"{path}: {trouble}"))
     by_kind = Counter(run.kind for run in result.runs)
     kinds = ", ".join(f"{count} {kind}" for kind, count in by_kind.most_common())
     num_new = sum(run.is_new for run in result.runs)

@@ -68,6 +68,8 @@ def find(
     for path in paths:
         if not path.exists():
             raise NotFound(f"there is nothing at {path}", "name a folder or a file with runs")
+        if not (path.is_dir() or path.is_file()):
+            raise NotFound(f"{path} is neither a folder nor a file", "name a folder or a file with runs")
         path = path.resolve()
         root = path if path.is_dir() else path.parent
         sure = format != "auto" or not path.is_dir()

@@ -73,7 +73,7 @@ def index(
         found: What `find` has found; it is used up.
         project: Where new runs belong; default what their source says, else ``WHET_PROJECT``, else "default".
         dry_run: Read everything, write nothing.
-        on_run: Called before each run with its number, how many there are, and its name.
+        on_run: Called before each run, and while a large file is read, with its number, how many there are, and where it is, in words.
 
     Raises:
         StoreError: as the store says.
@@ -89,7 +89,15 @@ def index(
         run = runs.pop()
         on_run(number, total, run.name)
         try:
-            entry = _Entry(run, store, project, dry_run, ends=last[run.id] == number, known=run.id in done)
+            entry = _Entry(
+                run,
+                store,
+                project,
+                dry_run,
+                ends=last[run.id] == number,
+                known=run.id in done,
+                on_piece=lambda where, number=number: on_run(number, total, where),  # type: ignore[misc]
+            )
             indexed = entry.take()
         except MissingDependency as error:
             missing[str(error)] += 1
@@ -131,9 +139,18 @@ class _Entry:
     """
 
     def __init__(
-        self, run: ForeignRun, store: Store, project: str | None, dry_run: bool, *, ends: bool, known: bool
+        self,
+        run: ForeignRun,
+        store: Store,
+        project: str | None,
+        dry_run: bool,
+        *,
+        ends: bool,
+        known: bool,
+        on_piece: Callable[[str], None],
     ) -> None:
         self._run = run
+        self._on_piece = on_piece
         self._store = store
         self._dry = dry_run
         self._ends = ends
@@ -173,7 +190,8 @@ class _Entry:
 
     def _read(self, stream: Stream) -> None:
         shipped = 0 if self._there is None else self._store.runs.shipped(self._run.id, 0, stream.source)
-        if shipped > stream.path.stat().st_size:
+        size = stream.path.stat().st_size
+        if shipped > size:
             raise TrackError(
                 f"{stream.path} is shorter than it was when it was read last",
                 f"if it was written anew, remove what is known of it (whet rm {self._run.id}) and index it again",
@@ -183,6 +201,7 @@ class _Entry:
             piece = reader.read(final=True)
             if piece.end == piece.start:
                 break
+            self._on_piece(f"{self._run.name}: {min(piece.end, size) / (size or 1):.0%} of {stream.path.name}")
             rows = [row if 0 <= row.time < 1e11 else replace(row, time=0.0) for row in piece.rows]
             for row in rows:
                 self._points.update(row.values.keys())

@@ -318,6 +318,8 @@ class WandbReader(Reader):
                 program = text(value)
             elif number == 9 and isinstance(value, bytes):
                 self._git(value)
+        if "python" in self.meta:
+            self.meta["python"] = str(self.meta["python"]).removeprefix("CPython ")
         self.host = str(self.meta.get("host", "")) or self.host
         if program:
             self.meta["command"] = command_line([program, *arguments])
