@@ -139,6 +139,8 @@ def wandb_records(num_steps: int = 5, *, exit_code: int | None = 0, id: str = "e
             "loss": 1 / (step + 1),
             "nested": {"x": step},
             "img": {"_type": "image-file", "size": 3},
+            "t._type": "table-file",
+            "t.size": 9,
             "_runtime": 0.5,
         }
         stamps = {"_timestamp": 1_700_000_001.0 + step, "_step": step}

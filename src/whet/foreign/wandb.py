@@ -241,7 +241,7 @@ class WandbReader(Reader):
             if number == _HISTORY:
                 return self._row(body)
             if number == _SUMMARY:
-                self.summary |= {k: v for k, v in _items(body).items() if _is_theirs(k, v)}
+                self.summary |= _theirs(_items(body))
             elif number == _CONFIG:
                 self.config |= {k: v for k, v in _items(body).items() if k != "_wandb"}
             elif number == _STATS:
@@ -260,7 +260,8 @@ class WandbReader(Reader):
         if not isinstance(step, int):
             inner = next((value for n, value in fields(body) if n == 2 and isinstance(value, bytes)), b"")
             step = next((whole(value) for n, value in fields(inner) if n == 1), 0)
-        numbers = numbers_of({k: v for k, v in values.items() if _is_theirs(k, v)})
+        values = _theirs(values)
+        numbers = numbers_of(values)
         numbers |= {k: float(v) for k, v in values.items() if isinstance(v, bool)}
         self.last |= numbers
         if not isinstance(when, int | float) or not 0 <= when < 1e11:
@@ -297,7 +298,7 @@ class WandbReader(Reader):
                 if number == 4:
                     self.config |= {k: v for k, v in _items(value).items() if k != "_wandb"}
                 elif number == 5:
-                    self.summary |= {k: v for k, v in _items(value).items() if _is_theirs(k, v)}
+                    self.summary |= _theirs(_items(value))
                 elif number == 17:
                     self.started = _timestamp(value)
                 elif number == 21:
@@ -347,9 +348,14 @@ def _items(body: bytes, *, repeated: int = 1) -> dict[str, Any]:
     return found
 
 
-def _is_theirs(name: str, value: object) -> bool:
-    """Return whether an item is the user's, and no picture or table that lies in a file."""
-    return not name.startswith("_") and not (isinstance(value, Mapping) and "_type" in value)
+def _theirs(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the items that are the user's own, without pictures, tables and histograms, whole or item by item: these have a ``_type``."""
+    media = tuple(f"{name.removesuffix('._type')}." for name in values if name.endswith("._type"))
+    return {
+        name: value
+        for name, value in values.items()
+        if not name.startswith(("_", *media)) and not (isinstance(value, Mapping) and "_type" in value)
+    }
 
 
 def _timestamp(body: bytes) -> float | None:
