@@ -25,7 +25,7 @@ FLOORS = {
     "config": 4, "search": 4, "stop": 4, "analysis": 4, "blobs": 4,
     "store": 5, "figures": 5,
     "track": 6, "study": 6,
-    "project": 7, "joint": 7,
+    "project": 7, "joint": 7, "foreign": 7,
     "tune": 8, "server": 8,
     "cli": 9, "__init__": 9,
 }  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from whet.store.sql import SqlStore
 
 __all__ = ["command"]
-
-_REDRAW_S = 0.1
 
 
 @click.group("db", no_args_is_help=True)
@@ -102,7 +99,7 @@ def _check(context: click.Context, mend: bool, as_json: bool) -> None:
 
     _existing()
     store = session.store()
-    with _Line() as line:
+    with output.Line() as line:
         found = check_store(store, on_step=lambda what: line.show(f"checking {what}"))
         bad_files, elsewhere = _files(store, lambda what: line.show(f"checking {what}"))
     found += bad_files
@@ -147,7 +144,7 @@ def _vacuum(as_json: bool) -> None:
     from whet.store.vacuum import vacuum as tidy
 
     with closing(_database()) as database:
-        with _Line() as line:
+        with output.Line() as line:
             done = tidy(database, on_step=line.show)
         if as_json:
             output.print_json(asdict(done))
@@ -182,7 +179,7 @@ def _gc(grace: str, dry_run: bool, as_json: bool) -> None:
         raise StoreError("a server's files are kept where its store is", "run this there, with the store's own URL")
     store = session.store()
     assert isinstance(store, SqlStore)
-    with _Line() as line:
+    with output.Line() as line:
         done = collect(store, grace_s=grace_s, now=time.time(), dry_run=dry_run, on_step=line.show)
     if as_json:
         output.print_json(asdict(done))
@@ -212,7 +209,7 @@ def _export(file: Path, project: str | None, force: bool, as_json: bool) -> None
 
     if file.exists() and not force:
         raise Conflict(f"{file} is there already", "choose another name, or add --force")
-    with closing(_database()) as database, _Line() as line:
+    with closing(_database()) as database, output.Line() as line:
         rows = archive.export(database, file, project=project, on_step=lambda what: line.show(f"writing {what}"))
     size = file.stat().st_size
     if as_json:
@@ -234,7 +231,7 @@ def _import(file: Path, as_json: bool) -> None:
 
     archive.read_header(file)  # before a store is made for it
     with closing(_database(existing=False)) as database:
-        with _Line() as line:
+        with output.Line() as line:
             done = archive.import_(database, file, on_step=line.show, on_unit=lambda what: line.show(f"writing {what}"))
         _say_copied(done, f"to {database.shown}", as_json)
 
@@ -258,7 +255,7 @@ def _move(context: click.Context, source: str, target: str, project: str | None,
     from whet.trial import Phase
 
     there, here = _store_at(source, HEAD), _store_at(target, None)
-    with closing(there), closing(here), _Line() as line:
+    with closing(there), closing(here), output.Line() as line:
         if there.database.shown == here.database.shown or there.url == here.url:
             raise StoreError(f"{source} and {target} are one store", "give two")
         done = archive.copy(
@@ -343,28 +340,3 @@ def _store_at(url: str, version: str | None) -> SqlStore:
     from whet.store.open import store_url
 
     return SqlStore(store_url(url))
-
-
-@final
-class _Line:
-    """A line on the terminal that says what is being done; in a pipe there is none."""
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-        self._last = 0.0
-
-    def show(self, what: str) -> None:
-        now = time.monotonic()
-        if self._on and now - self._last > _REDRAW_S:
-            self._last = now
-            click.echo(f"\r\033[K{shown.value(what)[:76]}", nl=False, err=True)
-
-    def clear(self) -> None:
-        if self._on:
-            click.echo("\r\033[K", nl=False, err=True)
-
-    def __enter__(self) -> _Line:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.clear()

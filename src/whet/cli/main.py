@@ -39,6 +39,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "export": "Write a sweep or project as CSV, JSON, Parquet or TensorBoard",
         "rm": "Remove runs or a sweep",
         "replay": "Make a sweep's suggestions again from its history, and compare",
+        "index": "Take in runs that other tools wrote: TensorBoard, MLflow, W&B, CSV …",
         "sync": "Bring runs that were logged while the store was away into it",
         "db": "Look after the store: upgrade, check, vacuum, gc, export, import, move",
     },

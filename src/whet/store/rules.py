@@ -40,6 +40,7 @@ __all__ = [
     "check_result",
     "check_run_edit",
     "check_running",
+    "check_time",
     "check_told",
     "check_version",
     "check_waiting",
@@ -235,6 +236,12 @@ def check_driver(sweep: str, driver: str | None, owner: str, beat: float | None,
         "let that one go on, or end it first; agents may join at any time",
         owner=driver,
     )
+
+
+def check_time(name: str, seconds: float | None) -> None:
+    """Raise StoreError where `seconds` can't be a time: seconds since the epoch, up to the year 5138."""
+    if seconds is not None and not 0 <= seconds <= 1e11:
+        raise StoreError(f"{name}={seconds} is no time", "give seconds since the epoch")
 
 
 def check_finish(run: str, phase: Phase, to: Phase) -> bool:

@@ -63,6 +63,11 @@ _LOCK = Statement(select(runs.c.phase, runs.c.sweep).where(_ID).with_for_update(
 _FINISH = Statement(
     update(runs).where(_ID).values(phase=bindparam("to"), reason=bindparam("why"), ended=bindparam("now"))
 )
+_ENDED_LATER = Statement(
+    update(runs)
+    .where(_ID, runs.c.ended < bindparam("then", type_=runs.c.ended.type))
+    .values(ended=bindparam("then", type_=runs.c.ended.type))
+)
 _EDIT = Statement(
     update(runs)
     .where(_ID)
@@ -86,6 +91,7 @@ class SqlRuns(Runs):
 
     def create(self, run: NewRun) -> Run:
         rules.check_run_id(run.id)
+        rules.check_time("started", run.started)
         with self._db.write() as tx:
             row = tx.row(_GET, run=run.id)
             if row is not None:
@@ -104,7 +110,8 @@ class SqlRuns(Runs):
                 "tags": _tags(run.tags),
                 "notes": text(run.notes),
                 "folder": text(run.folder),
-                **dict.fromkeys(("created", "started", "beat"), now),
+                **dict.fromkeys(("created", "beat"), now),
+                "started": now if run.started is None else run.started,
             }
             tx.run(ADD_RUN, **{**NEW_RUN, **known})
             return _read(tx, run.id)
@@ -243,12 +250,15 @@ class SqlRuns(Runs):
             self.get(id)
         return [Artifact(name=n, kind=k, path=p, size=s, sha256=h) for n, k, p, s, h in rows]
 
-    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
+    def finish(self, id: str, phase: Phase, reason: str = "", *, ended: float | None = None) -> None:
+        rules.check_time("ended", ended)
         with self._db.write() as tx:
             now, sweep = _locked(tx, id)
             rules.check_run_edit(id, sweep, "ended")
             if rules.check_finish(id, PHASES[now], phase):
-                tx.run(_FINISH, run=id, to=phase.value, why=text(reason), now=time.time())
+                tx.run(_FINISH, run=id, to=phase.value, why=text(reason), now=time.time() if ended is None else ended)
+            elif ended is not None:
+                tx.run(_ENDED_LATER, run=id, then=ended)
 
     def edit(
         self,

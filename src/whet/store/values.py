@@ -132,7 +132,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run to be kept, outside any sweep (a sweep's are made by `Trials.add`)."""
+    """A run to be kept, outside any sweep (a sweep's are made by `Trials.add`).
+
+    `started` is when it began, for a run that another tool wrote; by default now. When it was created is the store's to say.
+    """
 
     id: str
     project: str
@@ -144,6 +147,7 @@ class NewRun:
     notes: str = ""
     folder: str = ""
     parent: str | None = None
+    started: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,22 @@ class RunLaws(StoreCase):
         with pytest.raises(NotFound, match="no run 'r1'"):
             store.runs.delete(["r1"])
 
+    def test_a_run_that_another_tool_wrote_keeps_its_times(self, store: Store) -> None:
+        run = store.runs.create(NewRun(id="old", project="p", name="n", owner=ME, started=1000.5))
+        assert run.started == 1000.5
+        assert run.created > 1e9  # that is when it came here
+        store.runs.finish("old", Phase.FINISHED, ended=1060.25)
+        assert store.runs.get("old").ended == 1060.25
+        store.runs.finish("old", Phase.FINISHED, ended=1090.0)  # it went on
+        store.runs.finish("old", Phase.FINISHED, ended=1080.0)
+        store.runs.finish("old", Phase.FINISHED)
+        assert store.runs.get("old").ended == 1090.0
+        for wrong in (math.nan, math.inf, -1.0):
+            with pytest.raises(StoreError, match=r"started=.* is no time: give seconds since the epoch"):
+                store.runs.create(NewRun(id="new", project="p", name="n", owner=ME, started=wrong))
+            with pytest.raises(StoreError, match=r"ended=.* is no time"):
+                store.runs.finish("old", Phase.FINISHED, ended=wrong)
+
     def test_a_trials_run_is_not_ended_or_deleted_alone(self, store: Store, sweep: Sweep) -> None:
         run = self.add(store, sweep, 0)
         store.trials.tell(sweep.id, 0, 0, phase=Phase.FAILED)

@@ -32,6 +32,7 @@ class MemoryRuns(Runs):
 
     def create(self, run: NewRun) -> Run:
         rules.check_run_id(run.id)
+        rules.check_time("started", run.started)
         with self._world.lock:
             old = self._world.runs.get(run.id)
             if old is not None:
@@ -42,7 +43,8 @@ class MemoryRuns(Runs):
             new.config = dict(run.config)
             new.parent, new.owner, new.group = run.parent, run.owner, text(run.group)
             new.tags, new.notes, new.folder = _tags(run.tags), text(run.notes), text(run.folder)
-            new.started = new.beat = new.created
+            new.started = new.created if run.started is None else run.started
+            new.beat = new.created
             return new.as_run()
 
     def get(self, id: str) -> Run:
@@ -179,12 +181,15 @@ class MemoryRuns(Runs):
         with self._world.lock:
             return [artifact for _, artifact in sorted((self._world.run(id).artifacts or {}).items())]
 
-    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
+    def finish(self, id: str, phase: Phase, reason: str = "", *, ended: float | None = None) -> None:
+        rules.check_time("ended", ended)
         with self._world.lock:
             run = self._world.run(id)
             rules.check_run_edit(id, run.sweep.id if run.sweep else None, "ended")
             if rules.check_finish(id, run.phase, phase):
-                run.phase, run.reason, run.ended = phase, text(reason), time.time()
+                run.phase, run.reason, run.ended = phase, text(reason), time.time() if ended is None else ended
+            elif ended is not None and run.ended is not None:
+                run.ended = max(run.ended, ended)
 
     def edit(
         self,
