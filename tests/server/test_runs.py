@@ -127,10 +127,19 @@ def test_curves(ask: TestClient) -> None:
     assert ask.post(f"{API}/metrics:query", json={"ids": ["a"], "max_points": 2}).status_code == 422
 
 
-def test_logs(ask: TestClient, tmp_path: Path) -> None:
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The server's own folder."""
+    monkeypatch.setenv("WHET_DIR", str(tmp_path / ".whet"))
+    return tmp_path / ".whet"
+
+
+def test_logs(ask: TestClient, own: Path) -> None:
     assert get(ask, "/runs/a/logs", 404)["title"] == "NotFound"
     text = "one\ntwo ä\nthree"
-    (tmp_path / "a" / "output.log").write_text(text, encoding="utf-8")
+    for name in "ac":
+        (own / "runs" / name).mkdir(parents=True)
+    (own / "runs" / "a" / "output.log").write_text(text, encoding="utf-8")
     size = len(text.encode())
     assert get(ask, "/runs/a/logs") == {"stream": "stdout", "text": text, "start": 0, "end": size, "size": size}
     assert get(ask, "/runs/a/logs", tail=2)["text"] == "two ä\nthree"
@@ -143,8 +152,8 @@ def test_logs(ask: TestClient, tmp_path: Path) -> None:
         "end": size,
         "size": size,
     }
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "c" / "output.log").symlink_to(tmp_path / "secret")
+    (own.parent / "secret").write_text("secret")
+    (own / "runs" / "c" / "output.log").symlink_to(own.parent / "secret")
     assert get(ask, "/runs/c/logs", 404)["title"] == "NotFound"
 
 
@@ -242,8 +251,24 @@ def test_the_description_names_the_shapes(ask: TestClient) -> None:
     assert "lost" in shapes["RunLine"]["properties"]["state"]["enum"]
 
 
-def test_output_of_a_folder_that_is_not_the_runs_own_is_not_shown(ask: TestClient, store: Store, tmp_path: Path):
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret" / "output.log").write_text("nobody's business")
-    store.runs.create(NewRun(id="spy", project="p", name="spy", owner=ME, folder=str(tmp_path / "secret")))
-    get(ask, "/runs/spy/logs", 404)
+def test_a_client_cannot_name_the_folder_whose_output_it_reads(own: Path, store: Store, tmp_path: Path) -> None:
+    _, secret = store.tokens.create(Scope.WRITE, projects=["mine"])
+    ask = TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))
+    ask.headers["Authorization"] = f"Bearer {secret}"
+    for id in ("files", "spy"):
+        foreign = tmp_path / "wandb" / id
+        foreign.mkdir(parents=True)
+        (foreign / "output.log").write_text("nobody's business")
+        run = {
+            "id": id,
+            "project": "mine",
+            "name": id,
+            "owner": ME,
+            "folder": str(foreign if id == "files" else foreign.parent),
+        }
+        made = ask.post(f"{API}/verbs/runs.create", json={"run": run})
+        assert made.status_code == 200, made.text
+        get(ask, f"/runs/{id}/logs", 404)
+    (own / "runs").mkdir(parents=True)
+    (own / "runs" / "files").symlink_to(tmp_path / "wandb" / "files")
+    get(ask, "/runs/files/logs", 404)

@@ -208,15 +208,13 @@ def router(store: Store) -> APIRouter:
     ) -> Response:
         """Return what the run printed: the last `tail` lines, or what comes after `offset` bytes; 1 MB at most.
 
-        Only output that lies on the server's machine is known here.
+        Only output that lies in the server's own folder (``$WHET_DIR``, else ``.whet``) is known here.
         """
         from whet.track.output import log_files, piece
 
         found = store.runs.find(run)
-        path = log_files(found)[stream == "stderr"]
-        # The folder is what a client said: one that is not this run's own tells nothing.
-        is_foreign = path is not None and path.name == "output.log" and path.parent.name != found.id
-        if path is None or is_foreign or not path.is_file() or path.is_symlink():
+        path = log_files(found, anywhere=False)[stream == "stderr"]
+        if path is None or not path.is_file():
             raise NotFound(f"run {found.id} has left no output on the server's machine", "look where it ran: whet logs")
         part = piece(path, tail=tail, offset=offset)
         return answer(LogPiece(stream=stream, text=part.text, start=part.start, end=part.end, size=part.size))
