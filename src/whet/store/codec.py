@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from whet.errors import StoreError
+from whet.filters import scalar
 from whet.store.values import Row, Stat
 
 __all__ = [
@@ -86,9 +87,7 @@ def item(kept: str | None, path: str) -> float | str | None:
             value = value.get(key)
         else:
             value = value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
-    if isinstance(value, int) and abs(value) > 1 << 62:
-        return float(value)
-    return value if isinstance(value, (int, float, str)) else None
+    return value if isinstance(value, bool) else scalar(value)
 
 
 def item_number(kept: str | None, path: str) -> float | None:

@@ -43,6 +43,9 @@ RAW = (
 """The columns of `whet.store.rows.to_run`, in its order, but for the last one (meta), which may be long."""
 
 _JSON = {"metrics": "stats", "config": "config", "params": "params", "summary": "summary", "attrs": "attrs"}
+_GREATEST = (
+    "1.7976931348623158e308"  # numbers beyond no 64-bit float holds, and PostgreSQL would refuse the whole question
+)
 _NUMBERS = ("number", "attempt", "created", "started", "ended")
 
 
@@ -124,7 +127,8 @@ class _Writer:
             for key in path:
                 found = f"({found} -> CAST({self.bind(key)} AS {'integer' if isinstance(key, int) else 'text'}))"
             kind, plain = f"jsonb_typeof({found})", f"({found} #>> '{{}}')"
-            number = f"CASE {kind} WHEN 'number' THEN CAST({found} AS double precision)"
+            finite = f"CASE WHEN abs(CAST({found} AS numeric)) < {_GREATEST} THEN CAST({found} AS double precision) END"
+            number = f"CASE {kind} WHEN 'number' THEN {finite}"
             if numbers:
                 return _Value(number=f"{number} END")
             return _Value(
@@ -137,10 +141,15 @@ class _Writer:
             return _Value(either=slowly)
         steps = (f"[{key}]" if isinstance(key, int) else f".{json.dumps(key)}" for key in path)
         where = self.bind("$" + "".join(steps))
-        wanted = "('integer', 'real')" if numbers else "('integer', 'real', 'text', 'true', 'false')"
-        quickly = f"json_extract({mine}, {where})"
-        if kept != "stats":  # which holds nothing but numbers there
-            quickly = f"CASE WHEN json_type({mine}, {where}) IN {wanted} THEN {quickly} END"
+        plain = f"json_extract({mine}, {where})"
+        number = f"NULLIF(NULLIF({plain} + 0.0, 9e999), -9e999)"  # integers become floats, and those too large nothing
+        quickly = f"CASE json_type({mine}, {where}) WHEN 'integer' THEN {number} WHEN 'real' THEN {plain}"
+        if kept == "stats":  # which holds nothing but numbers there
+            quickly = f"({plain} + 0.0)"
+        elif numbers:
+            quickly += " END"
+        else:
+            quickly += f" WHEN 'text' THEN {plain} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
         # SQLite parses a text once for all these calls; what holds NaN is no JSON to it.
         return _Value(
             either=f"CASE WHEN {mine} = '{{}}' THEN NULL WHEN json_valid({mine}) THEN {quickly} ELSE {slowly} END"
