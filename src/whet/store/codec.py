@@ -98,7 +98,7 @@ def item_number(kept: str | None, path: str) -> float | None:
 
 def text(value: str) -> str:
     """Return `value` as every database can hold it: NUL and lone surrogates become U+FFFD."""
-    return value if value.isalnum() else _UNKEEPABLE.sub("\ufffd", value)
+    return value if value.isascii() and "\0" not in value else _UNKEEPABLE.sub("\ufffd", value)
 
 
 def floats(values: Sequence[float] | None) -> tuple[float, ...] | None:

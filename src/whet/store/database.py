@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql.elements import ClauseElement
 
-__all__ = ["Database", "Link", "Statement", "Transaction"]
+__all__ = ["Database", "Link", "Statement", "Transaction", "no_text"]
+
+
+def no_text(error: UnicodeError) -> StoreError:
+    """Return the error for a text that is none (`whet.store.codec.text` makes one of what is to be kept; ids are not changed)."""
+    return StoreError(f"a text can't be kept or looked up ({error})", "use whole characters, without lone surrogates")
 
 
 @final

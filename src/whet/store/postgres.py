@@ -11,7 +11,7 @@ from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from whet.errors import Conflict, MissingDependency, StoreError, StoreUnavailable
-from whet.store.database import Database, Link, Statement, Transaction
+from whet.store.database import Database, Link, Statement, Transaction, no_text
 from whet.store.schema import VERSION_TABLE, metadata
 from whet.store.table_sql import TO_JSON
 
@@ -72,6 +72,8 @@ class PostgresDatabase(Database):
             if self._link_is_broken():
                 self.drop()
             raise _as_ours(error, self.shown) from error
+        except UnicodeError as error:
+            raise no_text(error) from error
 
     def _link_is_broken(self) -> bool:
         link = getattr(self._local, "link", None)

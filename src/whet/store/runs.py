@@ -9,7 +9,7 @@ from typing import Any, final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
-from whet.store import rules
+from whet.store import codec, rules
 from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
 from whet.store.codec import dump, dump_stats, load, load_stats, pack, text, unpack
 from whet.store.database import Database, Statement, Transaction
@@ -98,8 +98,8 @@ class SqlRuns(Runs):
                 "name": text(run.name),
                 "phase": Phase.RUNNING.value,
                 "config": dump(run.config),
-                "parent": run.parent,
-                "owner": run.owner,
+                "parent": None if run.parent is None else text(run.parent),
+                "owner": text(run.owner),
                 "group": text(run.group),
                 "tags": _tags(run.tags),
                 "notes": text(run.notes),
@@ -117,6 +117,7 @@ class SqlRuns(Runs):
         return to_run(rows[0])
 
     def find(self, text: str, project: str | None = None) -> Run:
+        text = codec.text(text)
         with self._db.read() as tx:
             ways: list[tuple[Statement, dict[str, object]]] = [(_GET, {"run": text}), (_BY_NAME, {"text": text})]
             if text:
@@ -139,12 +140,12 @@ class SqlRuns(Runs):
             (runs.c.group, query.group),
         ):
             if value is not None:
-                wanted = wanted.where(column == value)
+                wanted = wanted.where(column == text(value))
         if query.phases:
             wanted = wanted.where(runs.c.phase.in_([phase.value for phase in query.phases]))
         there = wanted
         if query.tag is not None:
-            tag = dump(query.tag)
+            tag = dump(text(query.tag))
             begins = ("[" + tag, "," + tag)  # in compact JSON, these come before a tag and nowhere within one
             wanted = wanted.where(or_(*(func.instr(runs.c.tags, begin) > 0 for begin in begins)))
             there = there.where(or_(*(func.strpos(runs.c.tags, begin) > 0 for begin in begins)))
@@ -206,7 +207,7 @@ class SqlRuns(Runs):
             offset = _offset(tx, id, source)
             if start != offset:
                 return offset
-            tx.run(_SET_OFFSET, run=id, source=source, offset=end)
+            tx.run(_SET_OFFSET, run=id, source=text(source), offset=end)
             if payload is not None:
                 tx.run(_ADD_CHUNK, run=id, payload=payload)
                 stats = dump_stats(merge(load_stats(stats), batch.rows))
@@ -312,7 +313,7 @@ def _curves(rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None) -> 
 
 
 def _offset(tx: Transaction, id: str, source: str) -> int:
-    row = tx.row(_OFFSET, run=id, source=source)
+    row = tx.row(_OFFSET, run=id, source=text(source))
     return int(row[0]) if row else 0
 
 
@@ -331,5 +332,5 @@ def _artifact(run: str, a: Artifact) -> dict[str, object]:
         "kind": text(a.kind),
         "path": text(a.path),
         "size": a.size,
-        "sha256": a.sha256,
+        "sha256": text(a.sha256),
     }

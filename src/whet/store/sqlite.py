@@ -22,7 +22,7 @@ from sqlalchemy.dialects import sqlite
 
 from whet.errors import Conflict, StoreError, StoreUnavailable
 from whet.store.codec import finite, item, item_number
-from whet.store.database import Database, Link, Statement, Transaction
+from whet.store.database import Database, Link, Statement, Transaction, no_text
 from whet.store.locks import FileLock
 
 __all__ = ["SqliteDatabase"]
@@ -221,6 +221,8 @@ def _translated(shown: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _as_ours(error, shown) from error
+    except UnicodeError as error:
+        raise no_text(error) from error
     except OverflowError as error:
         raise StoreError(f"a number can't be kept ({error})", "use 64-bit integers") from error
     except OSError as error:  # the folder, or the lock file

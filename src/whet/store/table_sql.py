@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 
 from whet.filters import And, Column, Compare, Contains, Missing, Node, Not, Or, Tagged, Truth
+from whet.store import codec
 from whet.store.database import Statement
 from whet.store.table import PLACE_OF_STAT, Place, Question
 
@@ -73,7 +74,7 @@ class _Writer:
 
     def bind(self, value: object) -> str:
         name = f"v{len(self.values)}"
-        self.values[name] = value
+        self.values[name] = codec.text(value) if isinstance(value, str) else value
         return f":{name}"
 
     def operand(self, operand: Column | float | str) -> _Value:

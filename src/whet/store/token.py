@@ -77,7 +77,7 @@ class Token:
 
 def digest(secret: str) -> str:
     """Return what is kept of a token: its SHA-256, in hex. Its 256 random bits need no salt and no slow hash."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Tokens(ABC):

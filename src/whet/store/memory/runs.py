@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from whet.filters import matches, scalar
-from whet.store import rules
+from whet.store import codec, rules
 from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
 from whet.store.codec import text
 from whet.store.lines import check_lines, to_lines
@@ -40,7 +40,8 @@ class MemoryRuns(Runs):
                 run.id, text(run.project), text(run.name), Phase.RUNNING, time.time()
             )
             new.config = dict(run.config)
-            new.parent, new.owner, new.group = run.parent, run.owner, text(run.group)
+            new.parent = None if run.parent is None else text(run.parent)
+            new.owner, new.group = text(run.owner), text(run.group)
             new.tags, new.notes, new.folder = _tags(run.tags), text(run.notes), text(run.folder)
             new.started = new.beat = new.created
             return new.as_run()
@@ -50,6 +51,7 @@ class MemoryRuns(Runs):
             return self._world.run(id).as_run()
 
     def find(self, text: str, project: str | None = None) -> Run:
+        text = codec.text(text)
         with self._world.lock:
             known = [r for r in reversed(self._world.runs.values()) if project is None or r.project == project]
             for found, newest in (
@@ -134,9 +136,10 @@ class MemoryRuns(Runs):
 
     def shipped(self, id: str, attempt: int, source: str) -> int:
         with self._world.lock:
-            return (self._story(id, attempt).sources or {}).get(source, 0)
+            return (self._story(id, attempt).sources or {}).get(text(source), 0)
 
     def ship(self, id: str, attempt: int, source: str, start: int, end: int, batch: Batch) -> int:
+        source = text(source)
         with self._world.lock:
             run = self._story(id, attempt)
             run.sources = run.sources or {}
