@@ -237,3 +237,21 @@ def test_a_server_that_is_not_there() -> None:
         open_store("postgresql://me:secret@127.0.0.1:9/x")
     assert "postgresql://me:***@127.0.0.1:9/x does not answer" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://localhost:abc", "'http://localhost:abc' is no address"),
+        ("http://localhost:99999", "'http://localhost:99999' is no address"),
+        ("http://[::1", "'http://[::1' is no address"),
+        ("http://:8765", "'http://:8765' has no host"),
+        ("postgresql://u:secret@h:abc/db", "what follows postgresql:// is no address"),
+        ("postgresql://", "does not answer"),
+    ],
+)
+def test_an_address_that_is_none(url: str, problem: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_store(url)
+    assert problem in str(caught.value)
+    assert "secret" not in str(caught.value)

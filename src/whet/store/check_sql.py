@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from whet.errors import StoreError
 from whet.store import rules
 from whet.store.base import Store
-from whet.store.check import Finding
+from whet.store.check import UNREADABLE, Finding
 from whet.store.codec import dump_stats, load, unpack
 from whet.store.database import Database, Statement, Transaction
 from whet.store.schema import VERSION_TABLE, chunks, metadata, reports, runs, sources, sweeps
@@ -17,8 +17,9 @@ from whet.store.sql import SqlStore
 from whet.store.stats import of_curve
 from whet.trial import Goal, Phase
 
-__all__ = ["check_database", "repair"]
+__all__ = ["check_database", "repair", "sweep_ids"]
 
+_SWEEPS = Statement(select(sweeps.c.id).order_by(sweeps.c.created.desc(), sweeps.c.id))
 _LATE_TRIALS = Statement(
     select(sweeps.c.id, sweeps.c.name, runs.c.number, runs.c.revision, sweeps.c.revision)
     .join_from(runs, sweeps)
@@ -48,6 +49,11 @@ _PHASES = Statement(
 _LONE_NUMBERS = Statement(
     select(runs.c.id).where(or_(runs.c.sweep.is_(None) != runs.c.number.is_(None), runs.c.attempt < 0)).limit(100)
 )
+
+
+def sweep_ids(database: Database) -> list[str]:
+    """Return the ids of the sweeps, newest first, whatever else is in their rows."""
+    return [id for (id,) in database.once(_SWEEPS)]
 
 
 def check_database(database: Database) -> list[Finding]:
@@ -84,7 +90,7 @@ def _tables(database: Database) -> Iterator[str]:
     from alembic.migration import MigrationContext
 
     own = set(metadata.tables)
-    with database.engine().connect() as connection:
+    with database.connected() as connection:
         options = {
             "compare_type": True,
             "version_table": VERSION_TABLE,
@@ -146,21 +152,24 @@ def repair(store: Store, findings: Iterable[Finding]) -> list[Finding]:
     """
     if not isinstance(store, SqlStore):
         raise StoreError(f"{store!r} can't be repaired from here", "run it where the database is")
-    done = []
-    places = set()
-    for finding in findings:
-        if not finding.repairable:
-            continue
-        done.append(finding)
-        if finding.place in places:  # that was the same trouble
-            continue
-        places.add(finding.place)
-        with store.database.write() as tx:
+    done: dict[object, bool] = {}  # by place: two findings may be the same trouble
+    repairable = [finding for finding in findings if finding.repairable]
+    for finding in repairable:
+        if finding.place not in done:
+            done[finding.place] = _is_repaired(store.database, finding)
+    return [finding for finding in repairable if done[finding.place]]
+
+
+def _is_repaired(database: Database, finding: Finding) -> bool:
+    try:
+        with database.write() as tx:
             if finding.rule == "best" and finding.sweep is not None:
                 _crown_again(tx, finding.sweep)
             elif finding.rule == "stats" and finding.run is not None:
                 _count_again(tx, finding.run)
-    return done
+    except UNREADABLE:  # what it would follow from can't be read itself
+        return False
+    return True
 
 
 def _crown_again(tx: Transaction, sweep: str) -> None:

@@ -212,7 +212,7 @@ def _columns(chunk: bytes) -> Columns:
         version, size = _HEAD.unpack_from(chunk)
         if version == _VERSION:
             return _read(chunk, size)
-    except (struct.error, zlib.error, ValueError, TypeError, LookupError) as error:
+    except (struct.error, zlib.error, ValueError, TypeError, LookupError, OverflowError, MemoryError) as error:
         raise StoreError(f"a chunk of metrics is damaged ({error})", "restore it from a back-up") from error
     raise StoreError(
         f"a chunk of metrics has the format {version}, wanted {_VERSION}", "use the newer Whet that wrote it"
@@ -236,10 +236,16 @@ def _read(chunk: bytes, size: int) -> Columns:
             values.byteswap()
         return values
 
-    num_rows = header["rows"]
+    num_rows: int = header["rows"]
     steps, times = column("q", num_rows), column("d", num_rows)
     columns: list[tuple[str, Sequence[int] | None, Sequence[float]]] = []
     for name, count in header["columns"]:
+        if not 0 <= count <= num_rows:
+            raise ValueError(f"{count} values in {num_rows} rows")
         where = column("I", count) if count < num_rows else None
+        if where and max(where) >= num_rows:
+            raise ValueError(f"a value in row {max(where)} of {num_rows}")
         columns.append((name, where, column("d", count)))
+    if place != len(body):  # nothing but the body's length vouches for the header's numbers
+        raise ValueError("it goes on where it should end")
     return num_rows, steps, times, columns

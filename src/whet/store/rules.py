@@ -34,6 +34,7 @@ __all__ = [
     "check_finish",
     "check_hand_out",
     "check_lost",
+    "check_most",
     "check_move",
     "check_number",
     "check_open",
@@ -115,6 +116,12 @@ def check_hand_out(sweep: str, state: SweepState, cap: int | None, next_number: 
     check_open(sweep, state)
     if cap is not None and next_number >= cap:
         raise CapReached(f"sweep {sweep!r} has handed out all {cap} trials of its run cap", "raise the cap for more")
+
+
+def check_most(limit: int | None) -> None:
+    """Raise StoreError where so many can't be asked for."""
+    if limit is not None and not 0 <= limit < 2**63:
+        raise StoreError(f"limit={limit} is no count", "give 0 or more, or none for all")
 
 
 def check_number(sweep: str, number: int, next_number: int) -> None:

@@ -133,6 +133,7 @@ class SqlRuns(Runs):
             raise _no_run(tx, text)
 
     def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        rules.check_most(query.limit)
         wanted = RUNS.order_by(runs.c.key.desc() if query.newest_first else runs.c.key).limit(query.limit)
         for column, value in (
             (runs.c.project, query.project),

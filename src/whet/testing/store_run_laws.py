@@ -165,6 +165,12 @@ class RunLaws(StoreCase):
         (trial,) = store.trials.changes(sweep.id).trials
         assert (trial.note, trial.reason, trial.attrs) == (kept, kept, {odd: odd})
 
+    def test_no_store_returns_less_than_nothing(self, store: Store) -> None:
+        store.runs.create(NewRun(id="r", project="p", name="r", owner=ME))
+        assert store.runs.select(RunQuery(limit=0)) == []
+        with pytest.raises(StoreError, match="limit=-1 is no count"):
+            store.runs.select(RunQuery(limit=-1))
+
     def test_any_text_is_looked_for_and_names_a_worker(self, store: Store, sweep: Sweep) -> None:
         """What can't be kept as it is, is found as it was kept; what there can't be, is not there."""
         odd, kept = "nul \0, half a pair \ud800", "nul \ufffd, half a pair \ufffd"

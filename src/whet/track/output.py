@@ -39,7 +39,7 @@ def log_files(run: Run, *, anywhere: bool = True) -> tuple[Path | None, Path | N
     name = job_id(f"{run.id}-{run.attempt}")
     if (jobs / name).is_dir():
         logs = Local(jobs).logs(Handle(executor="local", id=name))
-        found = logs.stdout, logs.stderr
+        found: tuple[Path | None, Path | None] = logs.stdout, logs.stderr
     else:
         folders = [Path(run.folder)] if run.folder and anywhere else []
         copies = [folder / "output.log" for folder in [*folders, whet_dir() / "runs" / run.id]]

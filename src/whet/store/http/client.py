@@ -42,11 +42,17 @@ class Client:
     """
 
     def __init__(self, url: str, token: str | None = None, *, patience_s: float = _PATIENCE_S) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise StoreError(
+                f"{url!r} is no address ({error})", "give http://host:port, with a port up to 65535"
+            ) from None
         if not parts.hostname:
             raise StoreError(f"{url!r} has no host", "give http://host:port")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        self.url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
+        self.url = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
         self._patience_s = patience_s
         self._headers = {"Accept-Encoding": "gzip"}
         self.token = parts.username or token

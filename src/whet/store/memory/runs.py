@@ -66,6 +66,7 @@ class MemoryRuns(Runs):
             raise rules.not_found("run", text, [name for r in known[:100] for name in (r.id, r.name)])
 
     def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        rules.check_most(query.limit)
         with self._world.lock:
             everything = list(self._world.runs.values())
             found = [
