@@ -251,6 +251,14 @@ def test_the_description_names_the_shapes(ask: TestClient) -> None:
     assert "lost" in shapes["RunLine"]["properties"]["state"]["enum"]
 
 
+def test_an_export_has_all_or_says_that_it_can_not(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whet.server.runs._MOST_OUT", 2)
+    refused = get(ask, "/runs:export", 422)
+    assert refused["detail"] == "3 runs are wanted, and a file has 2 at most"
+    two = ask.get(f"{API}/runs:export", params={"filter": "config.lr > 0.15", "sort": "-config.lr"})
+    assert [row["id"] for row in csv.DictReader(io.StringIO(two.text))] == ["c", "b"]
+
+
 def test_a_client_cannot_name_the_folder_whose_output_it_reads(own: Path, store: Store, tmp_path: Path) -> None:
     _, secret = store.tokens.create(Scope.WRITE, projects=["mine"])
     ask = TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))

@@ -144,6 +144,8 @@ class SqlRuns(Runs):
                 wanted = wanted.where(column == text(value))
         if query.phases:
             wanted = wanted.where(runs.c.phase.in_([phase.value for phase in query.phases]))
+        if query.ids is not None:
+            wanted = wanted.where(runs.c.id.in_(sorted(set(query.ids))))
         there = wanted
         if query.tag is not None:
             tag = dump(text(query.tag))

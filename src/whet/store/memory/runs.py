@@ -77,6 +77,7 @@ class MemoryRuns(Runs):
                 and (not query.phases or run.phase in query.phases)
                 and (query.tag is None or query.tag in run.tags)
                 and (query.group is None or run.group == query.group)
+                and (query.ids is None or run.id in query.ids)
             ]
         return found[: query.limit]
 
