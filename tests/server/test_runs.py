@@ -251,6 +251,27 @@ def test_the_description_names_the_shapes(ask: TestClient) -> None:
     assert "lost" in shapes["RunLine"]["properties"]["state"]["enum"]
 
 
+def test_a_state_is_called_the_same_everywhere(ask: TestClient, store: Store) -> None:
+    sweep = store.sweeps.create("p", {"metric": {"name": "gain", "goal": "minimize"}}, goals=[Goal.MAXIMIZE], name="s")
+    id = store.trials.add(sweep.id, 0, Suggestion(params={}), owner=ME, seen=0)
+    store.trials.tell(sweep.id, 0, 0, phase=Phase.FINISHED, stopped=True, values=(1.0,))
+    (row,) = get(ask, "/runs", filter='state == "stopped"', column=["state"])["runs"]
+    assert (row["state"], row["cells"], row["values"]) == ("stopped", {"state": "stopped"}, [1.0])
+    assert get(ask, f"/runs/{id}")["state"] == "stopped"
+    assert get(ask, f"/sweeps/{sweep.id}")["metrics"] == [
+        {"name": "gain", "goal": "maximize"}
+    ]  # as its results are read
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"method": {}, "metrics": [{}]}, {"method": 3, "metric": 5}, {"metrics": "x", "limits": 1}]
+)
+def test_sweeps_of_any_configuration_are_listed(ask: TestClient, store: Store, config: dict[str, object]) -> None:
+    store.sweeps.create("p", config, goals=[Goal.MINIMIZE], name="s")
+    (line,) = get(ask, "/sweeps")
+    assert (line["name"], len(line["metrics"])) == ("s", 1)
+
+
 def test_an_export_has_all_or_says_that_it_can_not(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("whet.server.runs._MOST_OUT", 2)
     refused = get(ask, "/runs:export", 422)

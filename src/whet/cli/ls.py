@@ -111,8 +111,9 @@ def _list_runs(
     limit: int,
     as_json: bool,
 ) -> None:
-    from whet.cli.describe import is_lost, result_cells, run_as_json, seconds_of, state_of
+    from whet.cli.describe import result_cells, run_as_json, seconds_of, state_of
     from whet.store.base import RunQuery, TableQuery
+    from whet.store.describe import state_word
     from whet.store.matching import matching, sweeps_of
     from whet.trial import Phase
 
@@ -136,10 +137,7 @@ def _list_runs(
         )
 
     def wanted(run: Run) -> bool:
-        if not states:
-            return True
-        word = "lost" if is_lost(run) else "stopped" if run.stopped and run.phase is Phase.FINISHED else run.phase.value
-        return word in states
+        return not states or state_word(run) in states
 
     runs = found if at_once else [run for run in found if wanted(run)]
     more = bool(limit) and len(runs) > limit

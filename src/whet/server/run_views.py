@@ -8,10 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from whet.server.rest import Number
-from whet.store import owner
 from whet.store.base import Page, Run, Sweep, TableRow
-from whet.store.describe import values_of
-from whet.trial import Phase
+from whet.store.describe import State, state_word, values_of
 
 __all__ = [
     "ArtifactView",
@@ -34,7 +32,6 @@ __all__ = [
     "run_view",
 ]
 
-State = Literal["pending", "running", "paused", "finished", "stopped", "failed", "canceled", "lost"]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -223,31 +220,9 @@ class Deleted:
     num_deleted: int
 
 
-def _state(phase: Phase, stopped: bool, owned_by: str) -> State:
-    if phase is Phase.RUNNING and owner.alive(owned_by) is False:
-        return "lost"
-    return "stopped" if stopped and phase is Phase.FINISHED else phase.value
-
-
 def _line(row: TableRow) -> RunLine:
-    return RunLine(
-        id=row.id,
-        project=row.project,
-        sweep=row.sweep,
-        number=row.number,
-        name=row.name,
-        state=_state(row.phase, row.stopped, row.owner),
-        best=row.best,
-        reason=row.reason,
-        group=row.group,
-        tags=list(row.tags),
-        values=None if row.values is None else list(row.values),
-        created=row.created,
-        started=row.started,
-        ended=row.ended,
-        beat=row.beat,
-        cells=dict(row.cells),
-    )
+    same: Any = {name: getattr(row, name) for name in RunLine.__dataclass_fields__ if name != "state"}
+    return RunLine(**same, state=state_word(row))
 
 
 def page_view(page: Page) -> PageView:
@@ -263,4 +238,4 @@ def run_view(run: Run, sweep: Sweep | None) -> RunView:
         if name not in ("state", "result", "metrics", "tags")
     }
     same |= {"metrics": dict(run.stats), "result": values_of(run, sweep)}
-    return RunView(**same, state=_state(run.phase, run.stopped, run.owner), tags=list(run.tags))
+    return RunView(**same, state=state_word(run), tags=list(run.tags))
