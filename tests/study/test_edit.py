@@ -10,7 +10,11 @@ from whet.store import open_store
 from whet.study.create import create_sweep, edit_sweep
 from whet.trial import Suggestion
 
-PLAIN = {"method": "random", "metric": {"name": "loss", "goal": "minimize"}, "parameters": {"x": {"min": 0.0, "max": 1.0}}}
+PLAIN = {
+    "method": "random",
+    "metric": {"name": "loss", "goal": "minimize"},
+    "parameters": {"x": {"min": 0.0, "max": 1.0}},
+}
 
 
 def test_what_cannot_be_is_refused_and_changes_nothing() -> None:

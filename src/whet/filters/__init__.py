@@ -27,7 +27,7 @@ from whet.filters.nodes import (
     Tagged,
     Truth,
 )
-from whet.filters.read import column, parse
+from whet.filters.read import column, parse, seconds
 
 __all__ = [
     "And",
@@ -48,4 +48,5 @@ __all__ = [
     "matches",
     "parse",
     "scalar",
+    "seconds",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,9 +79,7 @@ class ProjectView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunLine:
-    """A run in the run table. `values` are a trial's results; `cells` are the columns asked for, without those that it has not got."""
-
+class _RunHead:
     id: str
     project: str
     sweep: str | None
@@ -92,11 +90,17 @@ class RunLine:
     reason: str
     group: str
     tags: list[str]
-    values: list[Number] | None
     created: float
     started: float | None
     ended: float | None
     beat: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine(_RunHead):
+    """A run in the run table. `values` are a trial's results; `cells` are the columns asked for, without those that it has not got."""
+
+    values: list[Number] | None
     cells: dict[str, Any]
 
 
@@ -133,22 +137,12 @@ class StatView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
+class RunView(_RunHead):
     """A run, whole. `result` is a trial's result by metric; `meta` is git, command line, environment, host."""
 
-    id: str
-    project: str
-    sweep: str | None
-    number: int | None
-    name: str
-    state: State
-    best: bool
-    reason: str
     note: str
     attempt: int
     parent: str | None
-    group: str
-    tags: list[str]
     notes: str
     folder: str
     result: dict[str, Number] | None
@@ -158,10 +152,6 @@ class RunView:
     summary: dict[str, Any]
     attrs: dict[str, Any]
     meta: dict[str, Any]
-    created: float
-    started: float | None
-    ended: float | None
-    beat: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +211,7 @@ class Deleted:
 
 
 def _line(row: TableRow) -> RunLine:
-    same: Any = {name: getattr(row, name) for name in RunLine.__dataclass_fields__ if name != "state"}
+    same: Any = {field.name: getattr(row, field.name) for field in fields(RunLine) if field.name != "state"}
     return RunLine(**same, state=state_word(row))
 
 
@@ -233,9 +223,9 @@ def page_view(page: Page) -> PageView:
 def run_view(run: Run, sweep: Sweep | None) -> RunView:
     """Return a run as it is sent."""
     same: Any = {
-        name: getattr(run, name)
-        for name in RunView.__dataclass_fields__
-        if name not in ("state", "result", "metrics", "tags")
+        field.name: getattr(run, field.name)
+        for field in fields(RunView)
+        if field.name not in ("state", "result", "metrics")
     }
-    same |= {"metrics": dict(run.stats), "result": values_of(run, sweep)}
-    return RunView(**same, state=state_word(run), tags=list(run.tags))
+    same |= {"metrics": run.stats, "result": values_of(run, sweep)}
+    return RunView(**same, state=state_word(run))

@@ -155,7 +155,7 @@ def router(store: Store) -> APIRouter:
         found = store.runs.curves(
             _own_ids(store, body.ids, caller(request)), body.names, max_points=body.max_points, x=body.x
         )
-        return answer({id: {name: _line(line) for name, line in lines.items()} for id, lines in found.items()})
+        return answer(found)
 
     @routes.get("/runs/{run}", response_model=RunView)
     @needs("read")
@@ -197,10 +197,9 @@ def router(store: Store) -> APIRouter:
     ) -> Response:
         """Return the curves of the run by name; `name` may be repeated. Down-sampled ones keep their extremes."""
 
-        def make() -> dict[str, Lines]:
+        def make() -> dict[str, Line]:
             id = store.runs.find(run).id
-            found = store.runs.curves([id], name or None, max_points=max_points, x=x).get(id, {})
-            return {name: _line(line) for name, line in found.items()}
+            return store.runs.curves([id], name or None, max_points=max_points, x=x).get(id, {})
 
         return tags.answer(request, make)
 
@@ -272,7 +271,3 @@ def _own_ids(store: Store, ids: list[str], who: Caller) -> list[str]:
 
 def _view(store: Store, run: Run) -> RunView:
     return run_view(run, None if run.sweep is None else store.sweeps.get(run.sweep))
-
-
-def _line(line: Line) -> Lines:
-    return Lines(x=line.x, y=line.y)  # type: ignore[arg-type]

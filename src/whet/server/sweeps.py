@@ -25,7 +25,7 @@ from whet.store.describe import sweep_as_json
 from whet.study.create import DEFAULT_PROJECT, create_sweep, edit_sweep
 from whet.trial import Phase, Trial
 
-__all__ = ["line_of", "router", "trial_view"]
+__all__ = ["router", "trial_view"]
 
 _TO = {
     "start": SweepState.RUNNING,
@@ -51,7 +51,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
         """Return the sweeps, newest first."""
         who = caller(request)
         seen = [sweep for sweep in store.sweeps.all(project) if who.sees(sweep.project)]
-        lines = [line_of(sweep) for sweep in seen if not state or sweep.state in state]
+        lines = [_line_of(sweep) for sweep in seen if not state or sweep.state in state]
         return answer([line for line in lines if method is None or line.method == method])
 
     @routes.post("", status_code=201, response_model=SweepFull)
@@ -167,7 +167,7 @@ def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str]
     return move
 
 
-def line_of(sweep: Sweep) -> SweepLine:
+def _line_of(sweep: Sweep) -> SweepLine:
     """Return a sweep as lists show it."""
     return SweepLine(**_facts(sweep))
 

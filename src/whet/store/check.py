@@ -288,13 +288,10 @@ def _best(sweep: Sweep, runs: Sequence[Run]) -> Iterator[str]:
         yield f"says that its best value is {sweep.best_value}, but that run has {by_id[sweep.best_run].values}"
     if sweep.config.get("limits"):
         return
-    best: tuple[str | None, float | None, int | None] = (None, None, None)
-    for run in complete:
-        value, number = (run.values or ())[0], run.number or 0
-        if rules.beats(sweep.goals[0], value, number, best[1], best[2]):
-            best = (run.id, value, number)
-    if sweep.best_run != best[0]:
-        yield f"says that its best run is {sweep.best_run} ({sweep.best_value}), but {best[0]} ({best[1]}) is"
+    best = rules.best_of(sweep.goals[0], ((r.id, (r.values or ())[0], r.number or 0) for r in complete))
+    id, value, _ = best or (None, None, None)
+    if sweep.best_run != id:
+        yield f"says that its best run is {sweep.best_run} ({sweep.best_value}), but {id} ({value}) is"
 
 
 def _run(store: Store, id: str) -> Iterator[Finding]:

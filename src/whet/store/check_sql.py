@@ -10,11 +10,13 @@ from whet.errors import StoreError
 from whet.store import rules
 from whet.store.base import Store
 from whet.store.check import UNREADABLE, Finding
-from whet.store.codec import dump_stats, load, unpack
+from whet.store.codec import dump_stats, load
 from whet.store.database import Database, Statement, Transaction
+from whet.store.runs import curves_of
 from whet.store.schema import VERSION_TABLE, chunks, metadata, reports, runs, sources, sweeps
 from whet.store.sql import SqlStore
 from whet.store.stats import of_curve
+from whet.store.trial_statements import BEST
 from whet.trial import Goal, Phase
 
 __all__ = ["check_database", "repair", "sweep_ids"]
@@ -126,15 +128,6 @@ _RESULTS = Statement(
     .order_by(runs.c.number)
 )
 _HEAD = Statement(select(sweeps.c.goals, sweeps.c.config).where(sweeps.c.id == bindparam("sweep_id")).with_for_update())
-_SET_BEST = Statement(
-    update(sweeps)
-    .where(sweeps.c.id == bindparam("sweep_id"))
-    .values(
-        best_run=bindparam("run", type_=runs.c.id.type),
-        best_number=bindparam("trial", type_=sweeps.c.best_number.type),
-        best_value=bindparam("value", type_=sweeps.c.best_value.type),
-    )
-)
 _NONE_BEST = Statement(
     update(runs).where(runs.c.sweep == bindparam("sweep_id"), runs.c.best.is_(True)).values(best=False)
 )
@@ -177,24 +170,20 @@ def _crown_again(tx: Transaction, sweep: str) -> None:
     if head is None or load(head[1]).get("limits"):
         return
     goals = [Goal(goal) for goal in load(head[0])]
-    best: tuple[str | None, int | None, float | None] = (None, None, None)
-    for id, number, kept in tx.rows(_RESULTS, sweep_id=sweep) if len(goals) == 1 else ():
-        values = load(kept)
-        if values and values[0] == values[0] and rules.beats(goals[0], values[0], number, best[2], best[1]):
-            best = (id, number, values[0])
+    best: tuple[str, float, int] | None = None
+    if len(goals) == 1:
+        results = ((id, load(kept), number) for id, number, kept in tx.rows(_RESULTS, sweep_id=sweep))
+        complete = ((id, values[0], number) for id, values, number in results if values and values[0] == values[0])
+        best = rules.best_of(goals[0], complete)
     tx.run(_NONE_BEST, sweep_id=sweep)
-    tx.run(_SET_BEST, sweep_id=sweep, run=best[0], trial=best[1], value=best[2])
-    if best[0] is not None:
-        tx.run(_ONE_BEST, run=best[0])
+    run, value, number = best or (None, None, None)
+    tx.run(BEST, sweep_id=sweep, run=run, trial=number, value=value)
+    if run is not None:
+        tx.run(_ONE_BEST, run=run)
 
 
 def _count_again(tx: Transaction, run: str) -> None:
     if tx.row(_LOCK_RUN, run_id=run) is None:
         return
-    curves: dict[str, tuple[list[int], list[float]]] = {}
-    for (payload,) in tx.rows(_CHUNKS, run_id=run):
-        for name, (more_steps, more_values, _) in unpack(payload).items():
-            steps, values = curves.setdefault(name, ([], []))
-            steps.extend(more_steps)
-            values.extend(more_values)
-    tx.run(_SET_STATS, run_id=run, new=dump_stats({n: of_curve(s, v) for n, (s, v) in curves.items()}))
+    curves = curves_of(tx.rows(_CHUNKS, run_id=run))
+    tx.run(_SET_STATS, run_id=run, new=dump_stats({n: of_curve(c.steps, c.values) for n, c in curves.items()}))

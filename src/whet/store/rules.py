@@ -24,6 +24,7 @@ __all__ = [
     "CANCELED",
     "ambiguous",
     "beats",
+    "best_of",
     "check_attempt",
     "check_run_id",
     "is_run_id",
@@ -287,6 +288,15 @@ def beats(goal: Goal, value: float, number: int, best: float | None, best_number
         return True
     loss, least = goal.loss(value), goal.loss(best)
     return loss < least or (loss == least and number < best_number)
+
+
+def best_of(goal: Goal, results: Iterable[tuple[str, float, int]]) -> tuple[str, float, int] | None:
+    """Return the best of (run, value, number), by `beats`; None where there is none."""
+    best: tuple[str, float, int] | None = None
+    for run, value, number in results:
+        if best is None or beats(goal, value, number, best[1], best[2]):
+            best = run, value, number
+    return best
 
 
 def searches_alike(config: Mapping[str, object], other: Mapping[str, object]) -> bool:

@@ -14,14 +14,14 @@ from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, Run
 from whet.store.codec import dump, dump_stats, load, load_stats, pack, text, unpack
 from whet.store.database import Database, Statement, Transaction
 from whet.store.lines import check_lines, to_lines
-from whet.store.rows import ADD_PROJECT, ADD_RUN, NEW_RUN, PHASES, RUNS, to_run, upsert
+from whet.store.rows import ADD_PROJECT, ADD_RUN, NEW_RUN, PHASES, RUNS, tag_begins, to_run, upsert
 from whet.store.schema import artifacts, chunks, metas, runs, sources
 from whet.store.stats import merge
 from whet.store.table import Place, Question, to_row
 from whet.store.table_sql import NAMES, by_key, names_of, statement
 from whet.trial import Phase
 
-__all__ = ["SqlRuns"]
+__all__ = ["SqlRuns", "curves_of"]
 
 _ID = runs.c.id == bindparam("run")
 _GET = Statement(RUNS.where(_ID))
@@ -148,8 +148,7 @@ class SqlRuns(Runs):
             wanted = wanted.where(runs.c.id.in_(sorted(set(query.ids))))
         there = wanted
         if query.tag is not None:
-            tag = dump(text(query.tag))
-            begins = ("[" + tag, "," + tag)  # in compact JSON, these come before a tag and nowhere within one
+            begins = tag_begins(query.tag)
             wanted = wanted.where(or_(*(func.instr(runs.c.tags, begin) > 0 for begin in begins)))
             there = there.where(or_(*(func.strpos(runs.c.tags, begin) > 0 for begin in begins)))
         return [to_run(row) for row in self._db.once(Statement(wanted, postgresql=there))]
@@ -226,7 +225,7 @@ class SqlRuns(Runs):
         rows = self._db.once(_CHUNKS, run=id)
         if not rows:
             self.get(id)
-        return _curves(rows, None if names is None else frozenset(names))
+        return curves_of(rows, None if names is None else frozenset(names))
 
     def curves(
         self, ids: Collection[str], names: Collection[str] | None = None, *, max_points: int = 500, x: str = "step"
@@ -238,7 +237,7 @@ class SqlRuns(Runs):
             for id in dict.fromkeys(ids):
                 rows = tx.rows(_CHUNKS, run=id)
                 if rows or tx.row(_ATTEMPT, run=id) is not None:
-                    drawn[id] = to_lines(_curves(rows, wanted), max_points, x)
+                    drawn[id] = to_lines(curves_of(rows, wanted), max_points, x)
         return drawn
 
     def artifacts(self, id: str) -> list[Artifact]:
@@ -303,7 +302,7 @@ def _locked(tx: Transaction, id: str) -> tuple[Any, ...]:
     return row
 
 
-def _curves(rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None) -> dict[str, Curve]:
+def curves_of(rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None = None) -> dict[str, Curve]:
     """Return the curves of a run's chunks, by name."""
     curves: dict[str, Curve] = {}
     for (payload,) in rows:

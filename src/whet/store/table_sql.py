@@ -16,9 +16,10 @@ from sqlalchemy import text
 from whet.filters import And, Column, Compare, Contains, Missing, Node, Not, Or, Tagged, Truth
 from whet.store import codec
 from whet.store.database import Statement
+from whet.store.rows import RUN_COLUMNS, tag_begins
 from whet.store.table import PLACE_OF_STAT, Place, Question
 
-__all__ = ["NAMES", "RAW", "TO_JSON", "by_key", "names_of", "statement"]
+__all__ = ["NAMES", "TO_JSON", "by_key", "names_of", "statement"]
 
 TO_JSON = r"""
 CREATE OR REPLACE FUNCTION pg_temp.whet_json(t text) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$
@@ -35,13 +36,6 @@ BEGIN
 END $$
 """
 """PostgreSQL's JSON holds no NaN, no infinity and no NUL: a function of the session that reads them as null and U+FFFD."""
-
-RAW = (
-    *("id", "project", "sweep", "number", "name", "phase", "params", "config", "values", "stopped", "best", "reason"),
-    *("note", "attempt", "parent", "owner", "group", "tags", "notes", "folder", "attrs", "stats", "summary"),
-    *("created", "started", "ended", "beat"),
-)
-"""The columns of `whet.store.rows.to_run`, in its order, but for the last one (meta), which may be long."""
 
 _JSON = {"metrics": "stats", "config": "config", "params": "params", "summary": "summary", "attrs": "attrs"}
 _GREATEST = (
@@ -193,10 +187,8 @@ class _Writer:
             case Contains(column, part):
                 return self._contains(self.operand(column), self.bind(part))
             case Tagged(tag):
-                # In compact JSON, these come before a tag and nowhere within one.
-                kept = json.dumps(tag)
                 where = "strpos" if self.postgres else "instr"
-                begins = [f"{where}(tags, {self.bind(before + kept)}) > 0" for before in "[,"]
+                begins = [f"{where}(tags, {self.bind(begin)}) > 0" for begin in tag_begins(tag)]
                 return "(" + " OR ".join(begins) + ")"
             case Compare(left, op, right):
                 return self._compare(self.operand(left), "=" if op == "==" else op, self.operand(right))
@@ -308,9 +300,9 @@ def _where(conditions: Sequence[str]) -> str:
 
 
 def by_key(keys: Sequence[int]) -> tuple[Statement, dict[str, Any]]:
-    """Return the statement for the runs of these creation keys: key, then `RAW`."""
+    """Return the statement for the runs of these creation keys: key, then `RUN_COLUMNS`."""
     binds = {f"k{i}": key for i, key in enumerate(keys)}
-    columns = ", ".join(f'"{name}"' for name in ("key", *RAW))
+    columns = ", ".join(f'"{name}"' for name in ("key", *RUN_COLUMNS))
     return Statement(
         text(f'SELECT {columns} FROM runs WHERE "key" IN ({", ".join(f":{name}" for name in binds)})')
     ), binds
