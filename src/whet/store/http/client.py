@@ -15,7 +15,7 @@ import urllib3
 from whet import errors
 from whet.errors import Refused, StoreError, StoreUnavailable, WhetError
 from whet.store.codec import dump, load
-from whet.store.verbs import Verb
+from whet.store.verbs import API_VERSION, Verb
 
 __all__ = ["API", "Client"]
 
@@ -78,6 +78,11 @@ class Client:
         answer = self.get("")
         if not isinstance(answer, dict) or "whet" not in answer:
             raise StoreError(f"what answers at {self.url} is no Whet server", "check the address")
+        if answer.get("api") != API_VERSION:
+            raise StoreError(
+                f"the server at {self.url} is Whet {answer['whet']}, whose API has version {answer.get('api')}, wanted {API_VERSION}",
+                "use the same Whet on both sides",
+            )
 
     def call(self, verb: Verb, args: tuple[object, ...], given: Mapping[str, object]) -> Any:
         """Have the server do `verb`, and return its result."""
