@@ -71,7 +71,7 @@ def test_a_server_is_a_store_for_another_process(serving: Callable[..., Server],
     listed = as_process("--store", server.url, "ls", "--json")
     assert len(json.loads(listed.stdout)) == 6, listed.stderr
     answer = HTTP.request("GET", f"{server.url}/api/v1")
-    assert json.loads(answer.data).keys() == {"whet"}
+    assert json.loads(answer.data).keys() == {"whet", "api"}
     assert "server" not in answer.headers
     made = as_process("--store", server.url, "token", "create", "--scope", "admin")
     assert made.returncode == 1
