@@ -76,7 +76,10 @@ def config_of(sweep: Sweep) -> SweepConfig:
 
 def problem_trials(store: Store, sweep: Sweep) -> tuple[Problem, list[Trial]]:
     """Return the sweep's problem and its trials by number."""
-    return config_of(sweep).problem, sorted(store.trials.changes(sweep.id).trials, key=lambda t: t.number)
+    from whet.config import parse
+
+    problem = parse(dict(sweep.config), source=f"sweep {sweep.id}").problem
+    return problem, sorted(store.trials.changes(sweep.id).trials, key=lambda t: t.number)
 
 
 def the_metric(problem: Problem, name: str | None) -> Metric:

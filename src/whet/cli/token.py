@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from whet.store.token import Token
 
 __all__ = ["command"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 @click.group("token", no_args_is_help=True)
@@ -111,14 +114,12 @@ def _revoke(which: tuple[str, ...], forget: bool, as_json: bool) -> None:
 
 
 def _seconds(text: str) -> float:
-    from whet.filters import seconds
-
-    found = seconds(text) if text[:-1].isdigit() and len(text) < 8 else None
-    if not found:
+    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
+    if found is None or int(found[1]) == 0:
         raise wrong_call(
             f"--expires got {text!r}, wanted a time", "give a whole number with s, m, h, d or w, as in 30d"
         )
-    return found
+    return float(int(found[1]) * _UNITS[found[2]])
 
 
 def _state(token: Token, now: float) -> str:

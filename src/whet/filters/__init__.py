@@ -27,7 +27,7 @@ from whet.filters.nodes import (
     Tagged,
     Truth,
 )
-from whet.filters.read import column, parse, seconds
+from whet.filters.read import column, parse
 
 __all__ = [
     "And",
@@ -48,5 +48,4 @@ __all__ = [
     "matches",
     "parse",
     "scalar",
-    "seconds",
 ]

@@ -25,7 +25,7 @@ from whet.filters.nodes import (
     Truth,
 )
 
-__all__ = ["column", "parse", "seconds"]
+__all__ = ["column", "parse"]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*")
@@ -172,7 +172,7 @@ class _Reader:
         return value
 
     def _time(self, name: str, text: str) -> float:
-        age = seconds(text)
+        age = _seconds(text)
         if age is not None:
             return self._now - age
         try:
@@ -202,19 +202,13 @@ def _not_allowed(tree: ast.expr) -> ExpressionError:
     )
 
 
-def seconds(text: str) -> float | None:
-    """Return a time such as ``90s``, ``1.5h`` or ``7d`` in seconds; None where it is none.
-
-    Example:
-        >>> seconds("2h"), seconds("soon")
-        (7200.0, None)
-    """
+def _seconds(text: str) -> float | None:
     found = _AGE.fullmatch(text)
     return float(found[1]) * _SECONDS[found[2]] if found else None
 
 
 def _duration(text: str) -> float:
-    found = seconds(text)
+    found = _seconds(text)
     if found is None:
         raise ExpressionError(f"duration is compared with {text!r}", 'give seconds, or as in "90s", "15m", "2h", "1d"')
     return found

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from whet.errors import Conflict, NotFound, Refused, StoreUnavailable, WhetError
 from whet.store.codec import dump
 
-__all__ = ["PROBLEMS", "Problem", "problem"]
+__all__ = ["PROBLEMS", "Problem", "problem", "status_of"]
 
 
 class Problem(BaseModel):
@@ -53,14 +53,14 @@ _STATUS: tuple[tuple[type[WhetError], int], ...] = (
 )
 
 
-def _status_of(error: WhetError) -> int:
+def status_of(error: WhetError) -> int:
     """Return the HTTP status of an error: 404, 409, 403 and 503 where there is one for it, else 422."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 422)
 
 
 def problem(error: WhetError, status: int | None = None, **headers: str) -> Response:
     """Return the problem document of an error: ``type`` ends in the error's name, ``detail`` is its problem, ``fix`` what to do."""
-    status = status or _status_of(error)
+    status = status or status_of(error)
     name = type(error).__name__
     body: dict[str, Any] = {
         "type": f"urn:whet:error:{name}",
