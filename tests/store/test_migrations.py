@@ -309,3 +309,15 @@ def test_versions_that_do_not_fit(url: str) -> None:
     with pytest.raises(StoreError, match=f"has version 9999, this Whet knows 0001 to {HEAD}"):
         migrate.bring_up(store.database)
     store.close()
+
+
+def test_what_goes_wrong_on_the_way_comes_as_a_store_error(url: str) -> None:
+    store = opened(url)
+    fill(store)
+    with pytest.raises(StoreError, match="nothing"), store.database.connected() as connection:
+        connection.exec_driver_sql("SELECT * FROM nothing")
+    with store.database.write() as tx:  # a migration down finds something else than it wants
+        tx.cursor.execute(b"DROP TABLE tokens" if "postgres" in url else "DROP TABLE tokens")
+    with pytest.raises(StoreError, match="tokens"):
+        migrate.bring_down(store.database, migrate.versions()[0], force=True)
+    store.close()

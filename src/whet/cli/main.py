@@ -100,7 +100,10 @@ class _Commands(click.Group):
 
 @click.group("whet", cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False, invoke_without_command=True)  # fmt: skip
 @click.option(
-    "--store", "store_url", metavar="URL", help="Where runs are kept: sqlite:///…, postgresql://… (or WHET_STORE)."
+    "--store",
+    "store_url",
+    metavar="URL",
+    help="Where runs are kept: sqlite:///…, postgresql://…, http://… (or WHET_STORE).",
 )
 @click.option("--dir", "folder", metavar="PATH", help="Whet's folder; default .whet (or WHET_DIR).")
 @click.option("--version", is_flag=True, help="Print the version.")

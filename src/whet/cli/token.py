@@ -76,7 +76,7 @@ def _list(as_json: bool) -> None:
                 shown.value(token.name or None),
                 token.scope.value,
                 ", ".join(map(shown.value, token.projects)) or "all",
-                _state(token),
+                _shown_state(token),
                 shown.ago(token.created),
                 shown.ago(token.used),
             ]
@@ -110,24 +110,23 @@ def _revoke(which: tuple[str, ...], forget: bool, as_json: bool) -> None:
         output.say(f"{'forgot' if forget else 'revoked'} {token.id}")
 
 
-def _state(token: Token) -> str:
+def _state(token: Token, now: float) -> str:
+    return "revoked" if token.revoked is not None else "good" if token.is_live(now) else "expired"
+
+
+def _shown_state(token: Token) -> str:
     now = time.time()
-    if token.revoked is not None:
-        return "revoked"
-    if token.expires is None:
-        return "good"
-    return f"good for {shown.duration(token.expires - now)}" if token.is_live(now) else "expired"
+    state = _state(token, now)
+    return f"{state} for {shown.duration(token.expires - now)}" if state == "good" and token.expires else state
 
 
 def _document(token: Token) -> dict[str, Any]:
-    now = time.time()
-    state = "revoked" if token.revoked is not None else "good" if token.is_live(now) else "expired"
     return {
         "id": token.id,
         "name": token.name,
         "scope": token.scope,
         "projects": list(token.projects),
-        "state": state,
+        "state": _state(token, time.time()),
         "created": token.created,
         "expires": token.expires,
         "revoked": token.revoked,

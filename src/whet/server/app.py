@@ -23,6 +23,7 @@ from whet.server.keys import Keys
 from whet.server.problems import PROBLEMS, Problem, problem
 from whet.server.pulse import Pulse
 from whet.store.base import Store
+from whet.store.verbs import API_VERSION
 
 __all__ = ["API", "application"]
 
@@ -48,8 +49,8 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
 
     @api.get("", summary="Say who is here.")
     @needs("read", anywhere=True)
-    def hello() -> dict[str, str]:
-        return {"whet": __version__}
+    def hello() -> dict[str, str | int]:
+        return {"whet": __version__, "api": API_VERSION}
 
     answers, engines, pulse = Answers(), Engines(store), Pulse()
     api.include_router(session.router(keys))

@@ -110,6 +110,7 @@ class Sweeps(ABC):
     ) -> Sweep:
         """Change what is given, if the sweep's version is still `version`. A cap may grow or shrink, never below what was handed out.
 
+        A store does not read configurations: `whet.study.create.edit_sweep` is what sees that this one can be.
         The configuration that was is kept (see `former`), unless they differ in the user's ``attrs`` only.
 
         Raises:

@@ -100,9 +100,8 @@ def upgrade(database: Database, to: str = "head") -> None:
     """Bring the tables up to a version."""
     from alembic import command
 
-    with database.engine().begin() as connection:
-        config = _config(connection)
-        command.upgrade(config, to)
+    with database.connected() as connection, connection.begin():
+        command.upgrade(_config(connection), to)
 
 
 def downgrade(database: Database, to: str) -> None:
@@ -115,7 +114,7 @@ def _downgrade(database: Database, to: str, *, keep: bool = True) -> tuple[str, 
     from alembic import command
 
     tables = database.tables() - {VERSION_TABLE}
-    with database.engine().connect() as connection, connection.begin() as transaction:
+    with database.connected() as connection, connection.begin() as transaction:
         before = {} if keep else _contents(connection, tables)
         command.downgrade(_config(connection), to)
         lost = () if keep else _lost(before, _contents(connection, tables))

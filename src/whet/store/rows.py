@@ -10,7 +10,7 @@ from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from whet.store.base import Run, Sweep, SweepState
-from whet.store.codec import load, load_stats
+from whet.store.codec import dump, load, load_stats, text
 from whet.store.database import Statement
 from whet.store.schema import metas, projects, runs, sweeps
 from whet.trial import Goal, Phase, Trial
@@ -21,9 +21,11 @@ __all__ = [
     "NEW_RUN",
     "PHASES",
     "RUNS",
+    "RUN_COLUMNS",
     "STATES",
     "SWEEPS",
     "TRIALS",
+    "tag_begins",
     "to_run",
     "to_sweep",
     "to_trial",
@@ -88,34 +90,24 @@ TRIALS = select(
 )
 """What `to_trial` wants."""
 
-RUNS = select(
-    *(
-        runs.c[name]
-        for name in (
-            *(
-                "id",
-                "project",
-                "sweep",
-                "number",
-                "name",
-                "phase",
-                "params",
-                "config",
-                "values",
-                "stopped",
-                "best",
-                "reason",
-            ),
-            *("note", "attempt", "parent", "owner", "group", "tags", "notes", "folder", "attrs", "stats", "summary"),
-            *("created", "started", "ended", "beat"),
-        )
-    ),
-    metas.c.meta,
-).select_from(runs.outerjoin(metas))
+RUN_COLUMNS = (
+    *("id", "project", "sweep", "number", "name", "phase", "params", "config", "values", "stopped", "best", "reason"),
+    *("note", "attempt", "parent", "owner", "group", "tags", "notes", "folder", "attrs", "stats", "summary"),
+    *("created", "started", "ended", "beat"),
+)
+"""What `to_run` wants, but for the last one (meta), which may be long."""
+
+RUNS = select(*(runs.c[name] for name in RUN_COLUMNS), metas.c.meta).select_from(runs.outerjoin(metas))
 """What `to_run` wants."""
 
 STATES: Mapping[str, SweepState] = MappingProxyType({state.value: state for state in SweepState})
 PHASES: Mapping[str, Phase] = MappingProxyType({phase.value: phase for phase in Phase})
+
+
+def tag_begins(tag: str) -> tuple[str, str]:
+    """Return what stands before and at a tag in the column of tags, and nowhere else: in compact JSON, ``["a`` and ``,"b``."""
+    kept = dump(text(tag))
+    return "[" + kept, "," + kept
 
 
 def _result(text: str | None) -> tuple[float, ...] | None:

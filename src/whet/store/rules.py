@@ -24,6 +24,7 @@ __all__ = [
     "CANCELED",
     "ambiguous",
     "beats",
+    "best_of",
     "check_attempt",
     "check_run_id",
     "is_run_id",
@@ -34,6 +35,7 @@ __all__ = [
     "check_finish",
     "check_hand_out",
     "check_lost",
+    "check_most",
     "check_move",
     "check_number",
     "check_open",
@@ -116,6 +118,12 @@ def check_hand_out(sweep: str, state: SweepState, cap: int | None, next_number: 
     check_open(sweep, state)
     if cap is not None and next_number >= cap:
         raise CapReached(f"sweep {sweep!r} has handed out all {cap} trials of its run cap", "raise the cap for more")
+
+
+def check_most(limit: int | None) -> None:
+    """Raise StoreError where so many can't be asked for."""
+    if limit is not None and not 0 <= limit < 2**63:
+        raise StoreError(f"limit={limit} is no count", "give 0 or more, or none for all")
 
 
 def check_number(sweep: str, number: int, next_number: int) -> None:
@@ -287,6 +295,15 @@ def beats(goal: Goal, value: float, number: int, best: float | None, best_number
         return True
     loss, least = goal.loss(value), goal.loss(best)
     return loss < least or (loss == least and number < best_number)
+
+
+def best_of(goal: Goal, results: Iterable[tuple[str, float, int]]) -> tuple[str, float, int] | None:
+    """Return the best of (run, value, number), by `beats`; None where there is none."""
+    best: tuple[str, float, int] | None = None
+    for run, value, number in results:
+        if best is None or beats(goal, value, number, best[1], best[2]):
+            best = run, value, number
+    return best
 
 
 def searches_alike(config: Mapping[str, object], other: Mapping[str, object]) -> bool:

@@ -87,12 +87,12 @@ class SqlTrials(Trials):
                 note=note,
                 parent=parent,
                 parent_number=suggestion.parent,
-                owner=owner,
+                owner=text(owner),
                 started=now,
                 beat=now,
                 seen=seen,
                 seen_version=version,
-                asked=asked,
+                asked=None if asked is None else text(asked),
                 **({} if name is None else {"name": text(name)}),
             )
         return id
@@ -178,7 +178,15 @@ class SqlTrials(Trials):
                 if tx.run(say.KEEP_REPORTS, sweep_id=sweep, trial=number, nth=attempt, rev=rev):
                     bump = say.BUMP_REPORTS
             tx.run(
-                say.CLAIM, sweep_id=sweep, trial=number, by=owner, key=asked, nth=attempt, start=start, now=now, rev=rev
+                say.CLAIM,
+                sweep_id=sweep,
+                trial=number,
+                by=text(owner),
+                key=None if asked is None else text(asked),
+                nth=attempt,
+                start=start,
+                now=now,
+                rev=rev,
             )
             tx.run(bump, sweep_id=sweep, rev=rev, now=now)
         return line.id, attempt
@@ -187,8 +195,8 @@ class SqlTrials(Trials):
         with self._db.write() as tx:
             _, line = _trial(tx, sweep, number)
             rules.check_running(number, line.phase, attempt, line.attempt)
-            rules.check_lost(number, line.owner, was)
-            tx.run(say.TAKE_OVER, sweep_id=sweep, trial=number, by=owner, now=time.time())
+            rules.check_lost(number, line.owner, text(was))
+            tx.run(say.TAKE_OVER, sweep_id=sweep, trial=number, by=text(owner), now=time.time())
         return line.id
 
     def requeue(self, sweep: str, number: int, attempt: int, reason: str, *, lost: bool = False) -> None:
@@ -316,7 +324,7 @@ class SqlTrials(Trials):
 
     def beat(self, sweep: str, owner: str) -> None:
         with self._db.write() as tx:
-            tx.run(say.BEAT, sweep_id=sweep, by=owner, now=time.time())
+            tx.run(say.BEAT, sweep_id=sweep, by=text(owner), now=time.time())
 
 
 def _changes(now: Sequence[Any], trials: tuple[Trial, ...], reported: tuple[tuple[int, int, Report], ...]) -> Changes:

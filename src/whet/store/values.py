@@ -242,7 +242,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs: those that match every field given; no `phases` means any."""
+    """Which runs: those that match every field given; no `phases` means any. `ids`: of these only, which may be none."""
 
     project: str | None = None
     sweep: str | None = None
@@ -251,6 +251,7 @@ class RunQuery:
     group: str | None = None
     limit: int | None = None
     newest_first: bool = True
+    ids: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

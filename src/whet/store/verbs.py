@@ -13,7 +13,10 @@ from whet.errors import StoreError
 from whet.store import base
 from whet.store.wire import decoder, encode, schema
 
-__all__ = ["Verb", "verbs"]
+__all__ = ["API_VERSION", "Verb", "verbs"]
+
+API_VERSION = 1
+"""What servers and their clients agree in. It grows when one of them could take the other's words for something else."""
 
 _FACETS = {"sweeps": base.Sweeps, "trials": base.Trials, "runs": base.Runs}
 _LOCKS = frozenset({"trials.turn"})  # no call with an answer

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from whet.errors import Conflict, IllegalMove, NotFound, StoreError
-from whet.store.base import Artifact, Batch, NewRun, Row, RunQuery, Store, Sweep
+from whet.store.base import Artifact, Batch, NewRun, Row, RunQuery, Store, Sweep, TableQuery
 from whet.testing.store_case import ME, OTHER, StoreCase
 from whet.trial import Phase
 
@@ -180,3 +180,37 @@ class RunLaws(StoreCase):
         store.trials.tell(sweep.id, 0, 0, phase=Phase.FAILED, reason=odd, attrs={odd: odd})
         (trial,) = store.trials.changes(sweep.id).trials
         assert (trial.note, trial.reason, trial.attrs) == (kept, kept, {odd: odd})
+
+    def test_no_store_returns_less_than_nothing(self, store: Store) -> None:
+        store.runs.create(NewRun(id="r", project="p", name="r", owner=ME))
+        assert store.runs.select(RunQuery(limit=0)) == []
+        with pytest.raises(StoreError, match="limit=-1 is no count"):
+            store.runs.select(RunQuery(limit=-1))
+
+    def test_any_text_is_looked_for_and_names_a_worker(self, store: Store, sweep: Sweep) -> None:
+        """What can't be kept as it is, is found as it was kept; what there can't be, is not there."""
+        odd, kept = "nul \0, half a pair \ud800", "nul \ufffd, half a pair \ufffd"
+        run = store.runs.create(NewRun(id="r", project=odd, name=odd, owner=odd, parent=odd, group=odd, tags=(odd,)))
+        assert (run.owner, run.parent, run.name) == (kept, kept, kept)
+        assert store.runs.create(NewRun(id="r", project=odd, name=odd, owner=odd)) == run
+        assert store.runs.find(odd).id == "r"
+        assert store.runs.table(TableQuery(filter=f"name == {odd!r}")).total <= 1
+        assert store.runs.ship("r", 0, odd, 0, 5, Batch()) == store.runs.shipped("r", 0, odd) == 5
+        for text in ("\udcff", "\ud800\0"):
+            with pytest.raises(NotFound):
+                store.runs.find(text)
+            with pytest.raises(NotFound):
+                store.sweeps.find(text)
+            assert store.runs.select(RunQuery(project=text)) == store.runs.select(RunQuery(tag=text)) == []
+            assert store.runs.table(TableQuery(filter=f"name == {text!r}")).total == 0
+        with pytest.raises(StoreError):
+            store.runs.get("\udcff")
+        store.trials.enqueue(sweep.id, {"x": 1})
+        store.trials.claim(sweep.id, 0, owner=odd, asked=odd)
+        store.trials.beat(sweep.id, odd)
+        (lease,) = store.trials.leases(sweep.id)
+        assert (lease.owner, lease.asked) == (kept, kept)
+        store.trials.take_over(sweep.id, 0, 0, owner=ME, was=odd)
+        store.sweeps.drive(sweep.id, odd, silent_s=1e9)
+        store.sweeps.drive(sweep.id, odd, silent_s=1e9)
+        store.sweeps.release(sweep.id, odd)

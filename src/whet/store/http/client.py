@@ -16,7 +16,7 @@ import urllib3
 from whet import errors
 from whet.errors import Refused, StoreError, StoreUnavailable, WhetError
 from whet.store.codec import dump, load
-from whet.store.verbs import Verb
+from whet.store.verbs import API_VERSION, Verb
 
 __all__ = ["API", "Client"]
 
@@ -44,11 +44,17 @@ class Client:
     """
 
     def __init__(self, url: str, token: str | None = None, *, patience_s: float = _PATIENCE_S) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise StoreError(
+                f"{url!r} is no address ({error})", "give http://host:port, with a port up to 65535"
+            ) from None
         if not parts.hostname:
             raise StoreError(f"{url!r} has no host", "give http://host:port")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        self.url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
+        self.url = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
         self._patience_s = patience_s
         self._headers = {"Accept-Encoding": "gzip"}
         self.token = parts.username or token
@@ -74,6 +80,11 @@ class Client:
         answer = self.get("")
         if not isinstance(answer, dict) or "whet" not in answer:
             raise StoreError(f"what answers at {self.url} is no Whet server", "check the address")
+        if answer.get("api") != API_VERSION:
+            raise StoreError(
+                f"the server at {self.url} is Whet {answer['whet']}, whose API has version {answer.get('api')}, wanted {API_VERSION}",
+                "use the same Whet on both sides",
+            )
 
     def call(self, verb: Verb, args: tuple[object, ...], given: Mapping[str, object]) -> Any:
         """Have the server do `verb`, and return its result."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from whet.filters import matches, scalar
-from whet.store import rules
+from whet.store import codec, rules
 from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
 from whet.store.codec import text
 from whet.store.lines import check_lines, to_lines
@@ -41,7 +41,8 @@ class MemoryRuns(Runs):
                 run.id, text(run.project), text(run.name), Phase.RUNNING, time.time()
             )
             new.config = dict(run.config)
-            new.parent, new.owner, new.group = run.parent, run.owner, text(run.group)
+            new.parent = None if run.parent is None else text(run.parent)
+            new.owner, new.group = text(run.owner), text(run.group)
             new.tags, new.notes, new.folder = _tags(run.tags), text(run.notes), text(run.folder)
             new.started = new.created if run.started is None else run.started
             new.beat = new.created
@@ -52,6 +53,7 @@ class MemoryRuns(Runs):
             return self._world.run(id).as_run()
 
     def find(self, text: str, project: str | None = None) -> Run:
+        text = codec.text(text)
         with self._world.lock:
             known = [r for r in reversed(self._world.runs.values()) if project is None or r.project == project]
             for found, newest in (
@@ -66,6 +68,7 @@ class MemoryRuns(Runs):
             raise rules.not_found("run", text, [name for r in known[:100] for name in (r.id, r.name)])
 
     def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        rules.check_most(query.limit)
         with self._world.lock:
             everything = list(self._world.runs.values())
             found = [
@@ -76,6 +79,7 @@ class MemoryRuns(Runs):
                 and (not query.phases or run.phase in query.phases)
                 and (query.tag is None or query.tag in run.tags)
                 and (query.group is None or run.group == query.group)
+                and (query.ids is None or run.id in query.ids)
             ]
         return found[: query.limit]
 
@@ -136,9 +140,10 @@ class MemoryRuns(Runs):
 
     def shipped(self, id: str, attempt: int, source: str) -> int:
         with self._world.lock:
-            return (self._story(id, attempt).sources or {}).get(source, 0)
+            return (self._story(id, attempt).sources or {}).get(text(source), 0)
 
     def ship(self, id: str, attempt: int, source: str, start: int, end: int, batch: Batch) -> int:
+        source = text(source)
         with self._world.lock:
             run = self._story(id, attempt)
             run.sources = run.sources or {}

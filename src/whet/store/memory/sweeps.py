@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import cast, final
 
-from whet.store import rules
+from whet.store import codec, rules
 from whet.store.base import Sweep, Sweeps, SweepState
 from whet.store.codec import text
 from whet.store.ids import new_id
@@ -46,6 +46,7 @@ class MemorySweeps(Sweeps):
             return self._world.sweep(id).as_sweep()
 
     def find(self, text: str, project: str | None = None) -> Sweep:
+        text = codec.text(text)
         with self._world.lock:
             known = [s for s in self._world.sweeps.values() if project is None or s.project == project]
             for found in (
@@ -102,6 +103,7 @@ class MemorySweeps(Sweeps):
             return dict(self._world.sweep(id).former)
 
     def drive(self, id: str, owner: str, *, silent_s: float) -> None:
+        owner = text(owner)
         now = time.time()
         with self._world.lock:
             sweep = self._world.sweep(id)
@@ -109,6 +111,7 @@ class MemorySweeps(Sweeps):
             sweep.driver, sweep.driver_beat = owner, now
 
     def release(self, id: str, owner: str) -> None:
+        owner = text(owner)
         with self._world.lock:
             sweep = self._world.sweeps.get(id)
             if sweep is not None and sweep.driver == owner:

@@ -70,7 +70,7 @@ class MemoryTrials(Trials):
             run.params = dict(suggestion.params)
             run.note = text(suggestion.note)
             run.parent, run.parent_number = parent, suggestion.parent
-            run.owner, run.asked = owner, asked
+            run.owner, run.asked = text(owner), None if asked is None else text(asked)
             run.seen, run.version = seen, version
             run.started = run.beat = run.created
             s.running[number] = run
@@ -129,9 +129,16 @@ class MemoryTrials(Trials):
             rules.check_waiting(number, run.phase)
             is_paused = run.phase is Phase.PAUSED
             now = time.time()
-            run.phase, run.values, run.stopped, run.reason, run.owner, run.beat = _RUNNING, None, False, "", owner, now
+            run.phase, run.values, run.stopped, run.reason, run.owner, run.beat = (
+                _RUNNING,
+                None,
+                False,
+                "",
+                text(owner),
+                now,
+            )
             run.started = now if run.started is None else run.started
-            run.asked = asked
+            run.asked = None if asked is None else text(asked)
             s.running[number] = run
             kept: list[tuple[int, int]] = []
             if is_paused:
@@ -147,8 +154,8 @@ class MemoryTrials(Trials):
         with self._world.lock:
             run = self._world.sweep(sweep).trial(number)
             rules.check_running(number, run.phase, attempt, run.attempt)
-            rules.check_lost(number, run.owner, was)
-            run.owner, run.beat = owner, time.time()
+            rules.check_lost(number, run.owner, text(was))
+            run.owner, run.beat = text(owner), time.time()
             return run.id
 
     def requeue(self, sweep: str, number: int, attempt: int, reason: str, *, lost: bool = False) -> None:
@@ -256,7 +263,7 @@ class MemoryTrials(Trials):
     def beat(self, sweep: str, owner: str) -> None:
         with self._world.lock:
             for run in self._world.sweep(sweep).running.values():
-                if run.owner == owner:
+                if run.owner == text(owner):
                     run.beat = time.time()
 
 
