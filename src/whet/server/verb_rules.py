@@ -167,9 +167,8 @@ def _new_run(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
 
 
 def _runs(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
-    for id in given["ids"]:
-        _own_run(store, who, id)
-    return verb.do(store, given)
+    own = {run.id for run in store.runs.select(RunQuery(ids=given["ids"])) if who.sees(run.project)}
+    return verb.do(store, {**given, "ids": [id for id in given["ids"] if id in own]})
 
 
 _READ, _WRITE, _ADMIN = Scope.READ, Scope.WRITE, Scope.ADMIN
