@@ -170,8 +170,8 @@ def body_of(verb: Any, sweep: str, run: str, project: str) -> dict[str, Any]:
 
 
 SPANNING = {"sweeps.all", "runs.select", "runs.projects", "runs.table"}
-NAMELESS = {"runs.columns", "runs.mark"}
-"""They span projects, too, and name none."""
+NAMELESS = {"runs.columns", "runs.mark", "runs.curves"}
+"""They span projects, too, or leave out what is not the caller's, and name none."""
 
 
 @pytest.mark.parametrize("name", sorted(verbs()))
