@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,32 @@ def test_the_units_follow_from_the_set_of_trials_alone() -> None:
     for trial in shuffled:
         one_by_one.learn([trial])
     assert [at_once.off(i) for i in range(60)] == [one_by_one.off(i) for i in range(60)]
+
+
+def test_what_a_stopped_trial_did_report_is_held_against_it_whatever_it_is() -> None:
+    problem = Problem(space=X, limits=SIZE)
+    told = [over(0, stopped=True, size=math.inf), over(1, stopped=True, size=1e9), over(2, stopped=True, size="big")]
+    limits = Limits(problem)
+    limits.learn(told)
+    assert [limits.off(i) for i in range(3)] == [math.inf, 1e9 - 10, 0.0]
+
+
+@pytest.mark.parametrize("num_metrics", [1, 2])
+def test_bohb_does_not_hold_against_stopped_trials_what_they_had_no_time_to_report(num_metrics: int) -> None:
+    metrics = tuple(Metric(name=f"m{i}") for i in range(num_metrics))
+    problem = Problem(space=X, metrics=metrics, limits=SIZE)
+    told = [over(i, float(i), stopped=True) for i in range(6)]
+    told += [over(6, -9.0, size=50), over(7, -8.0, stopped=True, size=20), over(8, 9.0, size=3)]
+    told = [
+        replace(t, values=(t.values or ()) * num_metrics,
+                reports=tuple(replace(r, values=r.values * num_metrics) for r in t.reports))
+        for t in told
+    ]  # fmt: skip
+    bohb: Any = build("searcher", "bohb", problem, knobs_given={"num_results": 4}, seed=0)
+    bohb.tell(told, [])
+    ranking = bohb._model.ranking
+    ranked = sorted(range(9), key=ranking) if num_metrics == 1 else [n for layer in ranking.first(9) for n in layer]
+    assert ranked == [0, 1, 2, 3, 4, 5, 8, 7, 6]
 
 
 def test_trials_that_were_canceled_say_nothing() -> None:
@@ -171,7 +198,8 @@ def test_what_keeps_the_bounds_keeps_them_among_normal_values(
     limit = Limit(name="v", min=low, max=high)
     y, least, most = normalised_within(np.array(found), low, high)
     assert np.isfinite(y).all()
-    assert (math.isinf(least), math.isinf(most)) >= (low is None, high is None) or not np.ptp(y)
+    if np.ptp(y):
+        assert (math.isinf(least), math.isinf(most)) == (low is None, high is None)
     spread = max((abs(v) for v in found if math.isfinite(v)), default=1.0) or 1.0
     for value, among in zip(found, y, strict=True):
         near = any(b is not None and abs(value - b) <= 1e-9 * max(spread, abs(b)) for b in (low, high))
@@ -288,5 +316,10 @@ def test_optunas_samplers_are_told_or_say_that_they_are_not() -> None:
     problem = Problem(space=KINDS, limits=SIZE)
     found = searched("optuna", problem, greedy, 40)
     assert sum(kept for kept, _ in found[-15:]) >= 5
+    # A trial that was stopped early had no time to report it.
+    told: Any = build("searcher", "optuna", problem, knobs_given={}, seed=1)
+    told.tell([over(0, stopped=True), over(1, stopped=True, size=12), over(2), over(3, size=12)], [])
+    told.ask(1)
+    assert [t.user_attrs["whet:excesses"] for t in told._study.trials[:4]] == [[0.0], [2.0], [1e300], [2.0]]
     searcher: Any = build("searcher", "optuna", problem, knobs_given={"sampler": "RandomSampler"}, seed=1)
     assert searcher.ask(1)[0].note == "RandomSampler knows nothing of limits"

@@ -85,7 +85,7 @@ class TPE(Searcher):
                  num_candidates: int = 24, num_kernels: int = 200, good_width: float = 0.08, bad_width: float = 0.1,
                  prior_weight: float = 1.0, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
-        self._standings = Standings(problem)
+        self.ranking = Standings(problem)
         self._num_startup = knob_whole("tpe", "num_startup", num_startup, 1)
         self._gamma = knob_number("tpe", "gamma", gamma, _LEAST, 1)
         self._max_good = knob_whole("tpe", "max_good", max_good, 1)
@@ -108,15 +108,15 @@ class TPE(Searcher):
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         layout, table = self._ready(len(finished))
-        if self._standings.learn(finished):
-            known = sorted((self._standings(rank[-1]), row) for rank, row in zip(self._ranks, self._rows, strict=True))
+        if self.ranking.learn(finished):
+            known = sorted((self.ranking(rank[-1]), row) for rank, row in zip(self._ranks, self._rows, strict=True))
             self._ranks, self._rows = [rank for rank, _ in known], [row for _, row in known]
         for trial in finished:
             if self._finite:
                 self._visited.add(key(self.problem.space, trial.params))
             if trial.phase is Phase.CANCELED:
                 continue
-            rank = self._standings(trial.number)
+            rank = self.ranking(trial.number)
             place = bisect_left(self._ranks, rank)
             self._ranks.insert(place, rank)
             self._rows.insert(place, self._num_rows)
