@@ -90,6 +90,8 @@ class Engine:
                 self.stopper = build("stopper", plug.name, new.problem, knobs_given=dict(plug.knobs))
         if old is None or old.aims != new.aims:
             self._ending = Ending(new)
+            if old is not None:
+                self.history.judge_by(new.problem)
         if old is None or basis(old) != basis(new):
             self.searching, self._num_learned = Searching(new), 0
             self._learned = Learned(new.problem.space) if new.define_by_run else None
@@ -134,11 +136,7 @@ class Engine:
             if changes.revision != self.history.revision:
                 self.history.apply(changes)
             if changes.version != self.version:
-                limits = self.problem.limits
                 self._read_config(self.store.sweeps.get(self.id))
-                if self.problem.limits != limits:  # another trial may be the best
-                    self.history = History(self.problem)
-                    self.sync()
 
     def watch(self) -> None:
         """See whether the sweep goes on: as `sync`, but for a store behind a server without the trials, and once a second at most."""
