@@ -109,17 +109,14 @@ class Auto(Searcher):
         tpe, gp = ("motpe", "ehvi") if self._several else ("tpe", "gp")
         process = "a Gaussian process for each metric" if self._several else "a Gaussian process"
         if self._gp is None and len(self.problem.space) > _MOST_DIMS:
-            return (
-                self._tpe,
-                f"{tpe}: {len(self.problem.space)} parameters are many for a Gaussian process{self._unweighed}",
-            )
+            why = f"{len(self.problem.space)} parameters are many for a Gaussian process"
+            return self._tpe, f"{tpe}: {why}{self._unweighed}"
         if self._gp is None:
             return self._tpe, f"{tpe}: {len(self.problem.metrics)} metrics are many for expected hypervolume"
         if self.num_told >= self._switch_at:
-            return (
-                self._tpe,
-                f"{tpe}: after {self._switch_at} results it costs less than {process} and knows as much",
-            )
+            why = f"after {self._switch_at} results it costs less than {process} and knows as much"
+            return self._tpe, f"{tpe}: {why}{self._unweighed}"
         if number >= _ALONE and number % _EVERY == 0:
-            return self._tpe, f"{tpe}: every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
+            why = f"every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
+            return self._tpe, f"{tpe}: {why}{self._unweighed}"
         return self._gp, f"{gp}: {process} makes the most of few results ({self.num_told} so far)"
