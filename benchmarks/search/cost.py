@@ -2,7 +2,7 @@
 
     python -m benchmarks.search cost [--quick] [--json FILE] [--check] [--repeats N]
 
-Problems whose trials differ in cost by a factor of 20 and more:
+Problems whose trials differ in cost, by factors from 14 to more than 60,000:
 
     branin     Branin's function; the cost is exp of a linear function, 1 to 55: of the three equal optima one is cheap
     hartmann6  Hartmann's function; the cost is exp of a linear function, 1 to 20, about 5 at the optimum
