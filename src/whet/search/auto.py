@@ -10,9 +10,8 @@ from whet.errors import ConfigError
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
-from whet.search.costs import Costs
+from whet.search.costs import check_cost
 from whet.search.ehvi import EHVI
-from whet.search.evidence import Evidence
 from whet.search.gp import GP
 from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
@@ -65,7 +64,7 @@ class Auto(Searcher):
         self._several = len(problem.metrics) > 1
         self._unweighed = ""  # said of TPE's suggestions
         if cost is not None or budget is not None:
-            Costs("bayes", problem, Evidence(problem, 1), cost, budget)
+            check_cost("bayes", cost, budget)
             if self._several:
                 why = f"it weighs improvements of one metric only, and there are {len(problem.metrics)}"
                 raise ConfigError(f"bayes has cost={cost!r}, but {why}", "leave cost out, or name one metric")

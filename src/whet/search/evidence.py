@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
+from whet.search.history import thinned
 from whet.search.limits import Limits, milestone
 from whet.trial import Phase, Problem, Trial
 
@@ -130,7 +131,7 @@ class Evidence:
 
     def model(self) -> list[int]:
         """Return the trials that a model is made of, in the order of their numbers: a half of them the best ones, and an even choice."""
-        return self._kept(self.ordered(), self._max_points)
+        return sorted(thinned(self.ordered(), self._max_points))
 
     def fitted(self) -> list[int]:
         """Return the trials that length scales are fitted to: of the first 20, 22, 24, 26 … by number, so that it need not be done each time."""
@@ -138,7 +139,7 @@ class Evidence:
         if (
             self._fitted is None or self._fitted[0] != first
         ):  # they change at milestones, or where a late one comes among them
-            self._fitted = first, first if len(first) <= _FITTED else self._kept(self._sorted(first), _FITTED)
+            self._fitted = first, first if len(first) <= _FITTED else sorted(thinned(self._sorted(first), _FITTED))
         return self._fitted[1]
 
     def _sorted(self, numbers: Sequence[int]) -> list[int]:
@@ -156,12 +157,3 @@ class Evidence:
         off = np.array([self._limits.off(number) for number in numbers])
         off[np.isnan(losses).any(axis=1)] = np.inf
         return [numbers[i] for i in np.lexsort((place, off))]
-
-    @staticmethod
-    def _kept(ranked: Sequence[int], most: int) -> list[int]:
-        if len(ranked) <= most:
-            return sorted(ranked)
-        near = most // 2
-        rest = ranked[near:]
-        stride = len(rest) / (most - near)
-        return sorted([*ranked[:near], *(rest[int(i * stride)] for i in range(most - near))])
