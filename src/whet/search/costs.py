@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from whet.errors import ConfigError
 from whet.plugins import knob_number
-from whet.search.evidence import Evidence
+from whet.search.evidence import Evidence, Fitted
 from whet.trial import Problem, Trial
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Costs:
         self._logs: dict[int, float] = {}  # by number, NaN where it is not known
         self._num_known = 0
         self._spent: list[float] = []
-        self._scales: tuple[list[int], tuple[Array, float] | None] | None = None
+        self._fit = Fitted(evidence, self._fitted)
 
     def __bool__(self) -> bool:
         return self.name is not None
@@ -129,18 +129,14 @@ class Costs:
         spent = most + math.log(math.fsum(math.exp(log - most) for log in known))
         return Expense(process, mean, deviation, weight, spent + math.log(_FREE))
 
-    def _fit(self) -> tuple[Array, float] | None:
+    def _fitted(self, numbers: list[int]) -> tuple[Array, float] | None:
         from whet.search.gaussian import fitted
 
-        numbers = self._evidence.fitted()
-        if self._scales is None or self._scales[0] != numbers:
-            _, features = self._evidence.tools()
-            z, log_M = self._data(numbers)
-            found = None
-            if _differ(log_M):
-                found = fitted(z, (log_M - log_M.mean()) / log_M.std(), features.group_F, features.H)
-            self._scales = numbers, found
-        return self._scales[1]
+        _, features = self._evidence.tools()
+        z, log_M = self._data(numbers)
+        if not _differ(log_M):
+            return None
+        return fitted(z, (log_M - log_M.mean()) / log_M.std(), features.group_F, features.H)
 
     def _data(self, numbers: Sequence[int]) -> tuple[Array, Array]:
         """Return points and log costs of those trials whose cost is known."""

@@ -13,7 +13,7 @@ from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.chances import Chances
 from whet.search.choosing import Chooser
-from whet.search.evidence import Evidence
+from whet.search.evidence import Evidence, Fitted
 from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class EHVI(Searcher):
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("ehvi", "max_points", max_points, 10))
         self._chances = Chances(problem, self._evidence)
-        self._scales: tuple[list[int], list[tuple[Any, float]]] | None = None
+        self._fit = Fitted(self._evidence, self._fitted)
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
@@ -105,16 +105,13 @@ class EHVI(Searcher):
 
     # -- the models -----------------------------------------------------------------------------------------------------
 
-    def _fit(self) -> list[tuple[Array, float]]:
+    def _fitted(self, numbers: list[int]) -> list[tuple[Array, float]]:
         """Return length scales and noise of each metric."""
         from whet.search.gaussian import fitted
 
-        numbers = self._evidence.fitted()
-        if self._scales is None or self._scales[0] != numbers:
-            _, features = self._evidence.tools()
-            z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
-            self._scales = numbers, [fitted(z, column, features.group_F, features.H) for column in y.T]
-        return self._scales[1]
+        _, features = self._evidence.tools()
+        z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
+        return [fitted(z, column, features.group_F, features.H) for column in y.T]
 
     def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array, Array]:
         """Return a posterior a metric, pending trials taken for what is expected of them, the losses of all, and which may be on the front."""

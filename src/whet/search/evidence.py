@@ -6,8 +6,8 @@ Shape suffixes: M trials, K metrics, W columns of a row, F features.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from whet.search.history import thinned
 from whet.search.limits import Limits, milestone
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "Fitted"]
+
+T = TypeVar("T")
 
 _FITTED = 160  # trials that length scales are fitted to
 
@@ -157,3 +159,24 @@ class Evidence:
         off = np.array([self._limits.off(number) for number in numbers])
         off[np.isnan(losses).any(axis=1)] = np.inf
         return [numbers[i] for i in np.lexsort((place, off))]
+
+
+@final
+class Fitted(Generic[T]):
+    """What is fitted to the trials of an `Evidence` that length scales are fitted to: once, as long as these stay the same.
+
+    Args:
+        evidence: The trials.
+        fit: Called with their numbers.
+    """
+
+    def __init__(self, evidence: Evidence, fit: Callable[[list[int]], T]) -> None:
+        self._evidence, self._fit = evidence, fit
+        self._known: tuple[list[int], T] | None = None
+
+    def __call__(self) -> T:
+        """Return it."""
+        numbers = self._evidence.fitted()
+        if self._known is None or self._known[0] != numbers:
+            self._known = numbers, self._fit(numbers)
+        return self._known[1]
