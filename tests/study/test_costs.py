@@ -65,11 +65,7 @@ def test_an_edited_budget_is_the_methods_at_once(store: Store) -> None:
     engine.edit(lambda config: replace(config, terminate=replace(config.terminate, cost={"kwh": 500})))
     study.optimize(objective, n_trials=6)
     assert engine.searching.searcher._costs._budget == 500
-    fresh: Any = whet.load_study(study_name=id, storage=store)._engine
-    fresh.sync()
-    asked = [e.searching.suggest(e.history, is_first_version=False) for e in (fresh, engine)]
-    assert asked[0] == asked[1]
-    found = study.replay()
+    found = study.replay()  # by searchers that are made anew
     assert (found.num_suggested, found.num_reproduced) == (11, 11)
 
 
