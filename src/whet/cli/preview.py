@@ -14,15 +14,7 @@ if TYPE_CHECKING:
     from whet.project.flags import Flags
     from whet.project.plan import Plan
 
-__all__ = ["ask", "list_flags", "print_trials", "searcher_of"]
-
-
-def searcher_of(config: SweepConfig) -> Any:
-    """Return the searcher of a sweep that is not there yet."""
-    from whet.plugins import build
-
-    knobs = dict(config.method.knobs)
-    return build("searcher", config.method.name, config.problem, knobs_given=knobs, seed=config.seed or 0)
+__all__ = ["ask", "list_flags", "print_trials"]
 
 
 def ask(target: str, config: SweepConfig, total: int) -> None:
@@ -52,6 +44,7 @@ def _in_words(parameter: Any) -> str:
 
 def print_trials(config: SweepConfig, wanted: Plan, total: int, *, as_json: bool) -> None:
     """Print what would be tried: what a method says that has seen no result."""
+    from whet.study.searching import searcher_of
     from whet.trial import Phase, Trial
 
     searcher = searcher_of(config)

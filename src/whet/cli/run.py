@@ -12,7 +12,7 @@ import click
 from whet.cli import format as shown
 from whet.cli import output, session
 from whet.cli.asked import Asked, asked
-from whet.cli.preview import ask, list_flags, print_trials, searcher_of
+from whet.cli.preview import ask, list_flags, print_trials
 from whet.errors import ConfigError, NotFound, nearest
 
 if TYPE_CHECKING:
@@ -222,7 +222,10 @@ def _check(config: SweepConfig, flags: Flags) -> None:
 
 def _grid_size(config: SweepConfig) -> int | None:
     """Return how many trials the method makes by itself, or None when it never ends."""
-    count = getattr(searcher_of(config), "count", None)
+    from whet.study.searching import searcher_of
+
+    made = searcher_of(config)
+    count = getattr(getattr(made, "inner", made), "count", None)
     return int(count()) if callable(count) else None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from whet.config import SweepConfig, parse
 from whet.errors import StudyError
+from whet.search.history import thinned
 from whet.search.overlap import overlap
 from whet.store.base import Store, Sweep
 from whet.store.rules import not_found
@@ -129,9 +130,4 @@ def taken(name: str, problem: Problem, trials: Sequence[Trial]) -> Earlier:
         place = 2 if not trial.complete else 0 if problem.keeps(trial) else 1
         ranked.append(((place, loss, trial.number), Past(number=trial.number, params=trial.params, loss=loss)))
     ranked.sort(key=lambda pair: pair[0])
-    every = [past for _, past in ranked]
-    if len(every) > _MOST:
-        near = _MOST // 2
-        stride = (len(every) - near) / (_MOST - near)
-        every = [*every[:near], *(every[near + int(i * stride)] for i in range(_MOST - near))]
-    return Earlier(name=name, trials=tuple(every))
+    return Earlier(name=name, trials=tuple(thinned([past for _, past in ranked], _MOST)))

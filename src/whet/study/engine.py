@@ -32,7 +32,7 @@ from whet.study.pace import Pace
 from whet.study.pauses import end_paused
 from whet.study.question import Question
 from whet.study.results import as_end
-from whet.study.searching import Searching
+from whet.study.searching import Searching, basis
 from whet.trial import Phase, Problem, Report, Trial
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ class Engine:
                 self.stopper = build("stopper", plug.name, new.problem, knobs_given=dict(plug.knobs))
         if old is None or old.aims != new.aims:
             self._ending = Ending(new)
-        if old is None or (old.problem, old.method, old.seed) != (new.problem, new.method, new.seed):
+            if old is not None:
+                self.history.judge_by(new.problem)
+        if old is None or basis(old) != basis(new):
             self.searching, self._num_learned = Searching(new), 0
             self._learned = Learned(new.problem.space) if new.define_by_run else None
 
@@ -134,11 +136,7 @@ class Engine:
             if changes.revision != self.history.revision:
                 self.history.apply(changes)
             if changes.version != self.version:
-                limits = self.problem.limits
                 self._read_config(self.store.sweeps.get(self.id))
-                if self.problem.limits != limits:  # another trial may be the best
-                    self.history = History(self.problem)
-                    self.sync()
 
     def watch(self) -> None:
         """See whether the sweep goes on: as `sync`, but for a store behind a server without the trials, and once a second at most."""

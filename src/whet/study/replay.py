@@ -10,7 +10,7 @@ from whet.config import SweepConfig, parse
 from whet.parameters import identity
 from whet.store.base import Origin, Store, Sweep
 from whet.study.history import History
-from whet.study.searching import searcher_of
+from whet.study.searching import basis, searcher_of
 from whet.study.told import as_told
 from whet.trial import Phase, Report, Suggestion, Trial
 
@@ -183,19 +183,15 @@ class _Player:
     """Tells a searcher what it knew, as an engine does, and asks."""
 
     def __init__(self) -> None:
-        self._config: SweepConfig | None = None
+        self._basis: object = None
         self._searcher: Searcher | None = None
         self._num_told = 0
 
     def suggestion(
         self, config: SweepConfig, ended: list[Trial], num_ended: int, pending: list[Trial], *, edited: bool
     ) -> Suggestion | None:
-        old = self._config
-        if old is None or (old.problem, old.method, old.seed) != (config.problem, config.method, config.seed):
-            self._searcher, self._num_told, self._config = None, 0, config
-        config = self._config or config
-        if self._searcher is None:
-            self._searcher = searcher_of(config)
+        if self._basis != basis(config) or self._searcher is None:
+            self._searcher, self._num_told, self._basis = searcher_of(config), 0, basis(config)
         space = config.problem.space
         plain = not edited and not config.define_by_run
 

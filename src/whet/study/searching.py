@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from whet.config import SweepConfig
+from whet.config import Plugin, SweepConfig
 from whet.errors import ConfigError
 from whet.plugins import build, find
 from whet.plugins import knobs as knobs_of
 from whet.study.told import as_told
-from whet.trial import Suggestion, Trial
+from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
     from whet.search.base import Searcher
     from whet.study.history import History
 
-__all__ = ["Searching", "check_method", "searcher_of"]
+__all__ = ["Searching", "basis", "check_method", "searcher_of"]
+
+
+def basis(config: SweepConfig) -> tuple[Problem, Plugin, int, float | None]:
+    """Return all that a sweep's searcher is made of, lastly the budget of the cost that it weighs by: where it is equal, so are searchers."""
+    cost = config.method.knobs.get("cost")
+    budgets = config.terminate.cost if config.terminate else {}
+    return config.problem, config.method, config.seed or 0, budgets.get(cost) if isinstance(cost, str) else None
 
 
 def searcher_of(config: SweepConfig) -> Searcher:
@@ -26,15 +33,11 @@ def searcher_of(config: SweepConfig) -> Searcher:
     Raises:
         UnknownName, ConfigError: as `whet.plugins.build`.
     """
-    problem, method, knobs = config.problem, config.method, dict(config.method.knobs)
-    budgets = config.terminate.cost if config.terminate else {}
-    if (
-        isinstance(cost := knobs.get("cost"), str)
-        and cost in budgets
-        and "budget" in knobs_of(find("searcher", method.name))
-    ):
-        knobs.setdefault("budget", budgets[cost])
-    made: Searcher = build("searcher", method.name, problem, knobs_given=knobs, seed=config.seed or 0)
+    problem, method, seed, budget = basis(config)
+    knobs = dict(method.knobs)
+    if budget is not None and "budget" in knobs_of(find("searcher", method.name)):
+        knobs.setdefault("budget", budget)
+    made: Searcher = build("searcher", method.name, problem, knobs_given=knobs, seed=seed)
     if not problem.earlier or not problem.space:
         return made
     from whet.search.starting import Starting
