@@ -17,6 +17,7 @@ from whet.analysis.pareto import pareto_front
 from whet.config import SweepConfig, parse, to_mapping
 from whet.errors import StudyError
 from whet.server.access import caller, needs
+from whet.server.drafts import drafted
 from whet.server.engines import Engines
 from whet.server.rest import answer
 from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
@@ -57,8 +58,8 @@ def router(store: Store, engines: Engines) -> APIRouter:
     @routes.post("", status_code=201, response_model=SweepFull)
     @needs("write", checks_itself=True)
     def create(request: Request, body: NewSweep) -> Response:
-        """Make a sweep from what a sweep file says."""
-        config = parse(body.config)
+        """Make a sweep from what a sweep file says, or from a template."""
+        config = drafted(body)
         project = body.project or config.project or DEFAULT_PROJECT
         who = caller(request)
         who.check(project)

@@ -34,6 +34,7 @@ from whet.trial import Goal, Metric, Problem
 
 __all__ = [
     "DEFAULT_PROJECT",
+    "check",
     "create_study",
     "create_sweep",
     "delete_study",
@@ -133,6 +134,18 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         raise Conflict(f"{error.problem}", "give another name, or load_if_exists=True") from None
 
 
+def check(config: SweepConfig) -> None:
+    """See that a sweep can be: its space is not empty by its constraints, and its method and its stopper can be built.
+
+    Raises:
+        WhetError: they can't.
+    """
+    config.problem.space.check()
+    check_method(config)
+    if config.stopper is not None:
+        build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
+
+
 def create_sweep(
     store: Store, config: SweepConfig, *, project: str | None = None, start_from: Sequence[str | Study] = ()
 ) -> str:
@@ -142,11 +155,8 @@ def create_sweep(
     """
     if config.seed is None:
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
-    config.problem.space.check()
     config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
-    check_method(config)
-    if config.stopper is not None:
-        build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
+    check(config)
     return store.sweeps.create(
         project or config.project or DEFAULT_PROJECT,
         to_mapping(config),
