@@ -1,6 +1,7 @@
 """What the server takes for the pages of a store with many runs, over HTTP as a browser asks it.
 
     python -m benchmarks.server [--quick] [--json FILE] [--check]
+    python -m benchmarks.server agents [--quick] …          many agents on one sweep: see benchmarks/server_agents.py
 
 A store in SQLite with 10,000 runs × 10 parameters × 3 metrics, every tenth of which has diverged to NaN, and 100 of them with curves of 1,000
 steps, is filled and served by a process of its own. Asked are: a page of the run table in several orders and of several filters, the curves
@@ -26,6 +27,7 @@ from urllib.parse import urlencode
 import psutil
 import urllib3
 
+from benchmarks import server_agents
 from benchmarks._harness import Report, arguments, number, paired, spread
 
 __all__ = ["main"]
@@ -182,5 +184,8 @@ def _measure(report: Report, url: str, process: psutil.Process, num_runs: int, r
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(sys.argv[2])
+    elif sys.argv[1:2] == ["agents"]:
+        del sys.argv[1]
+        sys.exit(server_agents.main())
     else:
         sys.exit(main())

@@ -256,7 +256,15 @@ def test_a_preview_says_what_is_wrong_and_where(ask: Any) -> None:
     for config, path in (
         ({"method": "rondom", "parameters": SPACE}, "method"),
         ({"method": "random", "parameters": SPACE, "constraints": ["lr > 1", "lr < 0.5"]}, ""),
-        ({"method": "random", "metric": {"name": "loss"}, "parameters": SPACE, "early_terminate": {"type": "asha", "eta": 0}}, ""),
+        (
+            {
+                "method": "random",
+                "metric": {"name": "loss"},
+                "parameters": SPACE,
+                "early_terminate": {"type": "asha", "eta": 0},
+            },
+            "",
+        ),
         ({"method": "cmaes", "parameters": SPACE, "early_terminate": {"type": "nothing"}}, "early_terminate"),
     ):
         (fault,) = ask.post(f"{API}/sweeps:preview", json={"config": config}).json()["errors"]
