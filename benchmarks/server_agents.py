@@ -149,7 +149,8 @@ def crowd(method: str, seconds: float, num_agents: int) -> dict[str, Any]:
         with closing(open_store(path)) as store:
             wrong = compared(store, sweep, parts)
     times = {
-        kind: sorted(ms for part in parts for ms in part["times"].get(kind, ())) for kind in ("suggest", "report", "tell")
+        kind: sorted(ms for part in parts for ms in part["times"].get(kind, ()))
+        for kind in ("suggest", "report", "tell")
     }
     count = sum(len(part["trials"]) for part in parts)
     return {

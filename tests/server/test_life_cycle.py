@@ -158,7 +158,9 @@ class Life(RuleBasedStateMachine):
         assert self.ask("GET", f"/{self.deleted[-1]}")[0] == 404
         assert self.ask("POST", f"/{self.deleted[-1]}/{word}", bodies.get(word, {}))[0] == 404
 
-    @rule(place=PLACES, word=st.sampled_from(sorted({*WORDS} - {"cancel"}) * 4 + ["cancel"]))
+    @rule(
+        place=PLACES, word=st.sampled_from(["pause", "finish", "start", "resume", "resume", "resume"] * 4 + ["cancel"])
+    )
     def move(self, place: int, word: str) -> None:
         sweep, to = self.pick(place), WORDS[word]
         status, found = self.post(sweep, word)
@@ -265,6 +267,10 @@ class Life(RuleBasedStateMachine):
     def tell(self, place: int, one: int, off: int, value: float, how: str) -> None:
         sweep = self.pick(place)
         number, attempt = self.aimed(sweep, one, off)
+        self.say(sweep, number, attempt, value, how)
+
+    def say(self, sweep: Model, number: int, attempt: int, value: float, how: str) -> None:
+        """Tell, and see what becomes of it."""
         body = {"values": {"values": {"loss": value}}, "failed": {"failed": True}, "stopped": {"stopped": True}}[how]
         status, found = self.post(sweep, "tell", {"number": number, "attempt": attempt, **body})
         if number >= len(sweep.trials):
@@ -284,6 +290,18 @@ class Life(RuleBasedStateMachine):
         if status == 200 and sweep.cap is not None:
             sweep.end_if_done()
         self.compare(sweep)
+
+    @rule(place=PLACES, value=VALUES, how=st.sampled_from(["values", "failed", "stopped"]), again=st.booleans())
+    def work(self, place: int, value: float, how: str, again: bool) -> None:
+        """A worker does all that it does; its last word may be sent twice."""
+        sweep = self.pick(place)
+        self.suggest(place, again)
+        running = [n for n, t in enumerate(sweep.trials) if t.phase == "running"]
+        if running:
+            known = sweep.trials[running[-1]]
+            self.say(sweep, running[-1], known.attempt, value, how)
+            if again:
+                self.say(sweep, running[-1], known.attempt, value, how)
 
     @rule(place=PLACES, one=PLACES, off=ATTEMPTS)
     def give_back(self, place: int, one: int, off: int) -> None:
@@ -312,7 +330,7 @@ class Life(RuleBasedStateMachine):
 
     # -- people -------------------------------------------------------------------------------------------------------
 
-    @rule(place=PLACES, params=st.sampled_from([{"x": 0.5}, {"x": 1.0}, {"x": 2.0}, {"y": 1}]))
+    @rule(place=PLACES, params=st.sampled_from([{"x": 0.5}, {"x": 1.0}] * 3 + [{"x": 2.0}, {"y": 1}]))
     def enqueue(self, place: int, params: dict[str, Any]) -> None:
         sweep = self.pick(place)
         status, found = self.post(sweep, "enqueue", {"params": params})

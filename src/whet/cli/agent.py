@@ -23,6 +23,19 @@ __all__ = ["command"]
     "-j", "--jobs", metavar="N", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time."
 )
 @click.option("-f", "--function", metavar="MODULE:FUNCTION", help="Call this Python function for each trial, rather than the sweep's program.")  # fmt: skip
+@click.option(
+    "--max-failures",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="End with status 3 when N trials in a row failed here; 0: never.",
+)
+@click.option(
+    "--forward-signals",
+    is_flag=True,
+    help="Pass SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 on to the program; after the first three start no other trial.",
+)
 @click.option("--project", help="Look in this project only.")
 @output.json_option
 @click.pass_context
@@ -32,6 +45,8 @@ def command(
     count: int | None,
     jobs: int,
     function: str | None,
+    max_failures: int,
+    forward_signals: bool,
     project: str | None,
     as_json: bool,
 ) -> None:
@@ -48,6 +63,9 @@ def command(
     session.apply(context, store_url=url, folder=None)
     store = session.store()
     found = store.sweeps.find(name, project)
-    ending = work_on(store, found.id, jobs=jobs, count=count, function=function, as_json=as_json)
+    ending = work_on(
+        store, found.id, jobs=jobs, count=count, function=function, max_failures=max_failures,
+        forward_signals=forward_signals, as_json=as_json,
+    )  # fmt: skip
     report(store, found.id, ending, as_json=as_json, function=function)
     context.exit(exit_code(ending))

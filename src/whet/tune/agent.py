@@ -22,10 +22,10 @@ from whet.track import opening
 from whet.track.claim import current
 from whet.track.shipper import ship_all
 from whet.trial import Phase
-from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
+from whet.tune.events import MAX_FAILURES, Ending, Event, EventKind, Tally, failed, finished, started
 from whet.tune.job import claim_of, measured, result_of
 from whet.tune.loop import drive
-from whet.tune.sharing import num_in_other_hands, stays_for
+from whet.tune.sharing import num_in_other_hands, stays_for, why_end
 
 __all__ = ["agent", "work"]
 
@@ -42,6 +42,7 @@ def agent(
     count: int | None = None,
     *,
     storage: str | Store | None = None,
+    max_failures: int = MAX_FAILURES,
 ) -> None:
     """Work for a sweep until there is nothing left, or `count` trials were run (W&B's `wandb.agent`).
 
@@ -53,6 +54,7 @@ def agent(
         project: Where to look for the sweep; default everywhere.
         count: The most trials to run.
         storage: As in `whet.create_study`.
+        max_failures: It ends when so many trials in a row failed here; 0: never.
 
     Raises:
         NotFound: there is no such sweep.
@@ -66,9 +68,17 @@ def agent(
         print(f"whet: {event.text}", flush=True)
 
     if function is None:
-        ending = drive(store, sweep.id, Local(whet_dir() / "jobs"), count=count, exclusive=False, on_event=say)
+        ending = drive(
+            store,
+            sweep.id,
+            Local(whet_dir() / "jobs"),
+            count=count,
+            exclusive=False,
+            max_failures=max_failures,
+            on_event=say,
+        )
     else:
-        ending = work(store, sweep.id, function, count=count, on_event=say)
+        ending = work(store, sweep.id, function, count=count, max_failures=max_failures, on_event=say)
     say(Event(EventKind.NOTICE, None, f"the agent of sweep {sweep.name} ends: {ending.reason}"))
     if ending.interrupted:
         raise KeyboardInterrupt
@@ -80,6 +90,7 @@ def work(
     function: Callable[[], Any],
     *,
     count: int | None = None,
+    max_failures: int | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Ending:
     """Run a sweep's trials by calling `function` in this process; returns why it ended and what it did.
@@ -93,6 +104,7 @@ def work(
         sweep: Its id.
         function: Called without arguments; its run is `whet.init()`'s.
         count: The most trials to run in this call.
+        max_failures: As in `whet.tune.loop.drive`.
         on_event: Told what happens.
     """
     if count is not None and count < 1:
@@ -126,8 +138,10 @@ def work(
                     say(event)
                     if event.kind is EventKind.CANCELED:
                         return tally.ending("the sweep was canceled", final=True)
-                    if tally.hopeless and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
-                        return tally.ending(tally.hopeless)
+                    if event.kind is EventKind.FAILED:
+                        why, aside = why_end(engine, tally, max_failures)
+                        if why:
+                            return tally.ending(why, aside=aside)
                 elif not answer.final:
                     wait(_why_idle(engine, answer))
                 elif engine.state is SweepState.RUNNING and (others := num_in_other_hands(engine)):
@@ -222,7 +236,7 @@ def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | No
     elif engine.tell(number, attempt, values, attrs=attrs) is not Phase.FAILED:
         return finished(number, engine.problem.metrics, values)
     engine.sync()
-    return Event(EventKind.FAILED, number, f"trial {number} failed: {engine.trial(number).reason}")
+    return failed(number, engine.trial(number).reason, is_result=values is not None)
 
 
 @final
