@@ -377,7 +377,7 @@ class Life(RuleBasedStateMachine):
 SIZE: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=6, stateful_step_count=16, **SIZE)
+TestLife.settings = settings(max_examples=5, stateful_step_count=14, **SIZE)
 
 
 @pytest.mark.slow

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -15,58 +14,13 @@ from whet.figures.sheet import Sheet
 from whet.server.access import caller, needs
 from whet.server.engines import Engines
 from whet.server.etags import Tags
-from whet.server.rest import Number, answer
+from whet.server.rest import answer
+from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView
 from whet.store.base import Store
 
 __all__ = ["router"]
 
 _MOST = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FigureView:
-    """A figure's name and what it shows."""
-
-    name: str
-    about: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FigureData:
-    """A figure of a sweep. What `data` holds depends on the figure: it is what `whet plot --json` prints."""
-
-    sweep: str
-    figure: str
-    metric: str
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContenderView:
-    """A sweep among others. `curve` is the best so far, as (trials begun, value), each time it improved; `num_needed` is after how many it was as good as the target."""
-
-    sweep: str
-    name: str
-    method: str
-    num_trials: int
-    num_complete: int
-    num_stopped: int
-    num_failed: int
-    best: Number | None
-    best_number: int | None
-    curve: list[tuple[int, Number]]
-    num_needed: int | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContestView:
-    """Sweeps against each other. `target` is the least good of their bests, which all have reached that have one."""
-
-    metric: str
-    goal: str
-    target: Number | None
-    sweeps: list[ContenderView]
 
 
 def router(store: Store, engines: Engines) -> APIRouter:

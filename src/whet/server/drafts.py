@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -13,6 +10,7 @@ from whet.errors import ConfigError, StudyError, WhetError
 from whet.project.templates import changed, templates
 from whet.server.access import needs
 from whet.server.rest import answer
+from whet.server.sweep_views import Fault, PreviewView, TemplateView
 from whet.server.views import Draft
 from whet.study.create import check
 from whet.study.preview import guesses, size_of
@@ -22,43 +20,6 @@ __all__ = ["drafted", "router"]
 _SAMPLES = 20
 _STEPS = 100_000
 """A grid whose size is not told after so many is one that nobody walks through."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateView:
-    """A sweep file to begin with: `text` is its YAML, `config` what that says."""
-
-    name: str
-    about: str
-    text: str
-    config: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What is wrong, and what to do; `line` (from 1, of a text) and `path` (dotted) say where."""
-
-    problem: str
-    fix: str
-    line: int | None
-    path: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewView:
-    """What a sweep would be.
-
-    With `errors` it can't be made. `config` is it in the one form in which it is stored; `num_trials` how many there would be (null: it does not
-    end by itself), `grid_size` all configurations of a grid (null: no grid, or too intricate to be counted), `samples` its first
-    configurations, as its method makes them before there are results.
-    """
-
-    errors: list[Fault]
-    notices: list[str]
-    config: dict[str, Any] | None
-    grid_size: int | None
-    num_trials: int | None
-    samples: list[dict[str, Any]]
 
 
 def router() -> APIRouter:

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from whet.server.access import needs
 from whet.server.pulse import Pulse
 from whet.server.rest import answer
-from whet.server.views import Again, State
+from whet.server.sweep_views import Queued, Retries, Skipped
+from whet.server.views import Again
 from whet.store.base import Store
 from whet.study.retry import retry
 
 __all__ = ["router"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
-    """Trial `number` was queued again, as the new trial `as_number`."""
-
-    number: int
-    as_number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """Trial `number` can't be run again, and why."""
-
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retries:
-    """What was `queued` now, what is `waiting` since an earlier call, and the sweep's state and cap after it."""
-
-    queued: list[Queued]
-    waiting: list[Queued]
-    skipped: list[Skipped]
-    state: State
-    cap: int | None
 
 
 def router(store: Store, pulse: Pulse) -> APIRouter:
