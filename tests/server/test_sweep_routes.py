@@ -18,6 +18,7 @@ from whet.server.app import API, application
 from whet.server.guard import Door
 from whet.store import Store
 from whet.store.token import Scope
+from whet.study.retry import retry
 from whet.testing.serving import asking
 
 SPACE = {"lr": {"min": 1e-4, "max": 1.0, "log": True}, "width": {"values": [8, 16]}, "seed": {"value": 5}}
@@ -304,3 +305,11 @@ def test_failed_trials_again(ask: Any, behind: Store) -> None:
     assert ask.post(f"{API}/sweeps/a/retry", json={"numbers": [99]}).status_code == 404
     ask.post(f"{API}/sweeps/a/cancel")
     assert ask.post(f"{API}/sweeps/a/retry", json={"numbers": [1]}).status_code == 409
+
+
+def test_failed_trials_again_from_afar(store: Store, behind: Store) -> None:
+    """The command line does the same through a server."""
+    id = ran(behind, "a", broken=(2,), run_cap=14)
+    assert retry(store, id).queued == {2: 14}
+    assert retry(store, id).waiting == {2: 14}
+    assert behind.sweeps.get(id).cap == 15

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from whet.errors import Conflict, NotFound, SpaceError, StudyError, SweepClosed
 from whet.store import Store
 from whet.store.base import SweepState
 from whet.study.replay import replay
-from whet.study.retry import RETRY_OF, retry
+from whet.study.retry import RETRY_OF, Retried, retry
 from whet.trial import Phase, Suggestion
 
 SPACE = {"x": {"min": 0.0, "max": 1.0}, "kind": ["a", "b"]}
@@ -154,3 +156,25 @@ def test_somebody_edits_the_sweep_meanwhile(store: Store, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(store.sweeps, "edit", late)
     assert retry(store, study.id).cap == 8
+
+
+def test_of_several_at_once_each_trial_is_queued_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = a_study(store)
+    run(study, broken=(1, 2, 3))
+    changes, both = store.trials.changes, threading.Barrier(2)
+
+    def slowly(*args: Any, **more: Any) -> Any:
+        found = changes(*args, **more)
+        with contextlib.suppress(threading.BrokenBarrierError):  # in its turn the first one waits in vain
+            both.wait(0.2)
+        return found
+
+    monkeypatch.setattr(store.trials, "changes", slowly)
+    done: list[Retried] = []
+    threads = [threading.Thread(target=lambda: done.append(retry(store, study.id))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(new for one in done for new in one.queued.values()) == [12, 13, 14]
+    assert {one.cap for one in done} == {15}
