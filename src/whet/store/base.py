@@ -140,8 +140,19 @@ class Trials(ABC):
     """A sweep's trials: numbers, leases, reports, results. `owner` is text of `whet.store.owner`."""
 
     @abstractmethod
-    def changes(self, sweep: str, since: int = -1) -> Changes:
-        """Return what changed after revision `since` (-1: everything). Cheap when nothing did."""
+    def changes(self, sweep: str, since: int = -1, *, limit: int | None = None, after: int = -1) -> Changes:
+        """Return what changed after revision `since` (-1: everything). Cheap when nothing did.
+
+        With a `limit` it comes in pages by trial number: as long as the answer has `after`, the next page is that of the same `since` and that
+        `after`, and once there is none, what is asked for next is what changed since the revision of the *first* page. Each page is the sweep
+        of its own moment, so what changes meanwhile may come twice.
+
+        Args:
+            sweep: Its id.
+            since: A revision.
+            limit: The most trials of a page, and the most reports, 1 or more. A trial comes with all its reports, however many.
+            after: Only trials with greater numbers.
+        """
 
     @abstractmethod
     def turn(self, sweep: str) -> AbstractContextManager[None]:

@@ -6,6 +6,7 @@ in Python hold, and no two verbs on one sweep can wait for each other.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from whet.store import rules
 from whet.store import trial_statements as say
 from whet.store.base import NOTHING, Changes, Lease, Origin, Trials
 from whet.store.codec import dump, floats, load, text
+from whet.store.cut import last_whole
 from whet.store.database import Database, Transaction
 from whet.store.ids import new_id
 from whet.store.rows import ADD_RUN, NEW_RUN, PHASES, STATES, to_trial
@@ -32,7 +34,8 @@ class SqlTrials(Trials):
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def changes(self, sweep: str, since: int = -1) -> Changes:
+    def changes(self, sweep: str, since: int = -1, *, limit: int | None = None, after: int = -1) -> Changes:
+        rules.check_limit(limit)
         rows = self._db.once(say.NOW, sweep_id=sweep)
         if rows and rows[0][0] == since:
             return _changes(rows[0], (), ())
@@ -40,14 +43,11 @@ class SqlTrials(Trials):
             now = tx.row(say.NOW, sweep_id=sweep)
             if now is None:
                 raise no_sweep(tx, sweep)
-            trials = tuple(map(to_trial, tx.rows(say.CHANGED, sweep_id=sweep, since=since)))
-            reported: tuple[tuple[int, int, Report], ...] = ()
-            if now[1] > since:
-                reported = tuple(
-                    (number, attempt, Report(step=step, values=tuple(load(values))))
-                    for number, attempt, step, values in tx.rows(say.REPORTED, sweep_id=sweep, since=since)
-                )
-        return _changes(now, trials, reported)
+            if limit is not None or after >= 0:
+                return _page(tx, sweep, now, since, sys.maxsize - 1 if limit is None else limit, after)
+            trials = tx.rows(say.CHANGED, sweep_id=sweep, since=since)
+            reports = tx.rows(say.REPORTED, sweep_id=sweep, since=since) if now[1] > since else []
+        return _changes(now, trials, reports)
 
     def turn(self, sweep: str) -> AbstractContextManager[None]:
         return self._db.turn(sweep)
@@ -319,9 +319,33 @@ class SqlTrials(Trials):
             tx.run(say.BEAT, sweep_id=sweep, by=owner, now=time.time())
 
 
-def _changes(now: Sequence[Any], trials: tuple[Trial, ...], reported: tuple[tuple[int, int, Report], ...]) -> Changes:
+def _changes(
+    now: Sequence[Any], trials: Sequence[Sequence[Any]], reports: Sequence[Sequence[Any]], after: int | None = None
+) -> Changes:
     revision, _, version, state, cap = now
-    return Changes(revision=revision, version=version, state=STATES[state], cap=cap, trials=trials, reports=reported)
+    return Changes(
+        revision=revision, version=version, state=STATES[state], cap=cap, trials=tuple(map(to_trial, trials)),
+        reports=tuple((n, attempt, Report(step=step, values=tuple(load(values)))) for n, attempt, step, values in reports),
+        after=after,
+    )  # fmt: skip
+
+
+def _page(tx: Transaction, sweep: str, now: Sequence[Any], since: int, limit: int, after: int) -> Changes:
+    most = {"sweep_id": sweep, "since": since, "most": limit + 1}
+    if after < 0:  # little is new nearly always, and found by revision
+        trials = tx.rows(say.CHANGED_FIRST, **most)
+        reports = tx.rows(say.REPORTED_FIRST, **most) if now[1] > since else []
+        if len(trials) <= limit and len(reports) <= limit:
+            return _changes(now, sorted(trials), reports)
+    trials = tx.rows(say.CHANGED_AFTER, **most, after=after)
+    reports = tx.rows(say.REPORTED_AFTER, **most, after=after) if now[1] > since else []
+    last = last_whole([row[0] for row in trials], [row[0] for row in reports], limit)
+    if last is None:
+        return _changes(now, trials, reports)
+    trials, whole = [row for row in trials if row[0] <= last], [row for row in reports if row[0] <= last]
+    if len(whole) > limit:  # all of one trial, which has more of them
+        whole = tx.rows(say.REPORTED_OF, sweep_id=sweep, since=since, trial=last)
+    return _changes(now, trials, whole, last)
 
 
 def _head(tx: Transaction, sweep: str) -> Head:
