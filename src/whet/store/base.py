@@ -69,8 +69,13 @@ class Sweeps(ABC):
         goals: Sequence[Goal],
         name: str | None = None,
         cap: int | None = None,
+        once: str | None = None,
     ) -> Sweep:
         """Keep a new sweep, RUNNING; without a `name` it gets its id as name.
+
+        Args:
+            project, config, goals, name, cap: The sweep's.
+            once: A key: asked for again with it, within a day, this is done no more, and returns what it returned.
 
         Raises:
             Conflict: the project has a sweep of that name.
@@ -189,18 +194,28 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = NOTHING) -> int:
+    def enqueue(
+        self,
+        sweep: str,
+        params: Mapping[str, object],
+        *,
+        attrs: Mapping[str, object] = NOTHING,
+        once: str | None = None,
+    ) -> int:
         """Add a PENDING trial with the next number; it counts towards the cap.
 
-        Params may be partial: who claims it completes them. Raises as `add` (but for NumberTaken).
+        Params may be partial: who claims it completes them. Raises as `add` (but for NumberTaken). For `once` see `Sweeps.create`.
         """
 
     @abstractmethod
-    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
+    def extend(
+        self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = (), once: str | None = None
+    ) -> list[int]:
         """Add trials that ran elsewhere (any phase that is over, reports included), renumbered, and return their numbers. No cap applies.
 
         Args:
             barred: Places of those in `trials` that can't be the sweep's best, as in `tell`.
+            once: See `Sweeps.create`.
         """
 
     @abstractmethod

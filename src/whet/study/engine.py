@@ -182,14 +182,19 @@ class Engine(View):
 
     # -- other ways in ------------------------------------------------------------------------------------------------
 
-    def enqueue(self, params: Mapping[str, object], attrs: Mapping[str, object] | None = None) -> int:
+    def enqueue(
+        self, params: Mapping[str, object], attrs: Mapping[str, object] | None = None, *, once: str | None = None
+    ) -> int:
         """Queue a configuration and return its number. What it leaves open is drawn: in a declared space now, else when it is asked for.
+
+        With the same key `once` it is queued once.
 
         Raises:
             SpaceError: it is not legal in the space.
         """
         self.sync()
-        return self.store.trials.enqueue(self.id, completed(self.config, params, len(self.trials)), attrs=attrs or {})
+        whole = completed(self.config, params, len(self.trials))
+        return self.store.trials.enqueue(self.id, whole, attrs=attrs or {}, once=once)
 
     def extend(self, trials: Iterable[Trial]) -> list[int]:
         """Add trials that ran elsewhere.

@@ -95,23 +95,38 @@ class MemoryTrials(Trials):
         self._world.runs[run.id] = run
         return run
 
-    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = NOTHING) -> int:
+    def enqueue(
+        self,
+        sweep: str,
+        params: Mapping[str, object],
+        *,
+        attrs: Mapping[str, object] = NOTHING,
+        once: str | None = None,
+    ) -> int:
         with self._world.lock:
+            if (there := self._world.answers.get(once)) is not None:
+                return int(there)
             s = self._world.sweep(sweep)
             number = len(s.trials)
             rules.check_hand_out(s.name, s.state, s.cap, number)
             run = self._append(s, f"{s.name}-{number}", Phase.PENDING)
             run.params, run.attrs = dict(params), dict(attrs)
             s.bump(run.created, (number,))
+            self._world.keep(once, number)
             return number
 
-    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
+    def extend(
+        self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = (), once: str | None = None
+    ) -> list[int]:
         with self._world.lock:
+            if (there := self._world.answers.get(once)) is not None:
+                return list(there)
             s = self._world.sweep(sweep)
             for trial in trials:
                 rules.check_extra(trial.phase)
                 rules.check_result(trial.number, trial.phase, trial.values, trial.stopped, len(s.goals))
             if not trials:
+                self._world.keep(once, [])
                 return []
             first, revision = len(s.trials), len(s.changed) + 1
             places = {trial.number: first + i for i, trial in enumerate(trials)}
@@ -130,6 +145,7 @@ class MemoryTrials(Trials):
             s.bump(
                 new[0].created, numbers, [(cast(int, r.number), step) for r in new for step in sorted(r.reports or ())]
             )
+            self._world.keep(once, list(numbers))
             return list(numbers)
 
     def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
