@@ -74,7 +74,7 @@ class Questions:
         Args:
             sweep: The sweep's id.
             ask: Asks for a trial.
-            wait_s: For how long; it is asked once at least, unless others have just been told that there is nothing.
+            wait_s: For how long; it is asked once at least.
             is_alike: What others were told holds for this one, too.
             has_left: Whether nobody waits for the answer any more.
 
@@ -82,11 +82,12 @@ class Questions:
             NotNow: there is none: for good, or when the time was over, the server ended, or whoever asked had left.
         """
         deadline = time.monotonic() + wait_s
+        is_first = True  # it may be one that was answered before, by its key: what others were told holds for what it does later
         while True:
             count = self._pulse.count(sweep)
             try:
                 async with self._turn(sweep, max(deadline, time.monotonic() + _LINE_S), has_left) as line:
-                    if is_alike and line.nothing is not None and self._holds(sweep, line):
+                    if is_alike and not is_first and line.nothing is not None and self._holds(sweep, line):
                         raise NotNow(line.nothing)
                     count = self._pulse.count(sweep)
                     try:
@@ -97,9 +98,12 @@ class Questions:
                         raise
             except NotNow as not_now:
                 left = deadline - time.monotonic()
-                if not_now.nothing.final or left <= 0 or self._pulse.ended or await has_left():
+                if not_now.nothing.final or left <= 0 or await has_left():
                     raise
-            await self._pulse.wait(sweep, count, min(left, _LOOK_S))
+                await self._pulse.wait(sweep, count, min(left, _LOOK_S))
+                if self._pulse.ended:
+                    raise
+            is_first = False
 
     def _holds(self, sweep: str, line: _Line) -> bool:
         return line.count == self._pulse.count(sweep) and time.monotonic() - line.at < _LOOK_S / 2
