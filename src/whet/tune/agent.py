@@ -116,7 +116,7 @@ def work(
         raise StudyError(f"count={count}", "give 1 or more, or None")
     engine = Engine(store, sweep)
     tally = Tally()
-    said = ""
+    said, asked = "", 0.0
 
     def say(event: Event) -> None:
         tally.add(event)
@@ -128,7 +128,7 @@ def work(
         if why != said:
             said = why
             say(Event(EventKind.NOTICE, None, why))
-        watcher.pause(_ASK_S)
+        watcher.pause(max(0.0, asked + _ASK_S - time.monotonic()))  # a server has waited already, and wakes at once
 
     def patiently(step: Callable[[], T], meanwhile: str = "") -> T:
         """Do `step`, which may be repeated, again for as long as the store is out of reach."""
@@ -149,6 +149,7 @@ def work(
         with Interrupts() as interrupts:
             while count is None or tally.num_over < count:
                 interrupts.check()
+                asked = time.monotonic()
                 answer = patiently(engine.ask)
                 if isinstance(answer, Assignment):
                     notes = how_it_starts(answer, checkpoints_of(store, answer))

@@ -177,13 +177,14 @@ class _Loop:
             if self.left is not None and self.left <= 0:
                 self.ending = "the trials asked for are done"
                 return
+            asked = time.monotonic()
             answer = self.engine.ask()
             if isinstance(answer, Assignment):
                 if self.left is not None:
                     self.left -= 1
                 self._launch(answer)
                 continue
-            self.ask_at = time.monotonic() + _ASK_S
+            self.ask_at = (time.monotonic() if self.jobs else asked) + _ASK_S  # a server has waited already
             if answer.final:
                 if self.engine.state is SweepState.RUNNING and (others := num_in_other_hands(self.engine)):
                     self._once(stays_for(answer.reason, others))
