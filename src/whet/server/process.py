@@ -20,5 +20,6 @@ class Process(uvicorn.Server):
         self._ends = ends
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End: wake those who wait, then finish what is under way."""
         self._ends()
         await super().shutdown(sockets)
