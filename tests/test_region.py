@@ -105,6 +105,7 @@ def test_draws_within_tight_constraints_have_the_distribution_of_plain_ones() ->
     assert shares == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.2, 0.2], abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameters", "rules"),
     [

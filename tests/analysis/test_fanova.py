@@ -74,6 +74,7 @@ def test_that_a_branch_is_better_is_credited_to_the_choice():
     assert found.main["momentum"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_agrees_with_optuna():
     optuna = pytest.importorskip("optuna")
     pytest.importorskip("sklearn")

@@ -37,6 +37,7 @@ def whet(call: Any, *arguments: str) -> Any:
     return json.loads(call("whet", *arguments, "--json"))
 
 
+@pytest.mark.slow
 def test_wandb_style_runs_as_it_is_and_whet_best_names_its_best_run(call: Any) -> None:
     call("python", str(EXAMPLES / "wandb_style.py"), "--count", "3", "--epochs", "4")
     runs = whet(call, "ls", "--project", "p")
@@ -54,6 +55,7 @@ def test_wandb_style_differs_from_a_script_of_wandb_in_one_line() -> None:
     assert re.findall(r"^import whet.*|^from whet.*|\bwhet\.\w+\(", text, flags=re.M) == ["import whet as wandb"]
 
 
+@pytest.mark.slow
 def test_optuna_style_runs_as_it_is(call: Any) -> None:
     out = call("python", str(EXAMPLES / "optuna_style.py"), "--trials", "6", "--epochs", "2")
     assert out.startswith("6 trials: ")

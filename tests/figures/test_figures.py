@@ -77,7 +77,9 @@ SHEETS = {
 }
 
 
-@pytest.mark.parametrize("kind", SHEETS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "usual" else pytest.param(kind, marks=pytest.mark.slow) for kind in SHEETS]
+)
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_of_every_sweep_is_drawn_or_says_why_not(name: str, kind: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

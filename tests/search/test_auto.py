@@ -19,6 +19,7 @@ from whet.trial import Metric, Phase, Problem, Trial
 PLANE = Space({"x": Float(0, 1), "y": Float(0, 1)})
 
 
+@pytest.mark.slow  # its parts keep the laws, each for itself
 class TestAuto(SearcherLaws):
     num_trials = 16
 

@@ -225,6 +225,7 @@ def _played(price: Any, count: int = 22, seed: int = 0, **knobs: Any) -> list[Tr
     return done
 
 
+@pytest.mark.slow
 def test_dear_places_are_tried_less() -> None:
     def dear(p: Any) -> float:
         return math.exp(8 * p["y"])

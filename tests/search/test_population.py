@@ -25,6 +25,7 @@ class TestPBT(SearcherLaws):
         return PBT(problem, seed=seed, population=4, truncation=0.3)
 
 
+@pytest.mark.slow
 class TestPB2(SearcherLaws):
     num_trials = 40
 

@@ -70,6 +70,7 @@ class OneSided(Culprit):
         return self.problem.space.sample(random.Random(self.best))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("culprit", "law"),
     [

@@ -102,18 +102,21 @@ class TestOptunaTPE(Named):
     num_trials = 14
 
 
+@pytest.mark.slow
 class TestOptunaNSGAII(Named):
     name = "optuna"
     knobs = {"sampler": "NSGAIISampler", "population_size": 4}
     num_trials = 14
 
 
+@pytest.mark.slow
 class TestOptunaQMC(Named):
     name = "optuna"
     knobs = {"sampler": "QMCSampler"}
     num_trials = 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("cmaes") is None, reason="cmaes is not installed")
 class TestOptunaCMAES(Named):
     name = "optuna"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import hmac
 import json
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -374,6 +376,26 @@ def test_credentials_are_read_strictly(app: FastAPI, store: Store) -> None:
 # -- names and origins
 
 
+@pytest.fixture(scope="module")
+def doors() -> Iterator[Callable[[str], tuple[FastAPI, str]]]:
+    """Return what makes the application at an address, and a token of it."""
+    with contextlib.closing(open_store("memory")) as store:
+        _, secret = store.tokens.create(Scope.READ)
+
+        @functools.cache
+        def made(host: str) -> tuple[FastAPI, str]:
+            return application(store, Door(host=host, names=(NAME, ".team.example.com"))), secret
+
+        yield made
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[FastAPI]:
+    """An application at home, whose store has no tokens."""
+    with contextlib.closing(open_store("memory")) as store:
+        yield application(store)
+
+
 @pytest.mark.parametrize(
     ("host", "door", "status"),
     [
@@ -387,9 +409,10 @@ def test_credentials_are_read_strictly(app: FastAPI, store: Store) -> None:
         ("10.0.0.5", "0.0.0.0", 421), ("10.0.0.5", "10.0.0.5", 200), ("xn--lcalhost-d0a", "127.0.0.1", 421),
     ],
 )  # fmt: skip
-def test_a_name_that_points_here_but_is_not_ours_is_refused(host: str, door: str, status: int, store: Store) -> None:
-    _, secret = store.tokens.create(Scope.READ)
-    app = application(store, Door(host=door, names=(NAME, ".team.example.com")))
+def test_a_name_that_points_here_but_is_not_ours_is_refused(
+    host: str, door: str, status: int, doors: Callable[[str], tuple[FastAPI, str]]
+) -> None:
+    app, secret = doors(door)
     assert ask(app, secret, host="localhost").get(API, headers={"Host": host}).status_code == status
 
 
@@ -413,15 +436,16 @@ def test_the_address_that_a_request_came_to_is_ours(store: Store) -> None:
         ({"Sec-Fetch-Site": "none"}, 200),
     ],
 )  # fmt: skip
-def test_another_sites_page_changes_nothing(headers: dict[str, str], status: int, store: Store) -> None:
+def test_another_sites_page_changes_nothing(headers: dict[str, str], status: int, home: FastAPI) -> None:
     """As a form or a script of a page could send it to a laptop that needs no token."""
-    at_home = ask(application(store), client="127.0.0.1", host="localhost:8765")
+    at_home, store = ask(home, client="127.0.0.1", host="localhost:8765"), home.state.store
+    before = len(store.sweeps.all("p"))
     body = {"project": "p", "config": {}, "goals": ["minimize"]}
     sent = at_home.post(
         f"{API}/verbs/sweeps.create", content=json.dumps(body), headers={"Content-Type": "text/plain", **headers}
     )
     assert sent.status_code == status
-    assert len(store.sweeps.all("p")) == (status == 200)
+    assert len(store.sweeps.all("p")) == before + (status == 200)
     assert "access-control-allow-origin" not in sent.headers
     seen = at_home.get(API, headers=headers)  # the browser shows it to nobody
     assert seen.status_code == 200

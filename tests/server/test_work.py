@@ -34,6 +34,7 @@ def test_a_study_behind_a_server(store: Store, behind: Store):
     assert len(behind.runs.select()) == 25
 
 
+@pytest.mark.slow
 def test_the_server_sees_that_little_is_to_be_gained(store: Store, behind: Store):
     given = {"space": SPACE, "seed": 1, "method": "gp", "stopper": "none", "terminate": {"expected_improvement": 0.001}}
     study = whet.create_study(storage=store, **given)

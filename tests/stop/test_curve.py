@@ -99,6 +99,7 @@ def test_the_weights_are_the_evidence():
     assert np.allclose(relative, relative[0], atol=1e-5)  # of one family the prior is even
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.05, 0.2])
 def test_the_winner_is_stopped_at_most_as_often_as_the_level_says(level):
     """In 60 sweeps of 12 curves each, looked at after every report."""

@@ -22,6 +22,7 @@ class TestMedian(StopperLaws):
         return Median(problem, startup_trials=1)
 
 
+@pytest.mark.slow
 class TestQuartileAtIntervals(StopperLaws):
     def make(self, problem):
         return Median(problem, startup_trials=0, warmup_steps=1, interval_steps=3, percentile=25)
@@ -34,6 +35,7 @@ class TestASHA(StopperLaws):
         return ASHA(problem, min_steps=1, eta=2)
 
 
+@pytest.mark.slow
 class TestASHAThatPauses(StopperLaws):
     most_metrics = 4
 
@@ -41,6 +43,7 @@ class TestASHAThatPauses(StopperLaws):
         return ASHA(problem, min_steps=1, eta=2, pause=True)
 
 
+@pytest.mark.slow
 class TestHyperbandMinIter(StopperLaws):
     most_metrics = 3
 
@@ -48,6 +51,7 @@ class TestHyperbandMinIter(StopperLaws):
         return Hyperband(problem, min_iter=1, eta=2)
 
 
+@pytest.mark.slow
 class TestHyperbandStrict(StopperLaws):
     most_metrics = 2
 
@@ -55,6 +59,7 @@ class TestHyperbandStrict(StopperLaws):
         return Hyperband(problem, max_iter=9, s=2, strict=True)
 
 
+@pytest.mark.slow
 class TestHyperbandBrackets(StopperLaws):
     def make(self, problem):
         return Hyperband(problem, max_iter=8, s=3, eta=2, brackets=4)
@@ -75,6 +80,7 @@ class TestPatience(StopperLaws):
         return Patience(problem, patience_steps=2, min_delta=1)
 
 
+@pytest.mark.slow
 class TestPatientASHA(StopperLaws):
     most_metrics = 2
 
@@ -93,6 +99,7 @@ class TestCurve(StopperLaws):
         return Curve(problem, level=0.5, min_reports=3)
 
 
+@pytest.mark.slow
 class TestCurveWithAHorizon(StopperLaws):
     def make(self, problem):
         return Curve(problem, level=0.2, max_steps=20, startup_trials=2, warmup_steps=2)
@@ -103,6 +110,7 @@ class TestPASHA(StopperLaws):
         return PASHA(problem, eta=2)
 
 
+@pytest.mark.slow
 class TestPASHAWithEpsilon(StopperLaws):
     def make(self, problem):
         return PASHA(problem, eta=2, max_steps=9, epsilon=0.5)

@@ -32,7 +32,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
     opened.close()
 
 
-@pytest.mark.parametrize("kind", ["memory", "http", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "memory",
+        pytest.param("http", marks=pytest.mark.slow),
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ],
+)
 def test_nothing_is_found_where_only_verbs_were_at_work(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from whet.errors import Refused
 from whet.server.app import application
 from whet.store import Store, open_store
+from whet.store.base import Runs, Sweeps, Tokens, Trials
 from whet.store.token import Scope
 from whet.testing.serving import serving
 from whet.testing.store_laws import StoreLaws
@@ -31,16 +32,53 @@ class TestSqlite(StoreLaws, TokenLaws):
         return open_store(str(self.folder / "not yet there" / "whet.db"))
 
 
+class Changing(Store):
+    """The store that `now` is at the moment: so one server serves all tests, each its own store."""
+
+    now: Store
+
+    @property
+    def sweeps(self) -> Sweeps:  # type: ignore[override]
+        return self.now.sweeps
+
+    @property
+    def trials(self) -> Trials:  # type: ignore[override]
+        return self.now.trials
+
+    @property
+    def runs(self) -> Runs:  # type: ignore[override]
+        return self.now.runs
+
+    @property
+    def tokens(self) -> Tokens:  # type: ignore[override]
+        return self.now.tokens
+
+    @property
+    def url(self) -> str:  # type: ignore[override]
+        return self.now.url
+
+    def close(self) -> None:
+        self.now.close()
+
+
+@pytest.fixture(scope="class")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Changing, str]]:
+    changing = Changing()
+    changing.now = open_store(str(tmp_path_factory.mktemp("first") / "whet.db"))
+    with contextlib.closing(changing.now), serving(application(changing)) as url:
+        yield changing, url
+
+
 class TestHttp(StoreLaws):
     """A server over SQLite, and its client."""
 
     @pytest.fixture(autouse=True)
-    def _server(self, tmp_path: Path) -> Iterator[None]:
-        with (
-            contextlib.closing(open_store(str(tmp_path / "whet.db"))) as behind,
-            serving(application(behind)) as self.url,
-        ):
+    def _server(self, tmp_path: Path, served: tuple[Changing, str]) -> Iterator[None]:
+        changing, self.url = served
+        first = changing.now
+        with contextlib.closing(open_store(str(tmp_path / "whet.db"))) as changing.now:
             yield
+        changing.now = first
 
     def make(self) -> Store:
         return open_store(self.url)

@@ -272,12 +272,19 @@ POOL = """
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_pool_ends_with_its_parent(place: Place, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "is_deaf"), [(signal.SIGINT, False), (signal.SIGKILL, False), (signal.SIGKILL, True)]
+)
+def test_a_pool_ends_with_its_parent(
+    place: Place, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, is_deaf: bool
+) -> None:
     place.script(MODULE, "module.py")
     place.create(program=None, run_cap=2)
     monkeypatch.setenv("T", "60")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_deaf else None  # as a shell starts background jobs
     parent = place.spawn(POOL)
+    if is_deaf:
+        signal.signal(signal.SIGINT, before)
     place.wait(lambda: len(place.store.trials.leases(place.sweep)) == 2 and (place.folder / "ran").exists())
     pids = [int(lease.owner.split("|")[1]) for lease in place.store.trials.leases(place.sweep)]
     parent.send_signal(number)

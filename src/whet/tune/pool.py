@@ -224,6 +224,7 @@ def _end_with_parent() -> None:
         time.sleep(_GRACE_S * 0.8)
         os._exit(1)  # the function took no notice; its trial is found to be lost and goes back into the queue
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
     threading.Thread(target=listen, name="whet-parent", daemon=True).start()
 
 

@@ -446,7 +446,7 @@ def made(task: Any, kind: Any, knobs: dict[str, Any], optimizer: str) -> HyperOp
 @pytest.mark.filterwarnings("ignore::whet.hypergrad.optimizers.base.HypergradWarning")
 @pytest.mark.parametrize(
     ("name", "optimizer"),
-    [*((name, "momentum") for name in ALGORITHMS), *((name, "adam") for name in ("one_pass", "diff_through_opt", "hypergradient_descent"))],
+    [*(pytest.param(name, "momentum", marks=() if name in ("t1t2", "one_pass") else pytest.mark.slow) for name in ALGORITHMS), *((name, "adam") for name in ("one_pass", "diff_through_opt", "hypergradient_descent"))],
 )  # fmt: skip
 def test_a_saved_state_goes_on_to_the_same_bits(task: Any, name: str, optimizer: str) -> None:
     kind, knobs = ALGORITHMS[name]
