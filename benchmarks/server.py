@@ -2,6 +2,7 @@
 
     python -m benchmarks.server [--quick] [--json FILE] [--check]
     python -m benchmarks.server agents [--quick] …          many agents on one sweep: see benchmarks/server_agents.py
+    python -m benchmarks.server turnaround …        how soon an agent has its next trial: see `benchmarks.turnaround`
 
 A store in SQLite with 10,000 runs × 10 parameters × 3 metrics, every tenth of which has diverged to NaN, and 100 of them with curves of 1,000
 steps, is filled and served by a process of its own. Asked are: a page of the run table in several orders and of several filters, the curves
@@ -187,5 +188,10 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["agents"]:
         del sys.argv[1]
         sys.exit(server_agents.main())
+    elif sys.argv[1:2] == ["turnaround"]:
+        from benchmarks import turnaround
+
+        sys.argv.pop(1)
+        sys.exit(turnaround.main())
     else:
         sys.exit(main())
