@@ -6,16 +6,13 @@ params are queued as a new trial, whose attributes say which one it repeats.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import final
 
 from whet.errors import Conflict, StudyError, SweepClosed
 from whet.store import rules
 from whet.store.base import Store, SweepState
-from whet.study.ending import Ending
 from whet.study.engine import Engine
 from whet.study.fill import completed
 from whet.trial import Phase, Trial
@@ -116,9 +113,10 @@ def _chosen(
 def _open(engine: Engine, count: int) -> None:
     """Make room for `count` more trials, and reopen the sweep if it is finished."""
     store, id = engine.store, engine.id
-    if engine.state is SweepState.FINISHED:
-        gain = partial(engine.searching.expected_gain, engine.history, is_first_version=engine.version == 0)
-        if why := Ending(engine.config).why(engine.history, None, time.time(), gain):
+    is_finished = engine.state is SweepState.FINISHED
+    if is_finished:
+        engine.state, engine.cap = SweepState.RUNNING, None  # as it is about to be; nobody else has this engine
+        if why := engine.why_over():
             raise SweepClosed(
                 f"sweep {engine.name!r} is over and would be again at once: {why}",
                 "change its target or terminate first (PUT /sweeps/ID), or make a new sweep with start_from",
@@ -134,7 +132,7 @@ def _open(engine: Engine, count: int) -> None:
             break
         except Conflict:
             continue  # somebody has just changed it
-    if engine.state is SweepState.FINISHED:
+    if is_finished:
         store.sweeps.move(id, SweepState.RUNNING)
 
 
