@@ -40,8 +40,10 @@ def started(place: Place, end: str) -> object:
     [
         ("print('loss: 0.5')", Phase.FINISHED),  # it ended in its own way
         ("sys.exit(1)", Phase.PENDING),  # it saved, and can't say more
-        ("sys.exit(0)", Phase.PENDING),
-        ("signal.signal(15, signal.SIG_DFL); signal.raise_signal(15)", Phase.PENDING),
+        pytest.param("sys.exit(0)", Phase.PENDING, marks=pytest.mark.slow),
+        pytest.param(
+            "signal.signal(15, signal.SIG_DFL); signal.raise_signal(15)", Phase.PENDING, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_training_ends_in_its_own_way(place: Place, end: str, phase: Phase) -> None:
@@ -62,9 +64,13 @@ def test_the_training_ends_in_its_own_way(place: Place, end: str, phase: Phase) 
 
 def test_who_does_not_listen_is_queued_again(place: Place) -> None:
     """SIGUSR1 ends a program that knows nothing of it: that is not the trial's fault."""
-    place.script(
-        "import pathlib, time; pathlib.Path('ready').touch(); time.sleep(60 if not pathlib.Path('again').exists() else 0); print('loss: 1')"
-    )
+    place.script("""
+        import pathlib, time
+        long = not pathlib.Path("again").exists()
+        pathlib.Path("ready").touch()
+        time.sleep(60 if long else 0)
+        print("loss: 1")
+    """)
     place.create(run_cap=1)
     with place.whet("agent", place.sweep, "--forward-signals") as process:
         place.wait((place.folder / "ready").exists)
