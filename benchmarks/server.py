@@ -1,6 +1,8 @@
 """What the server takes for the pages of a store with many runs, over HTTP as a browser asks it.
 
     python -m benchmarks.server [--quick] [--json FILE] [--check]
+    python -m benchmarks.server agents [--quick] …          many agents on one sweep: see benchmarks/server_agents.py
+    python -m benchmarks.server turnaround …        how soon an agent has its next trial: see `benchmarks.turnaround`
 
 A store in SQLite with 10,000 runs × 10 parameters × 3 metrics, every tenth of which has diverged to NaN, and 100 of them with curves of 1,000
 steps, is filled and served by `whet serve`. Asked are: a page of the run table in several orders and of several filters, the curves
@@ -25,6 +27,7 @@ from urllib.parse import urlencode
 import psutil
 import urllib3
 
+from benchmarks import server_agents, turnaround
 from benchmarks._harness import Report, arguments, number, paired, served, spread
 
 __all__ = ["main"]
@@ -154,4 +157,7 @@ def _measure(report: Report, url: str, process: psutil.Process, num_runs: int, r
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    modes = {"agents": server_agents.main, "turnaround": turnaround.main}
+    if (mode := modes.get(sys.argv[1] if len(sys.argv) > 1 else "")) is not None:
+        del sys.argv[1]
+    sys.exit((mode or main)())

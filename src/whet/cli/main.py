@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "run": "Tune a script as it is: whet run train.py lr=[1e-4:1e-1]",
         "sweep": "Create a sweep from a YAML file; pause, resume or end one",
         "agent": "Work on a sweep until there is nothing left to do",
+        "retry": "Run the failed trials of a sweep again",
     },
     "Look": {
         "ls": "List runs, or sweeps with --sweeps",

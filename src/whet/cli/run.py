@@ -222,11 +222,9 @@ def _check(config: SweepConfig, flags: Flags) -> None:
 
 def _grid_size(config: SweepConfig) -> int | None:
     """Return how many trials the method makes by itself, or None when it never ends."""
-    from whet.study.searching import searcher_of
+    from whet.study.preview import size_of
 
-    made = searcher_of(config)
-    count = getattr(getattr(made, "inner", made), "count", None)
-    return int(count()) if callable(count) else None
+    return size_of(config)
 
 
 def _total(config: SweepConfig, wanted: Plan) -> int:

@@ -37,6 +37,7 @@ __all__ = [
     "check_lost",
     "check_most",
     "check_move",
+    "check_limit",
     "check_number",
     "check_open",
     "check_result",
@@ -124,6 +125,12 @@ def check_most(limit: int | None) -> None:
     """Raise StoreError where so many can't be asked for."""
     if limit is not None and not 0 <= limit < 2**63:
         raise StoreError(f"limit={limit} is no count", "give 0 or more, or none for all")
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise StoreError unless pages of `limit` come to an end."""
+    if limit is not None and not 1 <= limit <= 1_000_000:
+        raise StoreError(f"limit={limit}", "give 1 to 1000000, or none")
 
 
 def check_number(sweep: str, number: int, next_number: int) -> None:

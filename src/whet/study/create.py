@@ -34,6 +34,7 @@ from whet.trial import Goal, Metric, Problem
 
 __all__ = [
     "DEFAULT_PROJECT",
+    "check",
     "create_study",
     "create_sweep",
     "delete_study",
@@ -134,26 +135,42 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         raise Conflict(f"{error.problem}", "give another name, or load_if_exists=True") from None
 
 
-def create_sweep(
-    store: Store, config: SweepConfig, *, project: str | None = None, start_from: Sequence[str | Study] = ()
-) -> str:
-    """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none.
+def check(config: SweepConfig) -> None:
+    """See that a sweep can be: its space is not empty by its constraints, and its method and its stopper can be built.
 
-    What it learns from earlier sweeps (its own `start_from`, and more of them) is taken now and kept with it.
+    Raises:
+        WhetError: they can't.
     """
-    if config.seed is None:
-        config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
     config.problem.space.check()
-    config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
     check_method(config)
     if config.stopper is not None:
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
+
+
+def create_sweep(
+    store: Store,
+    config: SweepConfig,
+    *,
+    project: str | None = None,
+    start_from: Sequence[str | Study] = (),
+    once: str | None = None,
+) -> str:
+    """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none.
+
+    What it learns from earlier sweeps (its own `start_from`, and more of them) is taken now and kept with it. With the same key `once` it is
+    made once.
+    """
+    if config.seed is None:
+        config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
+    config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
+    check(config)
     return store.sweeps.create(
         project or config.project or DEFAULT_PROJECT,
         to_mapping(config),
         goals=[m.goal for m in config.problem.metrics],
         name=config.name,
         cap=config.run_cap,
+        once=once,
     ).id
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 from whet.config import SweepConfig, parse
 from whet.parameters import identity
 from whet.store.base import Origin, Store, Sweep
-from whet.study.history import History
+from whet.study.catching_up import history_of
 from whet.study.searching import basis, searcher_of
 from whet.study.told import as_told
 from whet.trial import Phase, Report, Suggestion, Trial
@@ -77,9 +77,7 @@ def replay(store: Store, sweep: Sweep) -> Replay:
     Not known is what a pending trial was like at the time where its worker was lost or it was paused since: reports from before that are
     left out.
     """
-    history = History(None)
-    changes = store.trials.changes(sweep.id)
-    history.apply(changes)
+    history = history_of(store, sweep.id)
     origins = {origin.number: origin for origin in store.trials.origins(sweep.id)}
     configs = _Configs(store, store.sweeps.get(sweep.id))
     trials = [_Known(trial, origins[trial.number]) for trial in history.in_order()]
