@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEFAULT := not slow and not gpu and not slurm and not postgres and not browser
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all lint format ui api test-web clean
 
 demo: $(VENV)/.demo  ## tune a small network on real data, in about two minutes
 	$(BIN)/python -m examples.digits
@@ -26,6 +26,26 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+ui: web/node_modules/.package-lock.json  ## the web page, into src/whet/web: needs Node 20.19 or later
+	cd web && npm run build
+
+api: web/node_modules/.package-lock.json $(VENV)/.dev  ## the page's types, from what the server says of itself
+	$(BIN)/python web/scripts/describe.py
+	cd web && npm run api
+
+test-web: ui $(VENV)/.dev  ## the page: its types, its own tests, and every page in Chromium
+	$(PIP) install -q -c constraints.txt -e ".[browser]"
+	cp web/src/api/schema.d.ts web/.test-schema.d.ts
+	$(MAKE) --no-print-directory api
+	@cmp -s web/.test-schema.d.ts web/src/api/schema.d.ts; same=$$?; rm -f web/.test-schema.d.ts; \
+	  [ $$same = 0 ] || { echo 'web/src/api/schema.d.ts was out of date and is made anew: commit it' >&2; exit 1; }
+	cd web && npm test
+	$(BIN)/python -m pytest -m browser tests/web -rs
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || (a === 20 && b < 19)) { console.error("the page is built with Node 20.19 or later, this is " + process.versions.node); process.exit(1) }'
+	cd web && npm ci
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Whet needs Python 3.11 or later: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
@@ -44,4 +64,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.torch
 	touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist build
+	rm -rf $(VENV) web/node_modules web/.test src/whet/web .mypy_cache .ruff_cache .pytest_cache dist build

@@ -42,6 +42,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "db": "Look after the store: upgrade, check, vacuum, export, import, move",
     },
     "Share": {
+        "ui": "Open the web page: runs, sweeps, curves, as they happen",
         "serve": "Serve the store over HTTP: to other machines and programs",
         "token": "Make, list and revoke the tokens that a server asks for",
     },

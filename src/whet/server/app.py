@@ -14,7 +14,7 @@ from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import live, runs, session, sweeps, verbs, work
+from whet.server import live, page, runs, session, sweeps, verbs, work
 from whet.server.access import admit, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
@@ -69,6 +69,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     api.include_router(sweeps.router(store, engines))
     api.include_router(runs.router(store))
     app.include_router(api)
+    app.include_router(page.router())
 
     @app.exception_handler(WhetError)
     async def refused(request: Request, error: WhetError) -> Response:

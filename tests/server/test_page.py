@@ -1,0 +1,91 @@
+"""The page's files as the server sends them, with and without a page that was built."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from whet.server import page
+from whet.server.app import application
+from whet.store import Store
+from whet.store.token import Scope
+from whet.testing.serving import asking
+
+SCRIPT = "console.log('whet');" * 100
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "web"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html><title>the page</title>")
+    (folder / "theme.js").write_text("1")
+    (folder / "secret.txt").write_text("not for anybody")
+    (folder / "assets" / "index-abc.js").write_text(SCRIPT)
+    (tmp_path / "outside.js").write_text("not for anybody")
+    monkeypatch.setattr(page, "_folder", lambda: folder)
+    return folder
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/runs/abc", "/sweeps/x/y", "/compare"])
+def test_a_pages_address_is_the_document_which_nobody_keeps(behind: Store, built: Path, path: str):
+    with asking(application(behind)) as client:
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+        assert "the page" in answer.text
+        policy = answer.headers["Content-Security-Policy"]
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert client.head(path).status_code == 200
+        assert client.post(path).status_code == 405
+
+
+def test_files_with_a_digest_in_their_names_are_kept_for_good_and_sent_compressed(behind: Store, built: Path):
+    with asking(application(behind)) as client:
+        answer = client.get("/assets/index-abc.js", headers={"Accept-Encoding": "gzip"})
+        assert answer.text == SCRIPT
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.headers["Content-Length"] == str(len(gzip.compress(SCRIPT.encode(), 9, mtime=0)))
+        assert "immutable" in answer.headers["Cache-Control"]
+        assert answer.headers["Content-Type"].startswith("text/javascript")
+        plain = client.get("/assets/index-abc.js", headers={"Accept-Encoding": "identity"})
+        assert (plain.text, plain.headers.get("Content-Encoding"), plain.headers["Vary"]) == (
+            SCRIPT,
+            None,
+            "Accept-Encoding",
+        )
+        assert client.get("/theme.js").headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", ["/assets/../../outside.js", "/assets/..%2f..%2foutside.js", "/assets/%2e%2e/index.html", "/secret.txt", "/assets/", "/assets/none.js", "/index.html", "/nowhere", "/assets/a%00b", "/run"])  # fmt: skip
+def test_nothing_else_is_sent(behind: Store, built: Path, path: str):
+    with asking(application(behind)) as client:
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_address_of_the_api_is_never_the_page(behind: Store, built: Path):
+    with asking(application(behind)) as client:
+        assert client.get("/api/v1/nothing").status_code == 404
+        assert client.post("/api/v1/nothing").status_code == 404
+
+
+def test_where_the_page_is_not_built_it_says_how_and_the_api_runs(behind: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    monkeypatch.setattr(page, "_folder", lambda: tmp_path / "none")
+    with asking(application(behind)) as client:
+        answer = client.get("/")
+        assert answer.status_code == 200
+        assert "make ui" in answer.text
+        assert client.get("/assets/x.js").status_code == 404
+        assert client.get("/api/v1").json()["whet"]
+
+
+def test_the_files_ask_for_no_token_and_the_data_does(behind: Store, built: Path):
+    behind.tokens.create(Scope.READ)
+    with asking(application(behind)) as client:
+        assert client.get("/sweeps").status_code == 200
+        assert client.get("/assets/index-abc.js").status_code == 200
+        assert client.get("/api/v1/sweeps").status_code == 401

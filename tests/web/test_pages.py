@@ -1,0 +1,277 @@
+"""Every page in a browser, against a server with what it may have to show."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.web.driving import Place, Server, until, violations
+from tests.web.filling import HOSTILE, many
+
+import whet
+from whet.store.base import SweepState
+from whet.store.token import Scope
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATHS = {
+    "runs": "/runs",
+    "a project's runs": "/runs?project=digits",
+    "no run like that": "/runs?filter=number+>+9999",
+    "a filter that can't be read": "/runs?filter=loss+<<",
+    "run": "/runs/withcurves",
+    "config": "/runs/withcurves?tab=config",
+    "logs": "/runs/withcurves?tab=logs",
+    "files": "/runs/withcurves?tab=files",
+    "origin": "/runs/withcurves?tab=origin",
+    "a run with NaN": "/runs/notnumbers",
+    "a hostile run": "/runs/hostilerun",
+    "no such run": "/runs/nosuchrun",
+    "sweeps": "/sweeps",
+    "sweep": "/sweeps/{classifier}",
+    "finished sweep": "/sweeps/{finished}",
+    "several metrics": "/sweeps/{several}",
+    "all failed": "/sweeps/{failing}",
+    "nothing yet": "/sweeps/{pending}",
+    "hostile sweep": "/sweeps/{hostile}",
+    "200 parameters": "/sweeps/{wide}",
+    "no such sweep": "/sweeps/nosuchsweep",
+    "no such page": "/sweeps/a/b/c",
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_page_has_a_heading_and_axe_finds_nothing_in_light_and_dark(place: Place, page, name: str):
+    page.goto(place.url + PATHS[name].format(**place.ids))
+    page.locator("main :is(h1, h2)").first.wait_for()
+    page.wait_for_timeout(400)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(150)  # colours change gently
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("name", ["runs", "run", "sweeps", "sweep", "hostile sweep", "a hostile run", "200 parameters"])
+def test_on_a_telephone_nothing_but_tables_is_wider_than_the_page(place: Place, page, name: str):
+    page.set_viewport_size({"width": 375, "height": 760})
+    page.goto(place.url + PATHS[name].format(**place.ids))
+    page.locator("main h1").wait_for()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert violations(page) == []
+
+
+def test_the_best_is_the_first_thing_on_a_sweeps_page(place: Place, page):
+    sweep = place.store.sweeps.get(place.ids["classifier"])
+    page.goto(f"{place.url}/sweeps")
+    page.get_by_role("link", name="image-classifier").click()
+    shown = page.locator(".hero-number .num")
+    shown.wait_for()
+    assert float(shown.get_attribute("title")) == pytest.approx(sweep.best_value, rel=1e-12)
+    assert float(shown.inner_text()) == pytest.approx(sweep.best_value, rel=1e-3)
+    best = place.store.runs.get(sweep.best_run)
+    for name, value in best.params.items():
+        row = page.locator(".facts.params > div", has=page.get_by_text(name, exact=True))
+        text = row.locator("dd").inner_text()
+        assert text == value if isinstance(value, str) else float(text) == pytest.approx(value, rel=1e-3)
+    assert page.get_by_role("img", name=re.compile("val_loss of .* trials")).locator("canvas").count() == 1
+
+
+def test_filter_order_and_columns_are_in_the_address_and_survive_a_reload(place: Place, page):
+    page.goto(f"{place.url}/runs?project=digits")
+    grid = page.get_by_role("grid", name="Runs")
+    grid.wait_for()
+    box = page.get_by_role("combobox", name="Filter")
+    box.fill("config.opt")
+    page.get_by_role("option", name="config.optimizer").wait_for()
+    box.press("ArrowDown")
+    box.press("Enter")
+    assert box.input_value() == "config.optimizer "
+    box.press_sequentially('== "adam"')
+    box.press("Enter")
+    page.wait_for_url(re.compile("filter=config.optimizer"))
+    page.get_by_role("columnheader", name="result").get_by_role("button").click()
+    page.wait_for_url(re.compile("sort=-value"))
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_label("depth", exact=True).click()
+    page.keyboard.press("Escape")
+    page.wait_for_url(re.compile("columns="))
+    page.reload()
+    grid.wait_for()
+    assert page.get_by_role("columnheader", name="result").get_attribute("aria-sort") == "descending"
+    head = [one.inner_text().strip() for one in grid.get_by_role("columnheader").all()]
+    until(page, "document.querySelectorAll('.table-body .row').length > 3")
+    cells = [
+        row.get_by_role("gridcell").all()[head.index("optimizer")].inner_text()
+        for row in grid.locator(".table-body .row").all()
+    ]
+    assert set(cells) == {"adam"}
+
+
+def test_a_filter_that_the_server_refuses_says_why_and_what_to_do(place: Place, page):
+    page.goto(f"{place.url}/runs")
+    box = page.get_by_role("combobox", name="Filter")
+    box.fill("val_loss <<")
+    box.press("Enter")
+    assert "is not an expression" in page.get_by_role("alert").inner_text()
+    page.get_by_role("button", name="show all").click()
+    page.get_by_role("grid", name="Runs").wait_for()
+
+
+def test_names_are_text(place: Place, page):
+    for path in ("/runs", "/sweeps", f"/sweeps/{place.ids['hostile']}", "/runs/hostilerun"):
+        page.goto(place.url + path)
+        page.get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
+        assert page.locator("main img").count() == 0
+    assert HOSTILE.startswith(page.locator("h1 .title-text").inner_text()[:100])
+
+
+def test_the_keyboard_goes_everywhere(place: Place, page):
+    page.goto(f"{place.url}/runs")
+    page.get_by_role("grid").wait_for()
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    dialog.wait_for()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    page.wait_for_url("**/sweeps")
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    page.wait_for_url("**/runs")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "filter"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.locator(".table-body .row").first.wait_for()
+    page.keyboard.press("t")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    name = page.locator(".row[aria-selected=true] .opens").get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{name}")
+
+
+def test_the_last_of_many_rows_is_a_key_away(own: Place, page):
+    many(own.store, 2500)
+    page.goto(f"{own.url}/runs?project=many&sort=created")
+    grid = page.get_by_role("grid", name="Runs")
+    grid.get_by_text("run-00000").wait_for()
+    assert page.get_by_role("status").filter(has_text="2,500 runs").count() == 1
+    grid.focus()
+    page.keyboard.press("End")
+    grid.get_by_text("run-02499").wait_for()
+    assert grid.locator(".row").count() < 100
+
+
+def test_a_sweep_is_moved_and_the_page_follows(own: Place, page):
+    id = own.ids["classifier"]
+    page.goto(f"{own.url}/sweeps/{id}")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    assert own.store.sweeps.get(id).state is SweepState.PAUSED
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Pause").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Go back").click()
+    assert own.store.sweeps.get(id).state is SweepState.RUNNING
+    page.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Cancel the sweep").click()
+    page.locator("h1 .state-canceled").wait_for()
+    assert own.store.sweeps.get(id).state is SweepState.CANCELED
+    id = own.ids["finished"]
+    page.goto(f"{own.url}/sweeps/{id}")
+    page.get_by_role("button", name="Reopen").click()
+    page.get_by_role("button", name="Finish").click()
+    page.get_by_role("button", name="Finish the sweep").click()
+    page.locator("h1 .state-finished").wait_for()
+
+
+def _better(place: Place) -> None:
+    study = whet.load_study(name="image-classifier", storage=place.store)
+    sweep = place.store.sweeps.get(place.ids["classifier"])
+    study.tell(study.ask(), sweep.best_value / 2)
+
+
+def test_what_happens_is_seen_at_once_and_after_the_server_was_away(own: Place, page):
+    id = own.ids["classifier"]
+    page.goto(f"{own.url}/sweeps/{id}")
+    page.get_by_text("live", exact=True).wait_for()
+    shown = page.locator(".hero-number .num")
+    before = float(shown.get_attribute("title"))
+    _better(own)
+    until(page, f"Number(document.querySelector('.hero-number .num').title) < {before * 0.6}")
+    own.server.stop()
+    page.get_by_role("alert").filter(has_text="does not answer").wait_for()
+    assert shown.is_visible()
+    _better(own)
+    own.server.start()
+    page.get_by_role("alert").wait_for(state="detached", timeout=15_000)
+    until(page, f"Number(document.querySelector('.hero-number .num').title) < {before * 0.3}")
+    _better(own)
+    until(page, f"Number(document.querySelector('.hero-number .num').title) < {before * 0.15}")
+
+
+def test_a_token_opens_the_page_where_one_wanted_to_go(own: Place, page):
+    token, secret = own.store.tokens.create(Scope.READ, name="reader")
+    page.goto(f"{own.url}/sweeps/{own.ids['classifier']}")
+    field = page.get_by_label("Token", exact=True)
+    field.fill("whet_wrong")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("alert").filter(has_text="does not know this token").wait_for()
+    assert violations(page) == []
+    field.fill(secret)
+    page.get_by_role("button", name="Log in").click()
+    page.locator("h1", has_text="image-classifier").wait_for()
+    assert page.get_by_role("button", name="Pause").is_disabled()  # it may only look
+    page.reload()
+    page.locator("h1", has_text="image-classifier").wait_for()
+    assert secret not in page.content()
+    page.get_by_role("button", name=f"Token {token.id}").click()
+    page.get_by_role("menuitem", name="Log out").click()
+    field.wait_for()
+
+
+def test_the_reader_chooses_light_or_dark_and_it_stays(place: Place, page):
+    page.goto(f"{place.url}/sweeps")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_role("button", name=re.compile("Colours")).click()
+    page.get_by_role("menuitemradio", name="Dark").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    page.locator("h1").wait_for()
+    assert page.evaluate(ground) == dark
+    page.get_by_role("button", name=re.compile("Colours")).click()
+    page.get_by_role("menuitemradio", name="As the system").click()
+    assert page.evaluate(ground) == light
+
+
+def test_curves_are_smoothed_and_scaled_and_the_address_says_so(place: Place, page):
+    page.goto(f"{place.url}/runs/withcurves")
+    page.get_by_role("img", name="train/loss").locator("canvas").wait_for()
+    page.get_by_role("button", name="log", exact=True).click()
+    page.get_by_role("button", name="time").click()
+    page.get_by_label("smooth").fill("0.5")
+    page.wait_for_url(re.compile("(?=.*log=1)(?=.*x=time)(?=.*smooth=0.5)"))
+    page.get_by_label("Find a curve").fill("grad")
+    until(page, "document.querySelectorAll('.plot canvas').length === 1")
+    page.get_by_role("link", name="Logs").click()
+    page.get_by_text("epoch 299").wait_for()
+
+
+def test_an_empty_store_teaches_the_first_command(tmp_path, page):
+    server = Server(tmp_path).start()
+    try:
+        page.goto(server.url)
+        page.get_by_text("whet run train.py").wait_for()
+        assert violations(page) == []
+        page.get_by_role("link", name="Sweeps").click()
+        page.get_by_text("whet sweep sweep.yaml").wait_for()
+        assert violations(page) == []
+    finally:
+        server.stop()

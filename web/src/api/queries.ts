@@ -1,0 +1,119 @@
+/** The questions that pages ask, each with its key. A page takes these; it never fetches by itself. */
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { api, ok } from "./client.ts";
+
+export const LIVE_MS = 5000;
+
+export const session = queryOptions({
+  queryKey: ["session"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/session", { signal })) as Promise<{ token: string | null; scope: "read" | "write" | "admin" | null; projects: string[] | null }>,
+  staleTime: 60_000,
+});
+
+export const projects = queryOptions({
+  queryKey: ["projects"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/projects", { signal })),
+  staleTime: 15_000,
+});
+
+export const sweeps = (project?: string) =>
+  queryOptions({
+    queryKey: ["sweeps", project ?? null],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps", { signal, params: { query: project ? { project } : {} } })),
+    refetchInterval: LIVE_MS,
+    placeholderData: keepPreviousData,
+  });
+
+export const sweep = (id: string) =>
+  queryOptions({
+    queryKey: ["sweep", id],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}", { signal, params: { path: { id } } })),
+  });
+
+export const stats = (id: string) =>
+  queryOptions({
+    queryKey: ["sweep", id, "stats"],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}/stats", { signal, params: { path: { id } } })),
+  });
+
+export const history = (id: string) =>
+  queryOptions({
+    queryKey: ["sweep", id, "history"],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}/history", { signal, params: { path: { id } } })),
+  });
+
+export interface Table {
+  project?: string | undefined;
+  sweep?: string | undefined;
+  filter?: string | undefined;
+  sort?: string | undefined;
+  columns: readonly string[];
+}
+
+const asked = (table: Table) => ({
+  ...(table.project ? { project: table.project } : {}),
+  ...(table.sweep ? { sweep: table.sweep } : {}),
+  ...(table.filter ? { filter: table.filter } : {}),
+  ...(table.sort ? { sort: table.sort } : {}),
+  column: [...table.columns],
+});
+
+const FIRST = 100;
+const MORE = 1000;
+
+/** Pages of the run table: a short one, so that it opens at once, then long ones. */
+export const runs = (table: Table) =>
+  infiniteQueryOptions({
+    queryKey: ["runs", "table", table],
+    queryFn: ({ signal, pageParam }) =>
+      ok(api.GET("/api/v1/runs", { signal, params: { query: { ...asked(table), limit: pageParam ? MORE : FIRST, ...(pageParam ? { cursor: pageParam } : {}) } } })),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.cursor,
+    placeholderData: keepPreviousData,
+  });
+
+/** The first runs of a table, by themselves: for a look at what there is. */
+export const someRuns = (table: Table, limit: number) =>
+  queryOptions({
+    queryKey: ["runs", "some", table, limit],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs", { signal, params: { query: { ...asked(table), limit } } })),
+    placeholderData: keepPreviousData,
+  });
+
+export const columns = (project?: string, sweepId?: string) =>
+  queryOptions({
+    queryKey: ["runs", "columns", project ?? null, sweepId ?? null],
+    queryFn: ({ signal }) =>
+      ok(api.GET("/api/v1/runs:columns", { signal, params: { query: { ...(project ? { project } : {}), ...(sweepId ? { sweep: sweepId } : {}) } } })),
+    staleTime: 15_000,
+    placeholderData: keepPreviousData,
+  });
+
+export const run = (id: string) =>
+  queryOptions({
+    queryKey: ["run", id],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs/{run}", { signal, params: { path: { run: id } } })),
+    refetchInterval: (query) => (query.state.data?.ended == null ? 2000 : false),
+  });
+
+export const curves = (id: string, x: "step" | "time", live: boolean) =>
+  queryOptions({
+    queryKey: ["run", id, "curves", x],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs/{run}/metrics", { signal, params: { path: { run: id }, query: { x, max_points: 1000, name: [] } } })),
+    refetchInterval: live ? 2000 : false,
+    placeholderData: keepPreviousData,
+  });
+
+export const logs = (id: string, stream: "stdout" | "stderr", live: boolean) =>
+  queryOptions({
+    queryKey: ["run", id, "logs", stream],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs/{run}/logs", { signal, params: { path: { run: id }, query: { stream, tail: 5000 } } })),
+    refetchInterval: live ? 2000 : false,
+    retry: false,
+  });
+
+export const artifacts = (id: string) =>
+  queryOptions({
+    queryKey: ["run", id, "artifacts"],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs/{run}/artifacts", { signal, params: { path: { run: id } } })),
+  });

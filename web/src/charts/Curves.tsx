@@ -1,0 +1,86 @@
+/** Curves over steps or time: as logged in faint, smoothed on top. */
+import { useMemo, useState } from "react";
+import type uPlot from "uplot";
+import { align, smooth } from "../lib/curves.ts";
+import { num, short, span } from "../lib/format.ts";
+import { axis, type Colours, Plot, room, values } from "./Plot.tsx";
+
+export interface Line {
+  name: string;
+  x: readonly number[];
+  y: readonly unknown[];
+}
+
+interface Props {
+  title: string;
+  lines: readonly Line[];
+  x: "step" | "time";
+  /** 0 is none, towards 1 is more. */
+  smoothing: number;
+  log: boolean;
+  height?: number;
+  /** What a step is called. */
+  over?: string;
+}
+
+export function Curves({ title, lines, x, smoothing, log, height = 200, over = "step" }: Props) {
+  const [hover, setHover] = useState("");
+  const { data, positive, gone } = useMemo(() => {
+    const start = x === "time" ? Math.min(...lines.map((line) => line.x[0] ?? Infinity)) : 0;
+    const read = lines.map((line) => ({
+      x: line.x.map((at) => at - start),
+      y: line.y.map((value) => {
+        const y = num(value);
+        return y !== null && Number.isFinite(y) ? y : null;
+      }),
+    }));
+    const gone = lines.reduce((sum, line, i) => sum + line.y.filter((value, j) => value !== null && read[i]?.y[j] === null).length, 0);
+    const positive = read.some((line) => line.y.some((y) => y !== null && y > 0));
+    const drawn = log && positive ? read.map((line) => ({ ...line, y: line.y.map((y) => (y !== null && y > 0 ? y : null)) })) : read;
+    const both = smoothing > 0 ? [...drawn, ...drawn.map((line) => ({ ...line, y: smooth(line.y, smoothing) }))] : drawn;
+    const { x: xs, ys } = align(both);
+    return { data: [xs, ...ys] as uPlot.AlignedData, positive, gone };
+  }, [lines, x, smoothing, log]);
+
+  const isLog = log && positive;
+  const isOne = (data[0]?.length ?? 0) === 1;
+  const options = (c: Colours): Omit<uPlot.Options, "width" | "height"> => {
+    const colour = (i: number): string => c.series[i % c.series.length] as string;
+    const raw = lines.map((line, i): uPlot.Series => ({ label: line.name, stroke: smoothing > 0 ? `${colour(i)}55` : colour(i), width: smoothing > 0 ? 1 : 1.5, spanGaps: true, points: { show: isOne } }));
+    const smoothed = smoothing > 0 ? lines.map((line, i): uPlot.Series => ({ label: line.name, stroke: colour(i), width: 2, spanGaps: true, points: { show: isOne } })) : [];
+    return {
+      legend: { show: false },
+      cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false }, sync: { key: "curves" } },
+      scales: { x: { time: false, ...(isOne ? { range: (_, a) => [a - 1, a + 1] as [number, number] } : {}) }, y: { distr: isLog ? 3 : 1 } },
+      axes: [axis(c, { grid: { show: false }, values: x === "time" ? (_, splits) => splits.map((s) => span(s)) : values }), axis(c, { values, size: room })],
+      series: [{}, ...raw, ...smoothed],
+      hooks: {
+        setCursor: [
+          (plot) => {
+            const i = plot.cursor.idx;
+            const at = i == null ? undefined : plot.data[0][i];
+            if (i == null || at === undefined) return setHover("");
+            const said = lines.map((line, n) => {
+              const y = plot.data[n + 1]?.[i];
+              return y == null ? null : lines.length > 1 ? `${line.name} ${short(y)}` : short(y);
+            });
+            return setHover(`${x === "time" ? span(at) : `${over} ${at}`}: ${said.filter((one) => one !== null).join(" · ")}`);
+          },
+        ],
+      },
+    };
+  };
+  const last = lines[0]?.y.findLast((value) => value !== null);
+  return (
+    <figure className="chart">
+      <figcaption>
+        <span className="chart-title" title={title}>
+          {title}
+        </span>
+        <span className="chart-hover num">{hover || (lines.length === 1 && num(last) !== null ? short(num(last) as number) : "")}</span>
+      </figcaption>
+      <Plot data={data} options={options} shape={`${lines.map((line) => line.name).join("\n")} ${x} ${smoothing > 0} ${isLog} ${isOne}`} height={height} label={`${title}: ${lines.length === 1 ? `last ${short(num(last) ?? NaN)}` : `${lines.length} curves`}`} />
+      {gone ? <div className="note">{gone} values are NaN or infinite and not drawn.</div> : null}
+    </figure>
+  );
+}

@@ -1,0 +1,206 @@
+/** The run table: of all runs, of a project, or of a sweep. What is seen of it is in the page's address. */
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { type ReactNode, useCallback, useMemo } from "react";
+import { Problem, type RunLine, type SweepLine } from "../api/client.ts";
+import * as ask from "../api/queries.ts";
+import { OWN, written } from "../lib/filter.ts";
+import { count, num } from "../lib/format.ts";
+import { joined, parted } from "../lib/search.ts";
+import { ColumnPicker } from "./ColumnPicker.tsx";
+import { FilterBox } from "./FilterBox.tsx";
+import { EmptyState, ErrorState, Loading } from "./Status.tsx";
+import { type Column, Table } from "./Table.tsx";
+import { Ago, Num, State, Took, Val } from "./Value.tsx";
+
+export interface TableSearch {
+  filter?: string | undefined;
+  sort?: string | undefined;
+  columns?: string | undefined;
+}
+
+interface Props {
+  project?: string | undefined;
+  sweep?: SweepLine | undefined;
+  /** Those of its sweep, for one: the parameters that vary and its metrics. */
+  first?: readonly string[] | undefined;
+  search: TableSearch;
+  onSearch: (search: TableSearch) => void;
+  /** Shown where there are no runs at all. */
+  empty: ReactNode;
+  live: boolean;
+  className?: string;
+}
+
+const NO_ROWS: RunLine[] = [];
+
+export function RunTable({ project, sweep, first, search, onSearch, empty, live, className }: Props) {
+  const navigate = useNavigate();
+  const names = useQuery(ask.columns(project, sweep?.id));
+  const all = useQuery({ ...ask.sweeps(project), enabled: !sweep, refetchInterval: false });
+  const guessed = useGuess(project, first === undefined && search.columns === undefined, names.data);
+  const chosen = parted(search.columns) ?? first ?? guessed;
+  const sort = search.sort ?? (sweep ? "-number" : "-created");
+  const known = useMemo(() => expressions(names.data), [names.data]);
+  const cells = useMemo(() => chosen ?? [], [chosen]);
+  const table: ask.Table = { project, sweep: sweep?.id, filter: search.filter, sort, columns: cells };
+  const query = useInfiniteQuery({
+    ...ask.runs(table),
+    enabled: chosen !== undefined,
+    // Only the short first page is asked for again: with many loaded, all of them would be.
+    refetchInterval: (one) => (live && (one.state.data?.pages.length ?? 0) <= 1 ? ask.LIVE_MS : false),
+    placeholderData: keepPreviousData,
+  });
+  const rows = useMemo(() => query.data?.pages.flatMap((page) => page.runs) ?? NO_ROWS, [query.data]);
+  const total = query.data?.pages[0]?.total ?? 0;
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
+  const onReach = useCallback(
+    (index: number) => {
+      if (index >= rows.length - 20 && hasNextPage && !isFetchingNextPage) void fetchNextPage();
+    },
+    [rows.length, hasNextPage, isFetchingNextPage, fetchNextPage],
+  );
+  const nameOf = useMemo(() => new Map(all.data?.map((one) => [one.id, one.name])), [all.data]);
+  const texts = useKept(useMemo(() => cells.filter((name) => rows.slice(0, 100).some((run) => typeof run.cells[name] === "string" && num(run.cells[name]) === null)), [cells, rows]));
+  const hasResults = useMemo(() => rows.slice(0, 100).some((run) => run.values), [rows]);
+  const hasReasons = useMemo(() => rows.slice(0, 100).some((run) => run.reason), [rows]);
+  const shown = useMemo(() => columnsOf(cells, sweep, nameOf, project, texts, hasResults, hasReasons), [cells, sweep, nameOf, project, texts, hasResults, hasReasons]);
+  const isFiltered = Boolean(search.filter);
+
+  if (names.isError && !names.data) return <ErrorState error={names.error} retry={() => void names.refetch()} />;
+  if (!isFiltered && query.data && total === 0 && !query.isPlaceholderData) return <>{empty}</>;
+  return (
+    <div className={`runs ${className ?? ""}`}>
+      <div className="tools">
+        <FilterBox value={search.filter ?? ""} onChange={(filter) => onSearch({ ...search, filter: filter || undefined })} columns={known} error={query.error} />
+        <ColumnPicker names={names.data} chosen={cells} standard={search.columns === undefined} onChange={(columns) => onSearch({ ...search, columns: columns === null ? undefined : joined(columns) })} />
+        <span className="tools-count num" role="status">
+          {query.data ? count(total, sweep ? "trial" : "run") : ""}
+        </span>
+      </div>
+      {query.isError && !query.data ? (
+        isFiltered && query.error instanceof Problem && query.error.status === 422 ? (
+          <EmptyState title="This filter can't be read">
+            Mend it, or{" "}
+            <button type="button" className="link" onClick={() => onSearch({ ...search, filter: undefined })}>
+              show all
+            </button>
+            . It is written like <code>val_loss &lt; 0.3 and config.optimizer == "adam"</code>
+          </EmptyState>
+        ) : (
+          <ErrorState error={query.error} retry={() => void query.refetch()} />
+        )
+      ) : query.data ? (
+        <Table
+          label={sweep ? "Trials" : "Runs"}
+          columns={shown}
+          count={total}
+          row={(index) => rows[index]}
+          rowKey={(run) => run.id}
+          sort={sort}
+          onSort={(by) => onSearch({ ...search, sort: by })}
+          onOpen={(run) => void navigate({ to: "/runs/$run", params: { run: run.id } })}
+          onReach={onReach}
+          empty={
+            <EmptyState title="No run is like that">
+              Nothing matches <code>{search.filter}</code>.{" "}
+              <button type="button" className="link" onClick={() => onSearch({ ...search, filter: undefined })}>
+                Show all
+              </button>
+            </EmptyState>
+          }
+        />
+      ) : (
+        <Loading what="runs" />
+      )}
+    </div>
+  );
+}
+
+/** The same set for the same names, so that what depends on it is not made again with every row that comes. */
+function useKept(names: readonly string[]): ReadonlySet<string> {
+  const key = names.join("\n");
+  return useMemo(() => new Set(key ? key.split("\n") : []), [key]);
+}
+
+type Names = { metrics: string[]; config: string[]; summary: string[]; attrs: string[] };
+
+function expressions(names: Names | undefined): string[] {
+  if (!names) return [...OWN];
+  return [
+    ...names.metrics.map((name) => (/^[A-Za-z_]\w*$/.test(name) && !(OWN as readonly string[]).includes(name) ? name : written("metrics", name))),
+    ...names.config.map((name) => written("config", name)),
+    ...OWN,
+    ...names.summary.map((name) => written("summary", name)),
+    ...names.attrs.map((name) => written("attrs", name)),
+    ...names.metrics.flatMap((name) => ["min", "max", "last"].map((statistic) => `${written("metrics", name)}.${statistic}`)),
+  ];
+}
+
+const LOOKED = 100;
+
+/** What is worth showing of runs that have nothing in common but their project: metrics that many have, parameters that vary. */
+function useGuess(project: string | undefined, wanted: boolean, names: Names | undefined): string[] | undefined {
+  const asked = useMemo(() => (names ? [...names.metrics.slice(0, 20).map((name) => `metrics.${name}`), ...names.config.slice(0, 60).map((name) => `config.${name}`)] : []), [names]);
+  const look = useQuery({ ...ask.someRuns({ project, sort: "-created", columns: asked }, LOOKED), enabled: wanted && names !== undefined, staleTime: 60_000 });
+  return useMemo(() => {
+    if (!look.data) return look.isError ? [] : undefined;
+    const runs = look.data.runs;
+    const having = (column: string): unknown[] => runs.map((run) => run.cells[column]).filter((value) => value !== undefined && value !== null);
+    const metrics = asked.filter((one) => one.startsWith("metrics.") && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => having(b).length - having(a).length);
+    const varying = asked
+      .filter((one) => one.startsWith("config."))
+      .map((one) => ({ one, values: having(one) }))
+      .filter(({ values }) => new Set(values.map((value) => JSON.stringify(value))).size > 1 && values.length >= runs.length / 10)
+      .sort((a, b) => b.values.length - a.values.length)
+      .map(({ one }) => one);
+    return [...metrics.slice(0, 2), ...varying.slice(0, 6)];
+  }, [look.data, look.isError, asked]);
+}
+
+function columnsOf(cells: readonly string[], sweep: SweepLine | undefined, nameOf: Map<string, string>, project: string | undefined, texts: ReadonlySet<string>, hasResults: boolean, hasReasons: boolean): Column<RunLine>[] {
+  const first: Column<RunLine>[] = sweep ? [{ id: "number", title: "trial", width: 70, right: true, sort: "number", cell: (run) => <Opens run={run}>{run.number ?? "–"}</Opens> }] : [{ id: "name", title: "name", width: 170, sort: "name", cell: (run) => <Opens run={run}>{run.name}</Opens> }];
+  const state: Column<RunLine> = { id: "state", title: "state", width: 112, sort: "state", cell: (run) => <State state={run.state} reason={run.reason} short /> };
+  const of: Column<RunLine>[] = cells.map((name) => {
+    const title = name.replace(/^(?:metrics|config|summary|attrs)\./, "");
+    const isMetric = name.startsWith("metrics.");
+    return { id: name, title, hint: name, width: Math.min(180, Math.max(isMetric ? 88 : 92, 34 + title.length * 7)), right: !texts.has(name), sort: name, cell: (run) => <Val value={run.cells[name]} /> };
+  });
+  const metric: Column<RunLine>[] = sweep?.metrics[0]
+    ? [{ id: "value", title: String(sweep.metrics[0]["name"]), hint: "the result; the best is marked", width: 104, right: true, sort: "value", cell: (run) => <Result run={run} /> }]
+    : hasResults
+      ? [{ id: "value", title: "result", hint: "of a sweep's trials: the metric that the sweep is for; the best of each sweep is marked", width: 104, right: true, sort: "value", cell: (run) => <Result run={run} /> }]
+      : [];
+  const others: Column<RunLine>[] = (sweep?.metrics ?? []).slice(1).map((one, i) => ({ id: `value ${i}`, title: String(one["name"]), width: 96, right: true, cell: (run) => (run.values ? <Num value={run.values[i + 1]} /> : <span className="nothing">–</span>) }));
+  const why: Column<RunLine>[] = hasReasons ? [{ id: "reason", title: "why", hint: "why it ended so", width: 200, sort: "reason", cell: (run) => (run.reason ? <span title={run.reason}>{run.reason}</span> : null) }] : [];
+  const where: Column<RunLine>[] = sweep
+    ? []
+    : [
+        { id: "sweep", title: "sweep", width: 110, sort: "sweep", cell: (run) => (run.sweep ? <Link to="/sweeps/$sweep" params={{ sweep: run.sweep }} tabIndex={-1}>{nameOf.get(run.sweep) ?? run.sweep}</Link> : <span className="nothing">–</span>) },
+        ...(project ? [] : [{ id: "project", title: "project", width: 96, sort: "project", cell: (run: RunLine) => <span className="text">{run.project}</span> }]),
+      ];
+  const rest: Column<RunLine>[] = [
+    { id: "duration", title: "duration", width: 92, right: true, sort: "duration", cell: (run) => <Took started={run.started} ended={run.ended ?? (run.state === "lost" ? run.beat : null)} /> },
+    { id: "created", title: "created", width: 92, right: true, sort: "created", cell: (run) => <Ago time={run.created} /> },
+  ];
+  return [...first, state, ...metric, ...others, ...of, ...rest, ...where, ...why];
+}
+
+function Result({ run }: { run: RunLine }) {
+  if (!run.values) return <span className="nothing">–</span>;
+  const value = <Num value={run.values[0]} />;
+  return run.best ? <strong className="best">{value}</strong> : value;
+}
+
+function Opens({ run, children }: { run: RunLine; children: ReactNode }) {
+  return (
+    <Link to="/runs/$run" params={{ run: run.id }} tabIndex={-1} className="opens" title={run.name}>
+      {children}
+      {run.tags.map((tag) => (
+        <span key={tag} className="tag">
+          {tag}
+        </span>
+      ))}
+    </Link>
+  );
+}

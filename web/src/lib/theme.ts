@@ -1,0 +1,34 @@
+/** Light or dark: the system's, until the reader chooses. */
+import { useSyncExternalStore } from "react";
+
+export type Theme = "system" | "light" | "dark";
+
+const told = new Set<() => void>();
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => told.forEach((tell) => tell()));
+
+function chosen(): Theme {
+  const theme = document.documentElement.dataset["theme"];
+  return theme === "light" || theme === "dark" ? theme : "system";
+}
+
+export function setTheme(theme: Theme): void {
+  if (theme === "system") delete document.documentElement.dataset["theme"];
+  else document.documentElement.dataset["theme"] = theme;
+  try {
+    if (theme === "system") localStorage.removeItem("whet.theme");
+    else localStorage.setItem("whet.theme", theme);
+  } catch {
+    // a browser that keeps nothing forgets it at the next load
+  }
+  told.forEach((tell) => tell());
+}
+
+const subscribe = (tell: () => void): (() => void) => {
+  told.add(tell);
+  return () => told.delete(tell);
+};
+
+export const useTheme = (): Theme => useSyncExternalStore(subscribe, chosen);
+/** Changes whenever the colours do: for what is drawn on a canvas. */
+export const usePalette = (): string => useSyncExternalStore(subscribe, () => `${chosen()} ${dark.matches}`);

@@ -1,0 +1,297 @@
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { type ReactNode, useMemo } from "react";
+import type { RunView } from "../api/client.ts";
+import * as ask from "../api/queries.ts";
+import { Curves } from "../charts/Curves.tsx";
+import { Choice } from "../components/Button.tsx";
+import { Copy } from "../components/Copy.tsx";
+import { Logs } from "../components/Logs.tsx";
+import { Facts, Page, Section } from "../components/Page.tsx";
+import { Command, EmptyState, ErrorState, Loading } from "../components/Status.tsx";
+import { Ago, Num, State, Took, Val } from "../components/Value.tsx";
+import { bytes, count, num, plain } from "../lib/format.ts";
+import { flat } from "../lib/flat.ts";
+import { options, python, yaml } from "../lib/yaml.ts";
+
+const route = getRouteApi("/runs/$run");
+const TABS = [["", "Overview"], ["config", "Config"], ["logs", "Logs"], ["files", "Files"], ["origin", "Origin"]] as const;
+type Tab = (typeof TABS)[number][0];
+
+/** One run: what came out first, then its curves; the rest behind tabs. */
+export function Run() {
+  const { run: id } = route.useParams();
+  const query = useQuery(ask.run(id));
+  if (query.isError && !query.data) return <ErrorState whole error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <Loading what="the run" />;
+  return <Found run={query.data} />;
+}
+
+function Found({ run }: { run: RunView }) {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const go = (more: Partial<Record<keyof typeof search, string | undefined>>): void =>
+    void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: true, resetScroll: false });
+  const tab = (TABS.find(([one]) => one === (search.tab ?? "")) ?? TABS[0])[0];
+  const sweep = useQuery({ ...ask.sweep(run.sweep ?? ""), enabled: run.sweep !== null });
+  return (
+    <Page
+      title={run.name}
+      above={
+        <>
+          {run.sweep ? (
+            <Link to="/sweeps/$sweep" params={{ sweep: run.sweep }}>
+              {sweep.data?.name ?? "sweep"}
+            </Link>
+          ) : (
+            <Link to="/runs" search={{ project: run.project }}>
+              {run.project}
+            </Link>
+          )}
+          {run.number === null ? null : ` / trial ${run.number}`}
+        </>
+      }
+      heading={
+        <>
+          <span className="title-text">{run.name}</span> <State state={run.state} />
+          {run.best ? <span className="tag tag-best">best of its sweep</span> : null}
+          {run.tags.map((tag) => (
+            <span key={tag} className="tag">
+              {tag}
+            </span>
+          ))}
+        </>
+      }
+    >
+      {run.reason ? <p className={run.state === "failed" || run.state === "lost" ? "reason bad" : "reason"}>{run.reason}</p> : null}
+      {run.notes ? <p className="reason">{run.notes}</p> : null}
+      <nav className="tabs" aria-label="Parts of the run">
+        {TABS.map(([one, text]) => (
+          <Link key={one} from="/runs/$run" to="." search={(before) => { const { tab: _, ...rest } = before; return one ? { ...rest, tab: one } : rest; }} replace resetScroll={false} activeOptions={{ exact: true, includeSearch: true }}>
+            {text}
+          </Link>
+        ))}
+      </nav>
+      <Part tab={tab} run={run} search={search} go={go} />
+    </Page>
+  );
+}
+
+interface PartProps {
+  run: RunView;
+  search: ReturnType<typeof route.useSearch>;
+  go: (more: Partial<Record<keyof ReturnType<typeof route.useSearch>, string | undefined>>) => void;
+}
+
+function Part({ tab, ...props }: PartProps & { tab: Tab }) {
+  const { run, search, go } = props;
+  if (tab === "config") return <Config {...props} />;
+  if (tab === "logs") return <Logs run={run} stream={search.stream === "stderr" ? "stderr" : "stdout"} onStream={(stream) => go({ stream: stream === "stderr" ? stream : undefined })} />;
+  if (tab === "files") return <Files run={run} />;
+  if (tab === "origin") return <Origin run={run} />;
+  return <Overview {...props} />;
+}
+
+function Overview(props: PartProps) {
+  const { run } = props;
+  const results = Object.entries(run.result ?? {});
+  const summary = Object.entries(run.summary).filter(([name]) => !(name in run.metrics) && !(run.result && name in run.result));
+  const shown = results.length ? results : Object.entries(run.metrics).slice(0, 3).map(([name, stat]) => [name, stat.last] as const);
+  const params = Object.keys(run.params).length ? run.params : Object.fromEntries(flat(run.config).slice(0, 12));
+  return (
+    <>
+      <div className="hero">
+        <div className="hero-best">
+          <div className="results">
+            {shown.map(([name, value], i) => (
+              <div key={name}>
+                <div className="hero-label">{name}</div>
+                <div className={i === 0 ? "hero-number" : "hero-number hero-second"}>
+                  <Num value={value} />
+                </div>
+              </div>
+            ))}
+            {shown.length ? null : <p className="note">Nothing has been logged yet.</p>}
+          </div>
+          <Facts className="params" of={Object.entries(params).map(([name, value]) => [name, <Val key={name} value={value} />] as const)} />
+        </div>
+        <div className="hero-side">
+          <Facts
+            of={[
+              ["project", <Link key="p" to="/runs" search={{ project: run.project }}>{run.project}</Link>],
+              ["duration", <Took key="d" started={run.started} ended={run.ended ?? (run.state === "lost" ? run.beat : null)} />],
+              ["created", <Ago key="c" time={run.created} />],
+              ...(run.group ? [["group", run.group] as const] : []),
+              ...(run.attempt ? [["attempt", run.attempt + 1] as const] : []),
+              ...(run.parent ? [["continues", <Link key="r" to="/runs/$run" params={{ run: run.parent }}>{run.parent}</Link>] as const] : []),
+              ["id", <span key="i"><code>{run.id}</code> <Copy text={run.id} what="the id" /></span>],
+            ]}
+          />
+        </div>
+      </div>
+      <Drawn {...props} />
+      {summary.length ? (
+        <Section title="Summary">
+          <Facts className="params" of={summary.map(([name, value]) => [name, <Val key={name} value={value} />] as const)} />
+        </Section>
+      ) : null}
+      {Object.keys(run.metrics).length ? (
+        <Section title="Metrics">
+          <div className="scroll" tabIndex={0} role="region" aria-label="Metrics in figures">
+            <table className="plain">
+              <thead>
+                <tr>
+                  <th>metric</th>
+                  {["last", "min", "at step", "max", "at step", "points"].map((name, i) => (
+                    <th key={i}>{name}</th>
+                  ))}
+                </tr>
+              </thead>
+              <tbody>
+                {Object.entries(run.metrics).map(([name, stat]) => (
+                  <tr key={name}>
+                    <th scope="row">{name}</th>
+                    {[stat.last, stat.min, stat.min_step, stat.max, stat.max_step, stat.count].map((value, i) => (
+                      <td key={i}>
+                        <Num value={value} />
+                      </td>
+                    ))}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </Section>
+      ) : null}
+    </>
+  );
+}
+
+const MOST_CURVES = 60;
+
+function Drawn({ run, search, go }: PartProps) {
+  const x = search.x === "time" ? "time" : "step";
+  const smoothing = Math.min(0.99, Math.max(0, Number(search.smooth) || 0));
+  const log = search.log === "1";
+  const query = useQuery(ask.curves(run.id, x, run.ended === null));
+  const find = (search.find ?? "").toLowerCase();
+  const lines = useMemo(() => Object.entries(query.data ?? {}).filter(([, line]) => line.x.length > 0), [query.data]);
+  const shown = useMemo(() => lines.filter(([name]) => name.toLowerCase().includes(find)).map(([name, line]) => ({ name, lines: [{ name, x: line.x, y: line.y }] })), [lines, find]);
+  if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <Loading what="the curves" />;
+  if (!lines.length) return null;
+  return (
+    <Section
+      title="Curves"
+      aside={
+        <>
+          {lines.length > 4 ? <input id="filter" type="search" className="input" aria-label="Find a curve" placeholder="Find a curve" value={search.find ?? ""} onChange={(event) => go({ find: event.target.value || undefined })} /> : null}
+          <label className="slider">
+            smooth
+            <input type="range" min={0} max={0.99} step={0.01} value={smoothing} onChange={(event) => go({ smooth: Number(event.target.value) ? event.target.value : undefined })} />
+            <span className="num">{smoothing ? smoothing.toFixed(2) : "off"}</span>
+          </label>
+          <Choice label="Values" value={log ? "log" : "linear"} options={[["linear", "linear"], ["log", "log"]]} onChange={(one) => go({ log: one === "log" ? "1" : undefined })} />
+          <Choice label="Over" value={x} options={[["step", "step"], ["time", "time"]]} onChange={(one) => go({ x: one === "time" ? one : undefined })} />
+        </>
+      }
+    >
+      <div className="curves">
+        {shown.slice(0, MOST_CURVES).map(({ name, lines: one }) => (
+          <Curves key={name} title={name} lines={one} x={x} smoothing={smoothing} log={log} />
+        ))}
+      </div>
+      {shown.length > MOST_CURVES ? <p className="note">{shown.length - MOST_CURVES} more: find them by name.</p> : null}
+      {shown.length ? null : <p className="note">No curve is called like that.</p>}
+    </Section>
+  );
+}
+
+function Config({ run, search, go }: PartProps) {
+  const all = useMemo(() => flat(run.config), [run.config]);
+  const find = (search.find ?? "").toLowerCase();
+  const shown = all.filter(([name, value]) => name.toLowerCase().includes(find) || String(value).toLowerCase().includes(find));
+  if (!all.length)
+    return (
+      <EmptyState title="This run has no configuration">
+        Give it one: <code>whet.init(config={"{"}…{"}"})</code>
+      </EmptyState>
+    );
+  return (
+    <Section
+      title={count(all.length, "value")}
+      aside={
+        <>
+          <input id="filter" type="search" className="input" aria-label="Find a value" placeholder="Find a value" value={search.find ?? ""} onChange={(event) => go({ find: event.target.value || undefined })} />
+          <Copy text={yaml(run.config)} label="YAML" what="of the configuration" />
+          <Copy text={python(run.config)} label="Python" what="of the configuration" />
+          <Copy text={options(run.config)} label="options" what="of the configuration" />
+        </>
+      }
+    >
+      <Facts className="long" of={shown.map(([name, value]) => [<span key={name} className={name in run.params ? "varies" : ""} title={name in run.params ? "suggested by the sweep" : undefined}>{name}</span>, <Val key="v" value={value} />] as const)} />
+      {shown.length ? null : <p className="note">Nothing in it is like that.</p>}
+    </Section>
+  );
+}
+
+function Files({ run }: { run: RunView }) {
+  const query = useQuery(ask.artifacts(run.id));
+  if (query.isError) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <Loading what="the files" />;
+  if (!query.data.length)
+    return (
+      <EmptyState title="This run keeps no files">
+        In its code: <code>run.save("model.pt")</code>
+      </EmptyState>
+    );
+  return (
+    <Section title={count(query.data.length, "file")}>
+      <div className="scroll" tabIndex={0} role="region" aria-label="Files">
+        <table className="plain">
+          <thead>
+            <tr>
+              <th>file</th>
+              <th className="left">kind</th>
+              <th>size</th>
+              <th className="left">SHA-256</th>
+            </tr>
+          </thead>
+          <tbody>
+            {query.data.map((file) => (
+              <tr key={file.name}>
+                <th scope="row" title={file.path}>
+                  {file.name}
+                </th>
+                <td className="left">{file.kind}</td>
+                <td className="num" title={`${file.size} bytes`}>
+                  {bytes(file.size)}
+                </td>
+                <td className="left">
+                  <code title={file.sha256}>{file.sha256.slice(0, 12)}</code> <Copy text={file.sha256} what={`the digest of ${file.name}`} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Section>
+  );
+}
+
+function Origin({ run }: { run: RunView }) {
+  const facts = flat(run.meta).filter(([name]) => name !== "command");
+  const command = run.meta["command"];
+  const line = Array.isArray(command) ? command.map(String).join(" ") : typeof command === "string" ? command : "";
+  const rows: (readonly [ReactNode, ReactNode])[] = facts.map(([name, value]) => [name, num(value) !== null ? <Val key={name} value={value} /> : <span key={name} className="wrap">{plain(value)}</span>] as const);
+  return (
+    <>
+      {line ? (
+        <Section title="Command">
+          <Command text={line} />
+        </Section>
+      ) : null}
+      <Section title="Where it comes from">{rows.length || run.folder ? <Facts className="long" of={[...rows, ...(run.folder ? [["folder", <span key="f" className="wrap">{run.folder}</span>] as const] : [])]} /> : <p className="note">Nothing is known.</p>}</Section>
+    </>
+  );
+}

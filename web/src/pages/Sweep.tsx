@@ -1,0 +1,340 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import { api, ok, type RunLine, type Stats, type SweepFull } from "../api/client.ts";
+import { useLive } from "../api/live.ts";
+import * as ask from "../api/queries.ts";
+import { Curves } from "../charts/Curves.tsx";
+import { History } from "../charts/History.tsx";
+import { Button, Choice } from "../components/Button.tsx";
+import { Copy } from "../components/Copy.tsx";
+import { Dialog } from "../components/Dialog.tsx";
+import { Facts, Page, Section } from "../components/Page.tsx";
+import { Bar, Progress } from "../components/Progress.tsx";
+import { RunTable } from "../components/RunTable.tsx";
+import { Command, EmptyState, ErrorState, Loading } from "../components/Status.tsx";
+import { useToasts } from "../components/Toast.tsx";
+import { Ago, Num, Span, State, Val } from "../components/Value.tsx";
+import { count } from "../lib/format.ts";
+import { options, python, yaml } from "../lib/yaml.ts";
+
+const route = getRouteApi("/sweeps/$sweep");
+const NONE: RunLine[] = [];
+
+/** One sweep: the best first, then how it came about, then the trials. */
+export function Sweep() {
+  const { sweep: id } = route.useParams();
+  const query = useQuery(ask.sweep(id));
+  if (query.isError && !query.data) return <ErrorState whole error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <Loading what="the sweep" />;
+  return <Found key={query.data.id} sweep={query.data} />;
+}
+
+function Found({ sweep }: { sweep: SweepFull }) {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const live = useLive(sweep.id, sweep.revision);
+  const stats = useQuery(ask.stats(sweep.id));
+  const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value !== undefined)), replace: true, resetScroll: false });
+  const first = useMemo(() => columnsOf(sweep), [sweep]);
+  const counts = stats.data?.counts;
+  const isOver = sweep.state === "finished" || sweep.state === "canceled";
+
+  return (
+    <Page
+      title={sweep.name}
+      above={
+        <>
+          <Link to="/sweeps" search={{}}>
+            Sweeps
+          </Link>
+          {" / "}
+          <Link to="/sweeps" search={{ project: sweep.project }}>
+            {sweep.project}
+          </Link>
+        </>
+      }
+      heading={
+        <>
+          <span className="title-text">{sweep.name}</span> <State state={sweep.state} reason={sweep.end_reason} of="sweep" />
+          {isOver || !live ? null : <span className="live">live</span>}
+        </>
+      }
+      aside={<Moves sweep={sweep} running={counts?.running ?? 0} />}
+    >
+      <div className="hero">
+        <Best sweep={sweep} stats={stats.data} />
+        <div className="hero-side">
+          <Progress done={sweep.num_trials} of={sweep.cap} unit={sweep.num_trials === 1 && sweep.cap === null ? "trial" : "trials"} />
+          {counts ? <Tally counts={counts} /> : null}
+          <Facts
+            of={[
+              ["method", sweep.method],
+              ["goal", sweep.metrics.map((metric) => `${metric["goal"]} ${metric["name"]}`).join(", ")],
+              ["created", <Ago key="c" time={sweep.created} />],
+              ...(stats.data?.seconds ? [["spent on trials", <Span key="s" seconds={stats.data.seconds} />] as const] : []),
+              ...(sweep.end_reason ? [["ended", sweep.end_reason] as const] : []),
+            ]}
+          />
+        </div>
+      </div>
+      {stats.isError ? <ErrorState error={stats.error} retry={() => void stats.refetch()} /> : null}
+      {sweep.state === "running" && counts && counts.running === 0 ? (
+        <div className="hint">
+          Nobody works on it. On any machine that has the code:
+          <Command text={`WHET_STORE=${location.origin} whet agent ${sweep.id}`} />
+        </div>
+      ) : null}
+      {sweep.num_trials > 0 ? (
+        <div className="two">
+          <Progression sweep={sweep} log={search.log} onLog={(log) => go({ log })} />
+          <Importance stats={stats.data} />
+        </div>
+      ) : null}
+      <Section title="Trials">
+        <RunTable
+          sweep={sweep}
+          first={first}
+          search={search}
+          onSearch={({ filter, sort, columns }) => go({ filter, sort, columns })}
+          live={false}
+          className="runs-within"
+          empty={<EmptyState title="No trials yet" command={`WHET_STORE=${location.origin} whet agent ${sweep.id}`}>An agent asks the sweep for trials and runs them. Start as many as you like, on any machine.</EmptyState>}
+        />
+      </Section>
+      <Section title="Configuration" aside={<Copy text={yaml(sweep.config)} what="of the sweep" label="Copy as YAML" />}>
+        {/* a long text scrolls by itself, so it can be reached by keyboard */}
+        <pre className="code" tabIndex={0}>{yaml(sweep.config)}</pre>
+      </Section>
+    </Page>
+  );
+}
+
+/** The parameters that vary, in the sweep's own order. */
+function columnsOf(sweep: SweepFull): string[] {
+  const parameters = (sweep.config["parameters"] ?? {}) as Record<string, unknown>;
+  const isFixed = (one: unknown): boolean => typeof one !== "object" || one === null || ("value" in one && !("values" in one));
+  const names = (of: Record<string, unknown>, head: string): string[] =>
+    Object.entries(of).flatMap(([name, one]) => {
+      const nested = typeof one === "object" && one !== null && "parameters" in one ? (one as { parameters: Record<string, unknown> }).parameters : null;
+      return nested ? names(nested, `${head}${name}.`) : isFixed(one) ? [] : [`config.${head}${name}`];
+    });
+  return names(parameters, "").slice(0, 12);
+}
+
+function Best({ sweep, stats }: { sweep: SweepFull; stats: Stats | undefined }) {
+  const isFront = sweep.metrics.length > 1;
+  const best = stats?.best[0];
+  const metric = String(sweep.metrics[0]?.["name"] ?? "");
+  if (!stats) return <div className="hero-best" />;
+  if (!best)
+    return (
+      <div className="hero-best">
+        <div className="hero-label">best {metric}</div>
+        <div className="hero-number nothing">–</div>
+        <p className="note">No trial has a result yet{stats.counts.failed ? `; ${count(stats.counts.failed, "trial")} failed: the reasons are in the table` : ""}.</p>
+      </div>
+    );
+  return (
+    <div className="hero-best">
+      {isFront ? (
+        <>
+          <div className="hero-label">{count(stats.best.length, "trial")} that no other beats in every metric</div>
+          <Front sweep={sweep} stats={stats} />
+        </>
+      ) : (
+        <>
+          <div className="hero-label">
+            best {metric}, trial <Link to="/runs/$run" params={{ run: sweep.best_run ?? "" }}>{best.number}</Link>
+          </div>
+          <div className="hero-number">
+            <Num value={best.values[0]} />
+          </div>
+        </>
+      )}
+      {isFront ? null : (
+        <>
+          <Facts className="params" of={Object.entries(best.params).map(([name, value]) => [name, <Val key={name} value={value} />] as const)} />
+          <div className="copies">
+            <span>Copy as</span>
+            <Copy text={yaml(best.params)} label="YAML" what="of the best configuration" />
+            <Copy text={python(best.params)} label="Python" what="of the best configuration" />
+            <Copy text={options(best.params)} label="options" what="of the best configuration" />
+          </div>
+        </>
+      )}
+    </div>
+  );
+}
+
+function Front({ sweep, stats }: { sweep: SweepFull; stats: Stats }) {
+  return (
+    <table className="plain">
+      <thead>
+        <tr>
+          <th>trial</th>
+          {sweep.metrics.map((metric) => (
+            <th key={String(metric["name"])}>{String(metric["name"])}</th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {stats.best.slice(0, 6).map((one) => (
+          <tr key={one.number}>
+            <td className="num">{one.number}</td>
+            {one.values.map((value, i) => (
+              <td key={i}>
+                <Num value={value} />
+              </td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+const WORDS = [
+  ["finished", "finished"],
+  ["running", "running"],
+  ["pending", "queued"],
+  ["paused", "paused"],
+  ["stopped", "stopped early"],
+  ["failed", "failed"],
+  ["canceled", "canceled"],
+] as const;
+
+function Tally({ counts }: { counts: Stats["counts"] }) {
+  return (
+    <div className="tally">
+      {WORDS.map(([phase, word]) => {
+        const number = phase === "finished" ? counts.finished - counts.stopped : counts[phase];
+        return number ? (
+          <span key={phase} className={phase === "failed" ? "bad" : ""}>
+            <span className="num">{number.toLocaleString("en")}</span> {word}
+          </span>
+        ) : null;
+      })}
+    </div>
+  );
+}
+
+function Progression({ sweep, log, onLog }: { sweep: SweepFull; log: string | undefined; onLog: (log: string | undefined) => void }) {
+  const navigate = route.useNavigate();
+  const query = useQuery(ask.history(sweep.id));
+  const ended = useQuery(ask.someRuns({ sweep: sweep.id, filter: 'state in ["failed", "stopped"]', sort: "-number", columns: [] }, 1000));
+  const metric = sweep.metrics[0];
+  const client = useQueryClient();
+  const isFront = sweep.metrics.length > 1;
+  const volume = useMemo(() => {
+    const pairs = isFront ? ((query.data ?? []) as [number, number][]) : [];
+    return [{ name: "hypervolume", x: pairs.map(([number]) => number), y: pairs.map(([, size]) => size) }];
+  }, [isFront, query.data]);
+  if (isFront)
+    return (
+      <Section title="Progress" className="wide">
+        {query.isError && !query.data ? <ErrorState error={query.error} /> : query.data ? <Curves title="What the front covers (hypervolume)" lines={volume} x="step" smoothing={0} log={false} height={240} over="trial" /> : <Loading what="the history" />}
+      </Section>
+    );
+  const open = async (number: number): Promise<void> => {
+    const found = await client.fetchQuery(ask.someRuns({ sweep: sweep.id, filter: `number == ${number}`, columns: [] }, 1));
+    const run = found.runs[0];
+    if (run) void navigate({ to: "/runs/$run", params: { run: run.id } });
+  };
+  return (
+    <Section
+      title="Progress"
+      className="wide"
+      aside={<Choice label="Scale" value={log === "1" ? "log" : log === "0" ? "linear" : "auto"} options={[["auto", "auto"], ["linear", "linear"], ["log", "log"]]} onChange={(scale) => onLog({ auto: undefined, linear: "0", log: "1" }[scale])} />}
+    >
+      {query.isError && !query.data ? (
+        <ErrorState error={query.error} />
+      ) : query.data && !query.data.length && !ended.data?.runs.some((run) => run.values) ? (
+        <p className="note">No trial has a result yet.</p>
+      ) : query.data ? (
+        <History milestones={query.data as never} others={ended.data?.runs ?? NONE} metric={String(metric?.["name"])} maximize={metric?.["goal"] === "maximize"} log={log === undefined ? undefined : log === "1"} onPick={(number) => void open(number)} />
+      ) : (
+        <Loading what="the history" />
+      )}
+    </Section>
+  );
+}
+
+function Importance({ stats }: { stats: Stats | undefined }) {
+  const shares = stats?.importance ? Object.entries(stats.importance).sort(([, a], [, b]) => b - a) : null;
+  return (
+    <Section title="What matters">
+      {shares ? (
+        <ul className="bars">
+          {shares.slice(0, 10).map(([name, share]) => (
+            <li key={name}>
+              <span className="bars-name text" title={name}>
+                {name}
+              </span>
+              <Bar share={share} label={name} />
+              <span className="num">{Math.round(share * 100)} %</span>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p className="note">{stats?.note || ""}</p>
+      )}
+    </Section>
+  );
+}
+
+type Move = "start" | "pause" | "resume" | "finish" | "cancel";
+const DONE: Record<Move, string> = { start: "started", pause: "paused", resume: "resumed", finish: "finished", cancel: "canceled" };
+
+function Moves({ sweep, running }: { sweep: SweepFull; running: number }) {
+  const client = useQueryClient();
+  const { tell, fail } = useToasts();
+  const scope = useQuery(ask.session).data?.scope;
+  const [sure, setSure] = useState<Move | null>(null);
+  const move = useMutation({
+    mutationFn: (word: Move) => ok(api.POST(`/api/v1/sweeps/{id}/${word}`, { params: { path: { id: sweep.id } } })),
+    onSuccess: (_, word) => {
+      tell(`Sweep ${sweep.name} is ${DONE[word]}.`);
+      void client.invalidateQueries({ queryKey: ["sweep", sweep.id] });
+    },
+    onError: fail,
+  });
+  const may = scope === "write" || scope === "admin";
+  const why = may ? undefined : "This token may only look";
+  const button = (word: Move, text: string, kind?: "main" | "danger") => (
+    <Button {...(kind ? { kind } : {})} disabled={!may || move.isPending} title={why} onClick={() => (word === "finish" || word === "cancel" ? setSure(word) : move.mutate(word))}>
+      {text}
+    </Button>
+  );
+  if (sweep.state === "finished" || sweep.state === "canceled") return sweep.state === "finished" ? button("resume", "Reopen") : null;
+  return (
+    <>
+      {sweep.state === "pending" ? button("start", "Start", "main") : sweep.state === "paused" ? button("resume", "Resume", "main") : button("pause", "Pause")}
+      {sweep.state === "pending" ? null : button("finish", "Finish")}
+      {button("cancel", "Cancel")}
+      {sure ? (
+        <Dialog
+          title={sure === "cancel" ? `Cancel ${sweep.name}?` : `Finish ${sweep.name}?`}
+          onClose={() => setSure(null)}
+          actions={
+            <Button
+              kind={sure === "cancel" ? "danger" : "main"}
+              onClick={() => {
+                move.mutate(sure);
+                setSure(null);
+              }}
+            >
+              {sure === "cancel" ? "Cancel the sweep" : "Finish the sweep"}
+            </Button>
+          }
+        >
+          <p>
+            {sure === "cancel"
+              ? `${running ? `${count(running, "running trial")} will be ended, and no` : "No"} more trials begin. What was logged stays.`
+              : `No more trials begin${running ? `; ${count(running, "running trial")} will go on to the end` : ""}. What was logged stays.`}
+          </p>
+        </Dialog>
+      ) : null}
+    </>
+  );
+}

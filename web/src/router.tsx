@@ -1,0 +1,67 @@
+/** Which address shows which page. A page is loaded when it is first gone to; what is seen of it is in the address. */
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { Shell } from "./components/Shell.tsx";
+import { EmptyState, ErrorState } from "./components/Status.tsx";
+import { parseSearch, stringifySearch } from "./lib/search.ts";
+
+type Raw = Record<string, unknown>;
+const text = (raw: Raw, key: string): string | undefined => (typeof raw[key] === "string" && raw[key] ? (raw[key] as string) : undefined);
+/** Those of `keys` that the address has; what else stands there is nobody's. */
+const only =
+  <K extends string>(...keys: K[]) =>
+  (raw: Raw): { [key in K]?: string | undefined } =>
+    Object.fromEntries(keys.map((key) => [key, key === "columns" && raw[key] === "" ? "" : text(raw, key)]).filter(([, value]) => value !== undefined)) as { [key in K]?: string | undefined };
+
+const root = createRootRoute({
+  component: Shell,
+  errorComponent: ({ error }) => <ErrorState whole error={error} retry={() => location.reload()} />,
+  notFoundComponent: () => (
+    <EmptyState whole title="There is no such page">
+      <a href="/runs">Go to the runs</a>
+    </EmptyState>
+  ),
+});
+
+const home = createRoute({ getParentRoute: () => root, path: "/", beforeLoad: () => { throw redirect({ to: "/runs", replace: true }); } });
+
+export const runsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/runs",
+  validateSearch: only("project", "filter", "sort", "columns"),
+  component: lazyRouteComponent(() => import("./pages/Runs.tsx"), "Runs"),
+});
+
+export const runRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/$run",
+  validateSearch: only("tab", "x", "log", "smooth", "find", "stream"),
+  component: lazyRouteComponent(() => import("./pages/Run.tsx"), "Run"),
+});
+
+export const sweepsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/sweeps",
+  validateSearch: only("project", "state", "method", "sort"),
+  component: lazyRouteComponent(() => import("./pages/Sweeps.tsx"), "Sweeps"),
+});
+
+export const sweepRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/sweeps/$sweep",
+  validateSearch: only("filter", "sort", "columns", "log"),
+  component: lazyRouteComponent(() => import("./pages/Sweep.tsx"), "Sweep"),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([home, runsRoute, runRoute, sweepsRoute, sweepRoute]),
+  parseSearch: (search) => parseSearch(search),
+  stringifySearch,
+  defaultPreload: "intent",
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

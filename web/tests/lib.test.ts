@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { align, range, smooth } from "../src/lib/curves.ts";
+import { both, propose, written } from "../src/lib/filter.ts";
+import { flat } from "../src/lib/flat.ts";
+import { joined, parseSearch, parted, stringifySearch } from "../src/lib/search.ts";
+import { options, python, yaml } from "../src/lib/yaml.ts";
+
+test("smoothing keeps constants, gaps and the first value", () => {
+  assert.deepEqual(smooth([2, 2, 2], 0.9).map((one) => one && Math.round(one * 1e9) / 1e9), [2, 2, 2]);
+  assert.deepEqual(smooth([1, null, 3], 0).map(String), ["1", "null", "3"]);
+  assert.equal(smooth([5, 1, 1], 0.99)[0], 5);
+  assert.equal(smooth([1, NaN, 1], 0.5)[2], 1);
+});
+
+test("curves meet on the union of their steps", () => {
+  assert.deepEqual(align([{ x: [0, 2], y: [1, 3] }, { x: [1, 2], y: [5, null] }]), { x: [0, 1, 2], ys: [[1, undefined, 3], [undefined, 5, null]] });
+});
+
+test("the range shows the best and leaves out what is far off", () => {
+  const values = [...Array.from({ length: 50 }, (_, i) => 1 + i / 100), 1e9];
+  assert.equal(range(values, false).low, 1);
+  assert.ok(range(values, false).high < 10);
+  assert.deepEqual([range(values.map((v) => -v), true).high, range([], false).high], [-1, 1]);
+  assert.equal(range([1e-4, 1e-2, 1, 0.5, 0.7, 0.2], false).log, true);
+});
+
+test("proposals fit what stands before the caret", () => {
+  const columns = ["val_loss", "config.lr", "config.optimizer", "state"];
+  const of = (text: string) => propose(text, text.length, columns).map((one) => one.text.trim());
+  assert.deepEqual(of("opt")[0], "config.optimizer");
+  assert.deepEqual(of("val_loss ").slice(0, 2), ["==", "!="]);
+  assert.deepEqual(of("val_loss < 0.3 "), ["and", "or"]);
+  assert.deepEqual(of("val_loss < 0.3 and conf"), ["config.lr", "config.optimizer"]);
+  assert.deepEqual(of('state == "fa'), ['"failed"']);
+  assert.deepEqual(of('state in ["failed", "st'), ['"stopped"']);
+  assert.deepEqual(of('name == "conf'), []);
+  assert.deepEqual(of("resnet"), ['"resnet" in name']);
+});
+
+test("columns are written as the server reads them", () => {
+  assert.equal(written("config", "model.depth"), "config.model.depth");
+  assert.equal(written("metrics", "val/loss"), 'metrics["val/loss"]');
+  assert.equal(written("config", "in"), 'config["in"]');
+  assert.equal(both("a < 1", "b or c"), "(a < 1) and (b or c)");
+  assert.equal(both("", " b "), "b");
+});
+
+test("an address says the same after a round", () => {
+  const search = { filter: 'a < 3 and "x%2C" in name', sort: "-val/loss", columns: joined(["a,b", "c%", "val/loss"]) };
+  assert.deepEqual(parseSearch(stringifySearch(search).slice(1)), search);
+  assert.deepEqual(parted(search.columns), ["a,b", "c%", "val/loss"]);
+  assert.deepEqual([parted(undefined), parted("")], [null, []]);
+  assert.equal(stringifySearch({ a: undefined, b: "" }), "");
+});
+
+test("a configuration can be pasted", () => {
+  const config = { lr: 1e-7, name: "yes", on: true, list: [1, "a b"], model: { depth: 3 }, none: null, metrics: [{ name: "loss", goal: "minimize" }] };
+  assert.equal(yaml(config), 'lr: 1.0e-7\nname: "yes"\n"on": true\nlist: [1, "a b"]\nmodel:\n  depth: 3\nnone: null\nmetrics:\n  - name: loss\n    goal: minimize');
+  assert.equal(python({ a: true, b: null, c: [NaN, "x"] }), '{"a": True, "b": None, "c": [float("nan"), "x"]}');
+  assert.equal(options({ lr: 0.1, name: "it's two" }), `--lr=0.1 '--name=it'\\''s two'`);
+  assert.deepEqual(flat({ a: { b: 1, c: {} }, d: [1] }), [["a.b", 1], ["a.c", {}], ["d", [1]]]);
+});
