@@ -197,7 +197,7 @@ def listening(url: str, id: str, **headers: str) -> Iterator[Iterator[tuple[str,
     assert answer.status == 200
 
     def events() -> Iterator[tuple[str, str, Any]]:
-        text = ""
+        text, num_silent = "", 0
         for part in answer.stream(2**20):
             text += part.decode()
             *whole, text = text.split("\n\n")
@@ -205,6 +205,8 @@ def listening(url: str, id: str, **headers: str) -> Iterator[Iterator[tuple[str,
                 fields = dict(line.split(": ", 1) for line in block.split("\n") if line)
                 if "data" in fields:
                     yield fields.get("id", ""), fields["event"], json.loads(fields["data"])
+                num_silent = 0 if "data" in fields else num_silent + 1
+                assert num_silent < 300, "the stream does not end"
 
     try:
         yield events()
@@ -316,8 +318,7 @@ def test_the_stream_of_a_dead_token_ends(behind: Store, monkeypatch: pytest.Monk
     for module, name in ((live, "_LOOK_S"), (live, "_STILL_HERE_S"), (guard, "FRESH_S"), (keys, "FRESH_S")):
         monkeypatch.setattr(module, name, 0.02)
     id = made(behind)
-    expires = time.time() + 1.0 if how == "expired" else None
-    token, secret = behind.tokens.create(Scope.READ, expires=expires)
+    token, secret = behind.tokens.create(Scope.READ, expires=time.time() + 3600.0)
     with (
         serving(application(behind, guard.Door(host="gpu1"))) as url,
         listening(url, id, Authorization=f"Bearer {secret}") as events,
@@ -325,4 +326,6 @@ def test_the_stream_of_a_dead_token_ends(behind: Store, monkeypatch: pytest.Monk
         assert next(events)[1] == "changes"
         if how == "revoked":
             behind.tokens.revoke(token.id)
+        else:
+            monkeypatch.setattr(keys.Keys, "is_live", lambda self, token: token.is_live(time.time() + 7200.0))
         assert list(events) == []  # though nothing happens

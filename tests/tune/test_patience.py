@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import whet
+from whet.cli.main import main
 from whet.errors import StoreUnavailable
 from whet.launch.local import Local
 from whet.server.app import application
@@ -156,3 +157,13 @@ def test_what_it_says() -> None:
     assert said == ["the store is away: the store is tried again for 10 min", "the store answers again, after 0 s"]
     with pytest.raises(StoreUnavailable):
         Patience(0.0, lambda event: None).failed(away)
+
+
+def test_patience_on_the_command_line(server: Flapping, capsys: pytest.CaptureFixture[str]) -> None:
+    id = whet.sweep(CONFIG, storage=server.store)
+    server.stop()
+    for wrong in ("soon", "10", "-1m"):
+        with pytest.raises(SystemExit) as ended:
+            main(["agent", f"http://127.0.0.1:{server.port}/{id}", "--patience", wrong])
+        assert ended.value.code == 2
+        assert f"--patience got '{wrong}', wanted a time" in capsys.readouterr().err

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast, final
 
-from whet.store.base import Store, Sweeps, Trials
+from whet.store.base import Runs, Store, Sweeps, Trials
+from whet.store.token import Tokens
 from whet.store.verbs import Verb, verbs
 
 __all__ = ["Watched"]
@@ -26,9 +27,16 @@ class Watched(Store):
     def __init__(self, store: Store, heard: Callable[[str, str], None]) -> None:
         self._store = store
         self.url = store.url
-        self.runs, self.tokens = store.runs, store.tokens
-        self.sweeps = cast(Sweeps, _facet(Sweeps, "sweeps", store.sweeps, heard))
-        self.trials = cast(Trials, _facet(Trials, "trials", store.trials, heard))
+        self.sweeps = cast(Sweeps, _facet(Sweeps, "sweeps", store, heard))
+        self.trials = cast(Trials, _facet(Trials, "trials", store, heard))
+
+    @property
+    def runs(self) -> Runs:  # type: ignore[override]
+        return self._store.runs
+
+    @property
+    def tokens(self) -> Tokens:  # type: ignore[override]
+        return self._store.tokens
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -41,16 +49,23 @@ class Watched(Store):
         return repr(self._store)
 
 
-def _facet(kind: type, name: str, facet: object, heard: Callable[[str, str], None]) -> object:
+def _facet(kind: type, name: str, store: Store, heard: Callable[[str, str], None]) -> object:
     """Return the facet with each changing verb told of."""
     methods: dict[str, Any] = {}
     for method in kind.__abstractmethods__:  # type: ignore[attr-defined]
         verb = verbs().get(f"{name}.{method}")
-        act = getattr(facet, method)
+        act = _asking(store, name, method)
         if verb is not None and not verb.reads and verb.name not in _SILENT:
             act = _telling(verb, act, heard)
         methods[method] = staticmethod(act)
     return type(f"Watched{kind.__name__}", (kind,), methods)()
+
+
+def _asking(store: Store, facet: str, method: str) -> Callable[..., Any]:
+    def ask(*args: Any, **given: Any) -> Any:
+        return getattr(getattr(store, facet), method)(*args, **given)
+
+    return ask
 
 
 def _telling(verb: Verb, act: Callable[..., Any], heard: Callable[[str, str], None]) -> Callable[..., Any]:
