@@ -1,6 +1,7 @@
 """What the server takes for the pages of a store with many runs, over HTTP as a browser asks it.
 
     python -m benchmarks.server [--quick] [--json FILE] [--check]
+    python -m benchmarks.server turnaround …        how soon an agent has its next trial: see `benchmarks.turnaround`
 
 A store in SQLite with 10,000 runs × 10 parameters × 3 metrics, every tenth of which has diverged to NaN, and 100 of them with curves of 1,000
 steps, is filled and served by a process of its own. Asked are: a page of the run table in several orders and of several filters, the curves
@@ -182,5 +183,10 @@ def _measure(report: Report, url: str, process: psutil.Process, num_runs: int, r
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(sys.argv[2])
+    elif sys.argv[1:2] == ["turnaround"]:
+        from benchmarks import turnaround
+
+        sys.argv.pop(1)
+        sys.exit(turnaround.main())
     else:
         sys.exit(main())

@@ -43,7 +43,7 @@ def opened(url: str) -> SqlStore:
 
 def fill(store: SqlStore) -> str:
     """Put a row into every table."""
-    sweep = store.sweeps.create("p", {"a": 1}, goals=[Goal.MINIMIZE], name="s")
+    sweep = store.sweeps.create("p", {"a": 1}, goals=[Goal.MINIMIZE], name="s", once="k")
     run = store.trials.add(sweep.id, 0, Suggestion(params={"x": 1}), owner="me", seen=0)
     store.trials.report(sweep.id, 0, 0, [Report(step=1, values=(0.5,))])
     art = Artifact(name="m", kind="model", path="/m", size=1, sha256="00")

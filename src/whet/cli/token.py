@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,12 @@ import click
 
 from whet.cli import format as shown
 from whet.cli import output, session
-from whet.cli.output import wrong_call
+from whet.cli.spans import seconds
 
 if TYPE_CHECKING:
     from whet.store.token import Token
 
 __all__ = ["command"]
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 @click.group("token", no_args_is_help=True)
@@ -41,7 +38,7 @@ def _create(scope: str, projects: tuple[str, ...], expires: str | None, name: st
     """
     from whet.store.token import Scope
 
-    ends = None if expires is None else time.time() + _seconds(expires)
+    ends = None if expires is None else time.time() + seconds("--expires", expires, "30d")
     token, secret = session.store().tokens.create(Scope.of(scope), projects=projects, name=name, expires=ends)
     if as_json:
         found = _document(token)
@@ -111,15 +108,6 @@ def _revoke(which: tuple[str, ...], forget: bool, as_json: bool) -> None:
         return
     for token in done:
         output.say(f"{'forgot' if forget else 'revoked'} {token.id}")
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
-    if found is None or int(found[1]) == 0:
-        raise wrong_call(
-            f"--expires got {text!r}, wanted a time", "give a whole number with s, m, h, d or w, as in 30d"
-        )
-    return float(int(found[1]) * _UNITS[found[2]])
 
 
 def _state(token: Token) -> str:

@@ -22,6 +22,8 @@ from whet.server.guard import API, Door, Guard
 from whet.server.keys import Keys
 from whet.server.problems import PROBLEMS, Problem, problem
 from whet.server.pulse import Pulse
+from whet.server.questions import Questions
+from whet.server.watched import Watched
 from whet.store.base import Store
 
 __all__ = ["API", "application"]
@@ -40,7 +42,16 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
         openapi_url=f"{API}/openapi.json",
         dependencies=[Depends(admit)],
     )
-    app.state.store = store
+    pulse = Pulse()
+
+    def heard(verb: str, sweep: str) -> None:
+        if verb == "sweeps.delete":
+            engines.drop(sweep)
+        pulse.beat(sweep)
+
+    store = Watched(store, heard)
+    engines, answers = Engines(store), Answers()
+    app.state.store, app.state.pulse = store, pulse
     keys = Keys(store.tokens)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
     app.add_middleware(Guard, keys=keys, door=door)  # around the other one
@@ -51,10 +62,9 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     def hello() -> dict[str, str]:
         return {"whet": __version__}
 
-    answers, engines, pulse = Answers(), Engines(store), Pulse()
     api.include_router(session.router(keys))
-    api.include_router(verbs.router(store, answers, pulse))
-    api.include_router(work.router(store, engines, answers, pulse))
+    api.include_router(verbs.router(store, answers))
+    api.include_router(work.router(store, engines, answers, Questions(pulse)))
     api.include_router(live.router(store, pulse))
     api.include_router(sweeps.router(store, engines))
     api.include_router(runs.router(store))

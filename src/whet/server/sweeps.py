@@ -18,6 +18,7 @@ from whet.config import SweepConfig, parse, to_mapping
 from whet.errors import StudyError
 from whet.server.access import caller, needs
 from whet.server.engines import Engines
+from whet.server.once import Key, kept_key
 from whet.server.rest import answer
 from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
 from whet.store.base import Store, Sweep, SweepState
@@ -56,15 +57,15 @@ def router(store: Store, engines: Engines) -> APIRouter:
 
     @routes.post("", status_code=201, response_model=SweepFull)
     @needs("write", checks_itself=True)
-    def create(request: Request, body: NewSweep) -> Response:
-        """Make a sweep from what a sweep file says."""
+    def create(request: Request, body: NewSweep, idempotency_key: Key = None) -> Response:
+        """Make a sweep from what a sweep file says; with an Idempotency-Key, one however often it is sent."""
         config = parse(body.config)
         project = body.project or config.project or DEFAULT_PROJECT
         who = caller(request)
         who.check(project)
         if who.projects is not None:  # what it learns from must be the caller's as well
             config = replace(config, start_from=tuple(who.sweep(store, text, project) for text in config.start_from))
-        id = create_sweep(store, config, project=project)
+        id = create_sweep(store, config, project=project, once=kept_key(who, "new sweep", idempotency_key))
         return answer(_full(store.sweeps.get(id), engines), 201)
 
     @routes.get("/{id}", response_model=SweepFull)
@@ -96,7 +97,6 @@ def router(store: Store, engines: Engines) -> APIRouter:
         """Delete the sweep with its trials, runs and metrics."""
         found = store.sweeps.find(id)
         store.sweeps.delete(found.id)
-        engines.drop(found.id)
         return Response(status_code=204)
 
     @routes.get("/{id}/stats", response_model=Stats)
@@ -151,9 +151,11 @@ def router(store: Store, engines: Engines) -> APIRouter:
 
     @routes.post("/{id}/enqueue", status_code=201)
     @needs("write", sweep="id")
-    def enqueue(id: str, body: Enqueue) -> Response:
-        """Queue a configuration; the answer is its trial's number."""
-        return answer({"number": engines.get(store.sweeps.find(id).id).enqueue(body.params)}, 201)
+    def enqueue(request: Request, id: str, body: Enqueue, idempotency_key: Key = None) -> Response:
+        """Queue a configuration, with an Idempotency-Key once however often it is sent; the answer is its trial's number."""
+        engine = engines.get(store.sweeps.find(id).id)
+        once = kept_key(caller(request), f"{engine.id} enqueue", idempotency_key)
+        return answer({"number": engine.enqueue(body.params, once=once)}, 201)
 
     for word, state in _TO.items():
         routes.add_api_route(

@@ -24,6 +24,7 @@ __all__ = [
     "STATES",
     "SWEEPS",
     "TRIALS",
+    "add_if_new",
     "to_run",
     "to_sweep",
     "to_trial",
@@ -42,13 +43,14 @@ def upsert(table: Table, *keys: str) -> Statement:
     )
 
 
-def _add_if_new(table: Table) -> Statement:
+def add_if_new(table: Table) -> Statement:
+    """Return the statement that adds a row, unless one with its key is there."""
     values = {c.name: bindparam(c.name, type_=c.type) for c in table.c}
     here, there = sqlite.insert(table).values(values), postgresql.insert(table).values(values)
     return Statement(here.on_conflict_do_nothing(), postgresql=there.on_conflict_do_nothing())
 
 
-ADD_PROJECT = _add_if_new(projects)
+ADD_PROJECT = add_if_new(projects)
 ADD_RUN = Statement(insert(runs).values({c.name: bindparam(c.name, type_=c.type) for c in runs.c if c.name != "key"}))
 
 NEW_RUN: Mapping[str, object] = MappingProxyType(

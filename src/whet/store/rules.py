@@ -35,6 +35,7 @@ __all__ = [
     "check_hand_out",
     "check_lost",
     "check_move",
+    "check_limit",
     "check_number",
     "check_open",
     "check_result",
@@ -115,6 +116,12 @@ def check_hand_out(sweep: str, state: SweepState, cap: int | None, next_number: 
     check_open(sweep, state)
     if cap is not None and next_number >= cap:
         raise CapReached(f"sweep {sweep!r} has handed out all {cap} trials of its run cap", "raise the cap for more")
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise StoreError unless pages of `limit` come to an end."""
+    if limit is not None and not 1 <= limit <= 1_000_000:
+        raise StoreError(f"limit={limit}", "give 1 to 1000000, or none")
 
 
 def check_number(sweep: str, number: int, next_number: int) -> None:

@@ -8,7 +8,7 @@ from typing import final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
-from whet.store import rules
+from whet.store import answered, rules
 from whet.store.base import Sweep, Sweeps, SweepState
 from whet.store.codec import dump, load, text
 from whet.store.database import Database, Statement, Transaction
@@ -107,15 +107,19 @@ class SqlSweeps(Sweeps):
         goals: Sequence[Goal],
         name: str | None = None,
         cap: int | None = None,
+        once: str | None = None,
     ) -> Sweep:
         id = new_id()
         project, name = text(project), text(name) if name is not None else id
         now, goal_names = time.time(), dump([goal.value for goal in goals])
         with self._db.write() as tx:
+            if (there := answered.before(tx, once)) is not None:
+                return _read(tx, there)
             tx.run(ADD_PROJECT, name=project, created=now)
             if tx.rows(_TAKEN, project=project, name=name):
                 raise rules.name_taken(project, name)
             tx.run(_CREATE, id=id, project=project, name=name, config=dump(config), goals=goal_names, cap=cap, now=now)
+            answered.keep(tx, once, id)
             return _read(tx, id)
 
     def get(self, id: str) -> Sweep:

@@ -81,7 +81,8 @@ class Sweep:
 class Changes:
     """What changed in a sweep since a revision.
 
-    `trials` come without their reports; `reports` are (trial number, attempt, report), in order of revision.
+    `trials` come without their reports; `reports` are (trial number, attempt, report), in order of revision (in pages by number).
+    `after`: the last trial of a page, behind which there are more; None: that was all.
     """
 
     revision: int
@@ -90,6 +91,7 @@ class Changes:
     cap: int | None
     trials: tuple[Trial, ...]
     reports: tuple[tuple[int, int, Report], ...]
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,11 @@ class Verb:
     reads: bool
     doc: str
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it may be given a key, with which it is done once for good."""
+        return "once" in self.params
+
     def arguments(self, args: tuple[object, ...], given: Mapping[str, object]) -> dict[str, object]:
         """Return a call's arguments as JSON knows them."""
         named = {**dict(zip(self.params, args, strict=False)), **given}

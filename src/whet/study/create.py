@@ -134,11 +134,17 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
 
 
 def create_sweep(
-    store: Store, config: SweepConfig, *, project: str | None = None, start_from: Sequence[str | Study] = ()
+    store: Store,
+    config: SweepConfig,
+    *,
+    project: str | None = None,
+    start_from: Sequence[str | Study] = (),
+    once: str | None = None,
 ) -> str:
     """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none.
 
-    What it learns from earlier sweeps (its own `start_from`, and more of them) is taken now and kept with it.
+    What it learns from earlier sweeps (its own `start_from`, and more of them) is taken now and kept with it. With the same key `once` it is
+    made once.
     """
     if config.seed is None:
         config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
@@ -153,6 +159,7 @@ def create_sweep(
         goals=[m.goal for m in config.problem.metrics],
         name=config.name,
         cap=config.run_cap,
+        once=once,
     ).id
 
 

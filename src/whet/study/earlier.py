@@ -13,7 +13,7 @@ from whet.search.history import thinned
 from whet.search.overlap import overlap
 from whet.store.base import Store, Sweep
 from whet.store.rules import not_found
-from whet.study.history import History
+from whet.study.catching_up import history_of
 from whet.trial import Earlier, Past, Phase, Problem, Trial
 
 if TYPE_CHECKING:
@@ -85,9 +85,7 @@ def _earlier(store: Store, sweep: Sweep, config: SweepConfig) -> Earlier:
             f"start_from: {sweep.name} is to {old.metric.goal.value} {old.metric.name}, this sweep to {new.metric.goal.value} it",
             "set the goals right, or leave that sweep out",
         )
-    history = History(None)
-    history.apply(store.trials.changes(sweep.id))
-    found = taken(sweep.name, old, history.in_order())
+    found = taken(sweep.name, old, history_of(store, sweep.id).in_order())
     if not any(past.loss is not None for past in found.trials):
         raise StudyError(f"start_from: {sweep.name} has no results yet", "wait for some, or leave that sweep out")
     if config.define_by_run and not new.space:

@@ -31,14 +31,18 @@ class MemorySweeps(Sweeps):
         goals: Sequence[Goal],
         name: str | None = None,
         cap: int | None = None,
+        once: str | None = None,
     ) -> Sweep:
         id = new_id()
         project, name = text(project), text(name) if name is not None else id
         with self._world.lock:
+            if (there := self._world.answers.get(once)) is not None:
+                return self._world.sweep(there).as_sweep()
             if any(s.project == project and s.name == name for s in self._world.sweeps.values()):
                 raise rules.name_taken(project, name)
             sweep = self._world.sweeps[id] = KeptSweep(id, project, name, dict(config), tuple(goals))
             sweep.cap = cap
+            self._world.keep(once, id)
             return sweep.as_sweep()
 
     def get(self, id: str) -> Sweep:
