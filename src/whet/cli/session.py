@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whet.cli import output
-
 if TYPE_CHECKING:
     from whet.store.base import Store
 
@@ -39,6 +37,8 @@ def _withheld(store_url: str) -> str | None:
     if token_for(store_url) is not None:
         return None
     if store_url.startswith(("http://", "https://")) and "@" not in store_url:
+        from whet.cli import output
+
         output.tell(
             f"WHET_TOKEN is not shown to {store_url}, for it is another server's: give this one's as http://TOKEN@HOST"
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast, final
 
 from whet.store.base import Runs, Store, Sweeps, Trials
+from whet.store.files import Files
 from whet.store.token import Tokens
 from whet.store.verbs import Verb, verbs
 
@@ -32,11 +33,17 @@ class Watched(Store):
 
     @property
     def runs(self) -> Runs:  # type: ignore[override]
+        """Those of the store: nobody waits for a run."""
         return self._store.runs
 
     @property
     def tokens(self) -> Tokens:  # type: ignore[override]
+        """Those of the store."""
         return self._store.tokens
+
+    @property
+    def files(self) -> Files:
+        return self._store.files
 
     @property
     def env(self) -> Mapping[str, str]:
