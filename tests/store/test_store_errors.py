@@ -152,8 +152,7 @@ def test_an_interrupted_verb_changes_nothing(tmp_path: Path) -> None:
     code = textwrap.dedent("""
         import os, signal, sys
         from whet.store import open_store, rules
-        from whet.testing.serving import serving
-from whet.trial import Goal, Suggestion
+        from whet.trial import Goal, Suggestion
         store = open_store(sys.argv[1])
         sweep = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE])
         add = lambda: store.trials.add(sweep.id, 0, Suggestion(params={}), owner="me", seen=0)
