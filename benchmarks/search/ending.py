@@ -14,6 +14,7 @@ import functools
 import random
 import statistics
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -51,6 +52,12 @@ def scale(name: str) -> float:
     return usual_loss(losses, rng)
 
 
+def _is_over(ending: Ending, history: History, gain: Callable[[], float | None]) -> bool:
+    if ending.why(history, None, 0.0):
+        return True
+    return ending.asks_for_gain(history.best) and bool(ending.little_to_gain(history.best, gain()))
+
+
 def search(name: str, seed: int, rules: dict[str, Termination], count: int = MOST) -> tuple[list[float], dict[str, int], float]:  # fmt: skip
     """Return the best loss after 1, 2, … trials, after how many each rule would have ended it, and the spread of the first ten losses."""
     one = problem(name)
@@ -68,7 +75,7 @@ def search(name: str, seed: int, rules: dict[str, Termination], count: int = MOS
         history.apply(Changes(revision=turn, version=0, state=SweepState.RUNNING, cap=None, trials=(done,), reports=()))
         gain = functools.cache(searcher.expected_gain)
         for key, ending in endings.items():
-            if key not in ended and ending.why(history, None, 0.0, gain):
+            if key not in ended and _is_over(ending, history, gain):
                 ended[key] = turn + 1
     first = sorted(losses[:10])
     spread = first[7] - first[2] or first[-1] - first[0]
