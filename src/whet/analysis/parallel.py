@@ -91,9 +91,10 @@ def parallel_coordinates(
     Raises:
         UnknownName: no such parameter.
     """
+    trials = list(trials)
     complete = sorted((t for t in trials if t.complete), key=lambda t: t.number)
     try:
-        names = list(importance(problem, complete, metric=problem.metrics[0].name if problem.metrics else None))
+        names = list(importance(problem, trials, metric=problem.metrics[0].name if problem.metrics else None))
     except StudyError:
         names = list(problem.space)
     if params:

@@ -98,7 +98,7 @@ function Drawn({ field, metric, maximize, config }: { field: Field; metric: stri
   const row = colours().scale.map(rgb);
   const ends = maximize ? [scale.low, scale.high] : [scale.high, scale.low];
   return (
-    <figure className="chart">
+    <figure className="chart contour">
       <Sketch
         x={{ ...x, label: field.x.name }}
         y={{ ...y, label: field.y.name }}

@@ -31,6 +31,15 @@ const BELOW = 14;
 const SIDE = 62;
 const LEAST = 92;
 const REACH = 14;
+const MOVING = 3000;
+
+/** The picture, and the faint one that lies below what is chosen; `of`: the places and colours with which that was drawn. */
+interface Kept {
+  image: ImageData;
+  onto: Picture;
+  faint: Picture;
+  of: readonly [unknown, unknown] | null;
+}
 
 type Drag = { kind: "brush"; name: string; from: number; to: number; grip: number | null } | { kind: "axis"; name: string; x: number; from: number; far: boolean };
 
@@ -82,44 +91,55 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
     const c = colours();
     const row = c.scale.map(rgb);
     const none = packed(rgb(c.ink3));
-    return { ground: packed(rgb(c.ground)), faint: packed(rgb(c.ink3)), best: row, lines: Uint32Array.from(made.standing, (share) => (Number.isNaN(share) ? none : packed(ramp(row, share)))) };
+    return { ground: packed(rgb(c.ground)), faint: packed(rgb(c.line)), best: row, lines: Uint32Array.from(made.standing, (share) => (Number.isNaN(share) ? none : packed(ramp(row, share)))) };
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [made, palette]);
-  const kept = useRef<{ of: unknown[]; faint: Picture; onto: Picture; image: ImageData } | null>(null);
+  // While something is dragged, so many lines stand for all, lest the hand waits for them.
+  const isDragged = drag?.kind === "brush" || (drag?.kind === "axis" && drag.far);
+  const drawn = useMemo(() => thinned(chosen, isDragged ? MOVING : Infinity), [chosen, isDragged]);
+  const kept = useRef<Kept | null>(null);
   useLayoutEffect(() => {
     const place = canvas.current;
     const context = place?.getContext("2d");
     if (!place || !context || !wide) return;
+    let later: ReturnType<typeof setTimeout> | undefined;
     const frame = requestAnimationFrame(() => {
       const began = performance.now();
       const fine = Math.min(2, devicePixelRatio || 1);
       const [w, h] = [Math.round(width * fine), Math.round((TOP + HEIGHT + BELOW) * fine)];
       if (place.width !== w || place.height !== h) [place.width, place.height] = [w, h];
-      const of = [made, key, inks, w, h];
-      const isNew = !kept.current || kept.current.of.some((one, i) => one !== of[i]);
-      const scaled = { xs: xs.map((x) => x * fine), ys: fine === 1 ? placed : placed.map((column) => column.map((one) => one * fine)) };
-      if (isNew) {
-        const sameSize = kept.current?.image.width === w && kept.current.image.height === h;
-        const image = sameSize && kept.current ? kept.current.image : new ImageData(w, h);
-        const onto = { pixels: new Uint32Array(image.data.buffer), width: w, height: h };
-        const faint = sameSize && kept.current ? kept.current.faint : picture(w, h);
-        kept.current = { of: [], faint, onto, image };
+      if (kept.current?.image.width !== w || kept.current.image.height !== h) {
+        const image = new ImageData(w, h);
+        kept.current = { image, onto: { pixels: new Uint32Array(image.data.buffer), width: w, height: h }, faint: picture(w, h), of: null };
       }
-      const at = kept.current as NonNullable<typeof kept.current>;
+      const { image, onto, faint } = kept.current;
+      const scaled = { xs: xs.map((x) => x * fine), ys: fine === 1 ? placed : placed.map((column) => column.map((one) => one * fine)) };
+      const all = thinned(made.order, drag?.kind === "axis" ? MOVING : Infinity);
+      const isKept = (): boolean => kept.current?.of?.[0] === placed && kept.current.of[1] === inks;
+      const drawFaint = (): void => {
+        if (isKept()) return;
+        faint.pixels.fill(inks.ground);
+        draw(faint, { ...scaled, which: all, colours: inks.faint, alpha: alphaOf(all.length) * 0.6, smooth: false });
+        if (kept.current) kept.current.of = all === made.order ? [placed, inks] : null;
+      };
       if (isBrushed) {
-        if (at.of.length !== of.length || isNew) {
-          at.faint.pixels.fill(inks.ground);
-          draw(at.faint, { ...scaled, which: made.order, colours: inks.faint, alpha: alphaOf(made.order.length) * 0.22, smooth: false });
-          at.of = of;
-        }
-        at.onto.pixels.set(at.faint.pixels);
-      } else at.onto.pixels.fill(inks.ground);
-      draw(at.onto, { ...scaled, which: chosen, colours: inks.lines, alpha: alphaOf(chosen.length), smooth: chosen.length <= 2000 });
-      context.putImageData(at.image, 0, 0);
-      performance.measure(isNew || !isBrushed ? "parallel redraw" : "parallel brush", { start: began });
+        if (!isKept()) drawFaint();
+        onto.pixels.set(faint.pixels);
+      } else {
+        onto.pixels.fill(inks.ground);
+        later = setTimeout(drawFaint, 200); // the first brush finds it ready
+      }
+      draw(onto, { ...scaled, which: drawn, colours: inks.lines, alpha: alphaOf(drawn.length), smooth: drawn.length <= 2000 });
+      context.putImageData(image, 0, 0);
+      performance.measure(isBrushed ? "parallel brush" : "parallel redraw", { start: began });
     });
-    return () => cancelAnimationFrame(frame);
-  });
+    return () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(later);
+    };
+    // `placed` is made anew whenever the axes are elsewhere; `drag` counts only in what is drawn of it.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [made, placed, inks, width, wide, drawn, isBrushed]);
 
   const point = (event: React.PointerEvent): [number, number] => {
     const at = event.currentTarget.closest("svg")?.getBoundingClientRect();
@@ -239,6 +259,12 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
       <Ranges axes={inOrder} brushes={stored} onChange={commit} />
     </figure>
   );
+}
+
+/** No more than so many of the lines, evenly picked. */
+function thinned(lines: Uint32Array, most: number): Uint32Array {
+  const every = Math.ceil(lines.length / most);
+  return every > 1 ? lines.filter((_, i) => !(i % every)) : lines;
 }
 
 /** What of an axis lies between two places. */

@@ -30,7 +30,7 @@ export function Timeline({ sweep, onPick }: ChartProps) {
   const x = useMemo(() => scaleOf([0, ...trials.map((one) => one.to_s)]), [trials]);
   if (query.isError && !query.data) return <Refused error={query.error} retry={() => void query.refetch()} />;
   if (!data) return <Loading what="the timeline" />;
-  const height = Math.min(560, 48 + lanes * Math.max(4, Math.min(24, 300 / lanes)));
+  const height = Math.min(560, 62 + lanes * Math.max(4, Math.min(28, 300 / lanes)));
   const thick = (bottom: number, top: number): number => (bottom - top) / lanes;
   const draw = ({ ctx, c, top, bottom, x: px }: Frame): void => {
     const high = thick(bottom, top);

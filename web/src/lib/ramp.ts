@@ -2,9 +2,10 @@
 
 export type Rgb = readonly [number, number, number];
 
-/** `#rrggbb` as numbers. */
+/** `#rrggbb` or `#rgb` as numbers. */
 export function rgb(hex: string): Rgb {
-  const number = Number.parseInt(hex.replace("#", ""), 16);
+  const digits = hex.replace("#", "");
+  const number = Number.parseInt(digits.length === 3 ? digits.replace(/./g, "$&$&") : digits, 16);
   return [(number >> 16) & 255, (number >> 8) & 255, number & 255];
 }
 

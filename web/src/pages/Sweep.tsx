@@ -13,6 +13,7 @@ import { Dialog } from "../components/Dialog.tsx";
 import { Facts, Page, Section } from "../components/Page.tsx";
 import { Bar, Progress } from "../components/Progress.tsx";
 import { RunTable } from "../components/RunTable.tsx";
+import { SweepMore } from "../components/SweepMore.tsx";
 import { Command, EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { useToasts } from "../components/Toast.tsx";
 import { Ago, Num, Span, State, Val } from "../components/Value.tsx";
@@ -64,7 +65,12 @@ function Found({ sweep }: { sweep: SweepFull }) {
           {isOver || !live ? null : <span className="live">live</span>}
         </>
       }
-      aside={<Moves sweep={sweep} running={counts?.running ?? 0} />}
+      aside={
+        <>
+          <Moves sweep={sweep} running={counts?.running ?? 0} />
+          <SweepMore sweep={sweep} stats={stats.data} params={params} filter={search.filter ?? ""} />
+        </>
+      }
     >
       <div className="hero">
         <Best sweep={sweep} stats={stats.data} />
