@@ -114,7 +114,9 @@ function SideBySide({ sweep, search, onSearch, params, maximize, onPick }: Chart
             }}
             label="Axes"
           />
-          {axes === null && params.length > shown.length - metrics.length ? <span className="note">the {shown.length - metrics.length} of {params.length} parameters that matter most</span> : null}
+          {axes === null && params.length > shown.length - metrics.length ? <span className="note">
+              {shown.length - metrics.length} of {params.length} parameters: those that matter most, as far as the trials tell
+            </span> : null}
         </div>
       ) : null}
       <Parallel data={query.data} maximize={maximize} filter={search.filter ?? ""} onFilter={(filter) => onSearch({ filter: filter || undefined })} axes={axes} flipped={flipped} onAxes={(names, flip) => onSearch({ axes: names ? joined(names) : undefined, flip: flip.length ? joined(flip) : undefined })} onPick={onPick} />
