@@ -48,7 +48,12 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
   const canvas = useRef<HTMLCanvasElement>(null);
   const wide = useWidth(box);
   const palette = usePalette();
-  const [drag, setDrag] = useState<Drag | null>(null);
+  const [drag, showDrag] = useState<Drag | null>(null);
+  const held = useRef<Drag | null>(null); // as it is now: what is shown may lag behind the hand
+  const setDrag = (now: Drag | null): void => {
+    held.current = now;
+    showDrag(now);
+  };
   const [hover, setHover] = useState<number | null>(null);
   const made = useMemo(() => ready(data, maximize), [data, maximize]);
   const inOrder = useMemo(() => arranged(made.axes, asked), [made, asked]);
@@ -61,8 +66,7 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
   // While an axis is dragged the others make room for it.
   const shown = useMemo(() => {
     if (drag?.kind !== "axis" || !drag.far) return inOrder;
-    const names = moved(inOrder.map((axis) => axis.name), drag.name, Math.round((drag.x - SIDE) / (gap || 1)));
-    return names.map((name) => inOrder.find((axis) => axis.name === name) as Axis);
+    return dropped(inOrder, drag.name, drag.x, gap);
   }, [inOrder, drag, gap]);
   const xs = shown.map((axis, i) => (drag?.kind === "axis" && drag.far && drag.name === axis.name ? Math.max(SIDE / 2, Math.min(width - SIDE / 2, drag.x)) : home(i)));
   const isFlipped = (axis: Axis): boolean => flipped.includes(axis.name);
@@ -72,15 +76,7 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
     return isFlipped(axis) ? share : 1 - share;
   };
 
-  const brushes = useMemo(() => {
-    if (drag?.kind !== "brush") return stored;
-    const axis = made.axes.find((one) => one.name === drag.name);
-    const brush = axis ? between(axis, drag.from, drag.to) : null;
-    const all = new Map(stored);
-    if (brush) all.set(drag.name, brush);
-    else all.delete(drag.name);
-    return all;
-  }, [stored, drag, made]);
+  const brushes = useMemo(() => brushed(made.axes, stored, drag), [stored, drag, made]);
   const chosen = useMemo(() => selected(made, brushes), [made, brushes]);
   const isBrushed = brushes.size > 0;
 
@@ -162,6 +158,7 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
   };
   const onMove = (event: React.PointerEvent): void => {
     const [px, py] = point(event);
+    const drag = held.current;
     if (drag?.kind === "brush") {
       const axis = made.axes.find((one) => one.name === drag.name) as Axis;
       const at = atY(axis, py);
@@ -178,9 +175,10 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
     setHover(py < TOP - 6 ? null : nearest(chosen, placed[left] ?? new Float32Array(), placed[right] ?? new Float32Array(), share, py, 9));
   };
   const onEnd = (): void => {
+    const drag = held.current;
     if (drag?.kind === "brush") {
       if (drag.grip === null && Math.abs(drag.from - drag.to) * HEIGHT < 3 && made.axes.find((one) => one.name === drag.name)?.scale) drop(drag.name);
-      else commit(brushes);
+      else commit(brushed(made.axes, stored, drag));
     }
     setDrag(null);
   };
@@ -201,13 +199,14 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
             ))}
             {shownHover === null ? null : <HoverLine xs={xs} placed={placed} line={shownHover} />}
           </svg>
-          {shown.map((axis, i) => (
+          {/* in the order before a drag: an element that is moved in the document loses the pointer */}
+          {inOrder.map((axis) => (
             <button
               key={axis.name}
               type="button"
               className="parallel-name"
               data-metric={axis.isMetric || undefined}
-              style={{ left: xs[i], maxWidth: Math.max(60, Math.min(gap - 6, 160)) || 160 }}
+              style={{ left: xs[shown.indexOf(axis)], maxWidth: Math.max(60, Math.min(gap - 6, 160)) || 160 }}
               title={`${axis.name}: click turns the axis upside down, dragging moves it`}
               aria-label={`Axis ${axis.name}${isFlipped(axis) ? ", upside down" : ""}: Enter turns it, arrow keys move it`}
               onKeyDown={(event) => {
@@ -222,17 +221,19 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
                 setDrag({ kind: "axis", name: axis.name, x: home(inOrder.indexOf(axis)), from: event.clientX, far: false });
               }}
               onPointerMove={(event) => {
+                const drag = held.current;
                 if (drag?.kind !== "axis" || drag.name !== axis.name) return;
                 const by = event.clientX - drag.from;
                 if (drag.far || Math.abs(by) > 4) setDrag({ ...drag, x: home(inOrder.indexOf(axis)) + by, far: true });
               }}
               onPointerUp={() => {
+                const drag = held.current;
                 if (drag?.kind !== "axis") return;
-                if (drag.far) onAxes(shown.map((one) => one.name), flipped);
+                if (drag.far) onAxes(dropped(inOrder, drag.name, drag.x, gap).map((one) => one.name), flipped);
                 setTimeout(() => setDrag(null)); // the click that follows is to know of it
               }}
               onPointerCancel={() => setDrag(null)}
-              onClick={() => (drag?.kind === "axis" && drag.far) || flip(axis.name)}
+              onClick={() => (held.current?.kind === "axis" && held.current.far) || flip(axis.name)}
             >
               <span>{axis.name}</span>
               <span aria-hidden="true">{isFlipped(axis) ? "↓" : "↑"}</span>
@@ -265,6 +266,23 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
 function thinned(lines: Uint32Array, most: number): Uint32Array {
   const every = Math.ceil(lines.length / most);
   return every > 1 ? lines.filter((_, i) => !(i % every)) : lines;
+}
+
+/** The axes as they are when one of them is dropped at `x`. */
+function dropped(axes: readonly Axis[], name: string, x: number, gap: number): Axis[] {
+  const names = moved(axes.map((axis) => axis.name), name, Math.round((x - SIDE) / (gap || 1)));
+  return names.map((one) => axes.find((axis) => axis.name === one) as Axis);
+}
+
+/** The brushes with the one that is dragged. */
+function brushed(axes: readonly Axis[], stored: ReadonlyMap<string, Brush>, drag: Drag | null): ReadonlyMap<string, Brush> {
+  const axis = drag?.kind === "brush" ? axes.find((one) => one.name === drag.name) : undefined;
+  if (!axis || drag?.kind !== "brush") return stored;
+  const brush = between(axis, drag.from, drag.to);
+  const all = new Map(stored);
+  if (brush) all.set(axis.name, brush);
+  else all.delete(axis.name);
+  return all;
 }
 
 /** What of an axis lies between two places. */
