@@ -56,12 +56,13 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
         raise wrong_call(f"{path} is there already", "choose another, or overwrite it with --force")
     from whet.cli.hparams import write_hparams
     from whet.store.export import table_of
+    from whet.store.matching import sweeps_of
 
     store = session.store(look=True)
     sweep, runs = _runs(store, what)
     if not runs:
         raise NotFound(f"{what!r} has no run yet", "whet ls --sweeps shows which have", name=what)
-    sweeps = {id: store.sweeps.get(id) for id in {run.sweep for run in runs if run.sweep}}
+    sweeps = sweeps_of(store, runs)
     write: dict[str, Callable[[], None]] = {
         "csv": lambda: _write_csv(table_of(runs, sweeps), path),
         "json": lambda: _write_json(store, sweep, runs, sweeps, path),

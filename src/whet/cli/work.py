@@ -12,6 +12,7 @@ from whet.cli.progress import JsonLines, Progress, follow
 from whet.cli.summary import print_summary
 from whet.study.engine import Engine
 from whet.tune.events import ASIDE, Ending
+from whet.tune.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from whet.store.base import Store
@@ -29,6 +30,7 @@ def work_on(
     exclusive: bool = False,
     max_failures: int | None = None,
     forward_signals: bool = False,
+    patience_s: float = PATIENCE_S,
     as_json: bool = False,
 ) -> Ending:
     """Work on a sweep, show what happens, and return how it ended.
@@ -40,6 +42,7 @@ def work_on(
         count: The most trials to start.
         function: ``module:function`` to call instead of the sweep's program.
         exclusive: As its coordinator; see `whet.tune.loop.drive`, as for `max_failures` and `forward_signals`.
+        patience_s: How long to wait for a store that is out of reach.
         as_json: Print a JSON line an event.
 
     Raises:
@@ -61,7 +64,7 @@ def work_on(
             executor = Local(whet_dir() / "jobs", slots=jobs)
             return drive(
                 store, sweep, executor, workers=jobs, count=count, exclusive=exclusive, max_failures=max_failures,
-                forward_signals=forward_signals, on_event=progress.event, on_tick=progress.tick,
+                forward_signals=forward_signals, patience_s=patience_s, on_event=progress.event, on_tick=progress.tick,
             )  # fmt: skip
     if forward_signals:
         raise output.wrong_call(
@@ -79,7 +82,8 @@ def work_on(
             progress.tick(engine)
             each = None if count is None else count // jobs
             return pool(
-                store, sweep, function, workers=jobs, count=each, max_failures=max_failures, on_event=progress.event, on_tick=progress.tick
+                store, sweep, function, workers=jobs, count=each, max_failures=max_failures, patience_s=patience_s, on_event=progress.event,
+                on_tick=progress.tick,
             )  # fmt: skip
     called = find_function(function)
     # What the function prints shares the screen, so there are lines and no live display.
@@ -87,7 +91,15 @@ def work_on(
     with quiet:
         quiet.tick(engine)
         with _prints_on_stderr() if as_json else contextlib.nullcontext():
-            return work(store, sweep, called, count=count, max_failures=max_failures, on_event=quiet.event)
+            return work(
+                store,
+                sweep,
+                called,
+                count=count,
+                max_failures=max_failures,
+                patience_s=patience_s,
+                on_event=quiet.event,
+            )
 
 
 def report(

@@ -251,7 +251,10 @@ class TrialView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values)."""
+    """What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values).
+
+    `revision` is what is known now; with `more`, the rest of what leads to the next one follows in further events.
+    """
 
     revision: int
     version: int
@@ -259,3 +262,4 @@ class Changed:
     cap: int | None
     trials: tuple[TrialView, ...]
     reports: tuple[tuple[int, int, int, tuple[Number, ...]], ...]
+    more: bool

@@ -19,7 +19,8 @@ def size_of(config: SweepConfig, most: int | None = None) -> int | None:
     Raises:
         UnknownName, ConfigError: there is no such method, or it can't be built.
     """
-    searcher = searcher_of(config)
+    made = searcher_of(config)
+    searcher = getattr(made, "inner", made)  # of one that begins with what earlier sweeps found
     return searcher.count(most) if isinstance(searcher, Grid) else None
 
 

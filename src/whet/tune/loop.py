@@ -29,6 +29,7 @@ from whet.trial import Phase
 from whet.tune.ends import judged, told
 from whet.tune.events import Ending, Event, EventKind, Tally, failed, started
 from whet.tune.job import Job, launch, paused_at, was_launched
+from whet.tune.patience import PATIENCE_S, Patience
 from whet.tune.sharing import at_the_wheel, num_in_other_hands, stays_for, why_end
 from whet.tune.signals import ENDING, Signals, name_of
 
@@ -40,8 +41,8 @@ _ASK_S = 0.25
 _BEAT_S = LEASE_S / 4
 _GRACE_S = 30.0
 """How long an interrupted loop waits for its jobs to end."""
-_PATIENCE_S = 60.0
-"""How long it goes on without its store while jobs run."""
+_AGAIN_S = 1.0
+"""How long it waits before it tries a store again that was out of reach."""
 
 
 def drive(
@@ -54,6 +55,7 @@ def drive(
     exclusive: bool = True,
     max_failures: int | None = None,
     forward_signals: bool = False,
+    patience_s: float = PATIENCE_S,
     on_event: Callable[[Event], None] | None = None,
     on_tick: Callable[[Engine], None] | None = None,
     cwd: Path | None = None,
@@ -73,6 +75,7 @@ def drive(
             result, and with None only then.
         forward_signals: SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 go on to the jobs. After one of the first three no trial is started any more; what
             ends without a result because of it is queued again. A second one ends the jobs as Ctrl-C does otherwise.
+        patience_s: How long to wait for a store that is out of reach; what runs goes on meanwhile.
         on_event: Told what happens.
         on_tick: Called ten to twenty times a second, for displays.
         cwd: The jobs' working directory; default this process's.
@@ -80,16 +83,15 @@ def drive(
     Raises:
         AlreadyDriven: there is a coordinator already, perhaps in another thread.
         StudyError: the sweep has no program, `workers` or `count` is below 1, or the store is in memory.
-        StoreUnavailable: the store is out of reach; with jobs running it is waited for first.
+        StoreUnavailable: the store is out of reach from the start, or was for longer than `patience_s`.
     """
     if workers < 1 or (count is not None and count < 1):
         raise StudyError(f"workers={workers}, count={count}", "give 1 or more")
     if store.url.startswith("memory"):
         raise StudyError("a store in memory can't be shared by processes", "use the default store, or a URL")
+    say = on_event or (lambda event: None)
     signals = Signals(forward_signals)
-    loop = _Loop(
-        store, sweep, executor, workers, count, exclusive, max_failures, signals, on_event or (lambda event: None), cwd
-    )
+    loop = _Loop(store, sweep, executor, workers, count, exclusive, max_failures, signals, patience_s, say, cwd)
     with at_the_wheel(store, sweep) if exclusive else contextlib.nullcontext():
         return loop.run(on_tick or (lambda engine: None))
 
@@ -106,6 +108,7 @@ class _Loop:
         exclusive: bool,
         max_failures: int | None,
         signals: Signals,
+        patience_s: float,
         emit: Callable[[Event], None],
         cwd: Path | None,
     ) -> None:
@@ -131,7 +134,7 @@ class _Loop:
         self.final = self.aside = False
         self.said = ""
         self.ask_at = self.beaten = time.monotonic()
-        self.failing_since: float | None = None
+        self.patience = Patience(patience_s, self._say)
 
     def run(self, on_tick: Callable[[Engine], None]) -> Ending:
         with self.signals, Interrupts() as interrupts:
@@ -161,20 +164,14 @@ class _Loop:
 
     def _step(self) -> None:
         try:
+            if self.patience.is_waiting:
+                self._reclaim()
+                self.patience.succeeded()
             self._watch()
             self._fill()
         except StoreUnavailable as error:
-            now = time.monotonic()
-            if not self.jobs or now - (self.failing_since or now) > _PATIENCE_S:
-                raise
-            if self.failing_since is None:
-                self.failing_since = now
-                self._emit(EventKind.NOTICE, None, f"{error.problem}: what runs goes on, and the store is tried again")
-            time.sleep(1.0)
-            return
-        if self.failing_since is not None:
-            self.failing_since = None
-            self._reclaim()
+            self.patience.failed(error, "what runs goes on" if self.jobs else "")
+            time.sleep(_AGAIN_S)
 
     def _emit(self, kind: EventKind, number: int | None, text: str) -> None:
         self._say(Event(kind, number, text))
@@ -194,13 +191,14 @@ class _Loop:
             if self.left is not None and self.left <= 0:
                 self.ending = "the trials asked for are done"
                 return
+            asked = time.monotonic()
             answer = self.engine.ask()
             if isinstance(answer, Assignment):
                 if self.left is not None:
                     self.left -= 1
                 self._launch(answer)
                 continue
-            self.ask_at = time.monotonic() + _ASK_S
+            self.ask_at = (time.monotonic() if self.jobs else asked) + _ASK_S  # a server has waited already
             if answer.final:
                 if self.engine.state is SweepState.RUNNING and (others := num_in_other_hands(self.engine)):
                     self._once(stays_for(answer.reason, others))

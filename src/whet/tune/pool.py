@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from whet.errors import StudyError, WhetError
+from whet.errors import StoreUnavailable, StudyError, WhetError
 from whet.store.base import Store, SweepState
 from whet.study.engine import Engine
 from whet.trial import Phase, Trial
 from whet.tune.events import ASIDE, Ending, Event, EventKind, Tally, finished, started
+from whet.tune.patience import PATIENCE_S, Patience
 
 __all__ = ["Observer", "find_function", "pool"]
 
@@ -62,6 +63,7 @@ def pool(
     count: int | None = None,
     max_failures: int | None = None,
     threads: int | None = None,
+    patience_s: float = PATIENCE_S,
     on_event: Callable[[Event], None] | None = None,
     on_tick: Callable[[Engine], None] | None = None,
 ) -> Ending:
@@ -77,6 +79,7 @@ def pool(
         count: The most trials a process runs.
         max_failures: As in `whet.tune.loop.drive`, for each process.
         threads: Told to numeric libraries; default cores / workers.
+        patience_s: How long to wait for a store that is out of reach, the processes and this one.
         on_event, on_tick: As in `whet.tune.loop.drive`.
 
     Raises:
@@ -92,15 +95,28 @@ def pool(
     interrupted = False
     processes: list[subprocess.Popen[bytes]] = []
 
+    def say(event: Event) -> None:
+        if on_event is not None:
+            on_event(event)
+
+    patience = Patience(patience_s, say)
+
     def look() -> None:
-        for event in observer.look():
-            if on_event is not None:
-                on_event(event)
+        try:
+            events = observer.look()
+        except StoreUnavailable as error:
+            patience.failed(error, "what runs goes on")
+            return
+        patience.succeeded()
+        for event in events:
+            say(event)
         if on_tick is not None:
             on_tick(engine)
 
     try:
-        processes += [_start(store, sweep, function, count, max_failures, workers, threads) for _ in range(workers)]
+        processes += [
+            _start(store, sweep, function, count, max_failures, workers, threads, patience_s) for _ in range(workers)
+        ]
         while any(p.poll() is None for p in processes):
             look()
             time.sleep(_TICK_S)
@@ -131,6 +147,7 @@ def _start(
     max_failures: int | None,
     workers: int,
     threads: int | None,
+    patience_s: float,
 ) -> subprocess.Popen[bytes]:
     number = str(threads or max(1, (os.cpu_count() or 1) // workers))
     # The URL may hold a password, so it does not go into the command line, which everybody may read.
@@ -143,6 +160,7 @@ def _start(
         function,
         str(count or 0),
         "" if max_failures is None else str(max_failures),
+        str(patience_s),
     ]
     # A session of its own: Ctrl-C reaches this process, which ends the others in its own time.
     return subprocess.Popen(
@@ -227,14 +245,15 @@ def _end_with_parent() -> None:
     threading.Thread(target=listen, name="whet-parent", daemon=True).start()
 
 
-def _main(sweep: str, function: str, count: str, max_failures: str) -> int:
+def _main(sweep: str, function: str, count: str, max_failures: str, patience_s: str) -> int:
     from whet.store.open import open_store
     from whet.tune.agent import work
 
     _end_with_parent()
     try:
-        store, most = open_store(os.environ.pop(_URL)), int(max_failures) if max_failures else None
-        ending = work(store, sweep, find_function(function), count=int(count) or None, max_failures=most)
+        store, called = open_store(os.environ.pop(_URL)), find_function(function)
+        most = int(max_failures) if max_failures else None
+        ending = work(store, sweep, called, count=int(count) or None, max_failures=most, patience_s=float(patience_s))
     except KeyboardInterrupt:
         return 0
     except WhetError as error:  # whoever started this process has no use for a traceback of ours

@@ -220,9 +220,29 @@ export interface paths {
         };
         /**
          * Artifacts
-         * @description Return the files that the run keeps.
+         * @description Return the files that the run keeps; `here`: their content is at the server.
          */
         get: operations["artifacts_api_v1_runs__run__artifacts_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/artifacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download
+         * @description Return a file that the run keeps, to be saved: never as a page, whatever it holds. `Range` asks for a part; the ETag is its SHA-256.
+         */
+        get: operations["download_api_v1_runs__run__artifacts__name__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -262,7 +282,7 @@ export interface paths {
          * Logs
          * @description Return what the run printed: the last `tail` lines, or what comes after `offset` bytes; 1 MB at most.
          *
-         *     Only output that lies on the server's machine is known here.
+         *     Only output that lies in the server's own folder (``$WHET_DIR``, else ``.whet``) is known here.
          */
         get: operations["logs_api_v1_runs__run__logs_get"];
         put?: never;
@@ -291,6 +311,28 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/uploads/{sha256}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Upload
+         * @description Take a piece of a file that the run says that it keeps, and return how much has come.
+         *
+         *     A piece that begins elsewhere than at what has come changes nothing. With the last one the SHA-256 is looked at.
+         */
+        patch: operations["upload_api_v1_runs__run__uploads__sha256__patch"];
         trace?: never;
     };
     "/api/v1/session": {
@@ -327,7 +369,7 @@ export interface paths {
         put?: never;
         /**
          * Create
-         * @description Make a sweep from what a sweep file says, or from a template.
+         * @description Make a sweep from what a sweep file says, or from a template; with an Idempotency-Key, one however often it is sent.
          */
         post: operations["create_api_v1_sweeps_post"];
         delete?: never;
@@ -452,7 +494,7 @@ export interface paths {
         put?: never;
         /**
          * Enqueue
-         * @description Queue a configuration; the answer is its trial's number.
+         * @description Queue a configuration, with an Idempotency-Key once however often it is sent; the answer is its trial's number.
          */
         post: operations["enqueue_api_v1_sweeps__id__enqueue_post"];
         delete?: never;
@@ -873,11 +915,17 @@ export interface components {
         Again: {
             numbers?: number[] | null;
         };
-        /** @description A file that a run keeps; `path` is where it is, on the machine where it was made. */
+        /**
+         * @description A file that a run keeps; `path` is where it is, on the machine where it was made.
+         *
+         *     `here`: its content is at the server, too; if not, so many bytes of it were `received`.
+         */
         ArtifactView: {
+            here: boolean;
             kind: string;
             name: string;
             path: string;
+            received: number;
             sha256: string;
             size: number;
         };
@@ -935,9 +983,14 @@ export interface components {
             };
             values: (number | ("NaN" | "Infinity" | "-Infinity"))[];
         };
-        /** @description What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values). */
+        /**
+         * @description What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values).
+         *
+         *     `revision` is what is known now; with `more`, the rest of what leads to the next one follows in further events.
+         */
         Changed: {
             cap: number | null;
+            more: boolean;
             reports: [
                 number,
                 number,
@@ -1177,6 +1230,10 @@ export interface components {
         Queued: {
             as_number: number;
             number: number;
+        };
+        /** @description How many bytes of a file have come; all of them: it is kept. */
+        Received: {
+            received: number;
         };
         /** @description Metrics of a running trial at a step, by name. */
         Report: {
@@ -1472,7 +1529,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        [key: string]: string;
+                        [key: string]: string | number;
                     };
                 };
             };
@@ -1521,7 +1578,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1631,7 +1688,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1749,7 +1806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1859,7 +1916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1977,7 +2034,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2090,7 +2147,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2202,7 +2259,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2316,7 +2373,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2431,7 +2488,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2543,7 +2600,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2655,7 +2712,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2771,7 +2828,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2883,7 +2940,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2891,6 +2948,142 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
+            };
+            /** @description The server is not called like that. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What was sent does not fit. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many failed attempts. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach: try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_api_v1_runs__run__artifacts__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The client has it. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no token, or it is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else was first, or the state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body, or what it is a part of, is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such part. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The server is not called like that. */
             421: {
@@ -2999,7 +3192,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3115,7 +3308,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3233,7 +3426,126 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is not called like that. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What was sent does not fit. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many failed attempts. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach: try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_api_v1_runs__run__uploads__sha256__patch: {
+        parameters: {
+            query: {
+                offset: number;
+            };
+            header?: never;
+            path: {
+                run: string;
+                sha256: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Received"];
+                };
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no token, or it is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else was first, or the state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3345,7 +3657,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3455,7 +3767,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3563,7 +3875,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3677,7 +3989,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3727,7 +4039,9 @@ export interface operations {
     create_api_v1_sweeps_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3791,7 +4105,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3904,7 +4218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4018,7 +4332,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4130,7 +4444,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4246,7 +4560,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4356,7 +4670,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4468,7 +4782,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4580,7 +4894,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4630,7 +4944,9 @@ export interface operations {
     enqueue_api_v1_sweeps__id__enqueue_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 id: string;
             };
@@ -4696,7 +5012,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4812,7 +5128,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4925,7 +5241,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5041,7 +5357,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5153,7 +5469,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5268,7 +5584,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5384,7 +5700,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5499,7 +5815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5611,7 +5927,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5727,7 +6043,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5839,7 +6155,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5955,7 +6271,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6073,7 +6389,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6189,7 +6505,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6301,7 +6617,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6413,7 +6729,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6531,7 +6847,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6647,7 +6963,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6761,7 +7077,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6871,7 +7187,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6988,7 +7304,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -7105,7 +7421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body, or what it is a part of, is too large. */
             413: {
                 headers: {
                     [name: string]: unknown;
