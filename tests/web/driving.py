@@ -13,7 +13,7 @@ from tests.web.filling import fill
 
 from whet.store import Store, open_store
 
-__all__ = ["CHROMIUM", "EXPECTED", "Place", "Server", "until", "violations"]
+__all__ = ["CHROMIUM", "EXPECTED", "Place", "Server", "arrive", "violations"]
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -79,6 +79,14 @@ class Place:
         self.store.close()
 
 
+def arrive(page) -> None:
+    """Wait until everything that the page asks for has come: a heading, and nothing in it that is still loading."""
+    from playwright.sync_api import expect
+
+    expect(page.locator("main :is(h1, h2)").first).to_be_visible()
+    expect(page.locator(".loading, .coming")).to_have_count(0)
+
+
 def violations(page) -> list[str]:
     """Return what axe finds wrong with the page, as text."""
     page.evaluate(AXE.read_text())
@@ -89,12 +97,3 @@ def violations(page) -> list[str]:
         f"{one['id']}: {one['help']}: {[node['html'][:160] + ' ' + node['failureSummary'][:200] for node in one['nodes'][:3]]}"
         for one in found["violations"]
     ]
-
-
-def until(page, holds: str, seconds: float = 15.0) -> None:
-    """Wait until the expression holds in the page; its policy lets no text be run, so it is asked from here again and again."""
-    for _ in range(int(seconds / 0.05)):
-        if page.evaluate(holds):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"it never came to hold: {holds}")
