@@ -12,14 +12,30 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Bound", "Report", "Spread", "arguments", "dispatch", "number", "paired", "ratio", "ratios", "spread"]
+__all__ = [
+    "Bound",
+    "Report",
+    "Served",
+    "Spread",
+    "arguments",
+    "dispatch",
+    "number",
+    "paired",
+    "ratio",
+    "ratios",
+    "served",
+    "spread",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +131,32 @@ def arguments(
     given = parser.parse_args()
     given.repeats = given.repeats or (quick_repeats if given.quick else repeats)
     return given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A server at work: its address, its process, and the seconds from the start of the process to its first answer."""
+
+    url: str
+    pid: int
+    start_s: float
+
+
+@contextmanager
+def served(path: Path, *options: str) -> Iterator[Served]:
+    """Start ``whet serve`` over the store at `path`, as users do, and end it afterwards."""
+    command = [sys.executable, "-m", "whet.cli.main", "serve", "--port", "0", "--json", *options]
+    env = {**os.environ, "WHET_STORE": f"sqlite:///{path}"}
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        try:
+            url = str(json.loads(process.stdout.readline())["url"])
+            with urllib.request.urlopen(f"{url}/api/v1/runs?limit=1") as answer:
+                answer.read()
+            yield Served(url=url, pid=process.pid, start_s=time.perf_counter() - began)
+        finally:
+            process.terminate()
 
 
 def dispatch(usage: str, package: str, commands: Sequence[str]) -> int:

@@ -1,9 +1,11 @@
 """What the server takes for the pages of a store with many runs, over HTTP as a browser asks it.
 
     python -m benchmarks.server [--quick] [--json FILE] [--check]
+    python -m benchmarks.server agents [--quick] …          many agents on one sweep: see benchmarks/server_agents.py
+    python -m benchmarks.server turnaround …        how soon an agent has its next trial: see `benchmarks.turnaround`
 
 A store in SQLite with 10,000 runs × 10 parameters × 3 metrics, every tenth of which has diverged to NaN, and 100 of them with curves of 1,000
-steps, is filled and served by a process of its own. Asked are: a page of the run table in several orders and of several filters, the curves
+steps, is filled and served by `whet serve`. Asked are: a page of the run table in several orders and of several filters, the curves
 of 100 runs in one question, and a poll with nothing new (its cost in the server's CPU time). The server's start is timed from the start of
 its process to its first answer.
 """
@@ -12,12 +14,11 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from urllib.parse import urlencode
 import psutil
 import urllib3
 
-from benchmarks._harness import Report, arguments, number, paired, spread
+from benchmarks import server_agents, turnaround
+from benchmarks._harness import Report, arguments, number, paired, served, spread
 
 __all__ = ["main"]
 
@@ -70,34 +72,6 @@ def fill(path: Path, num_runs: int) -> float:
     return time.perf_counter() - began
 
 
-def serve(path: str) -> None:
-    """Serve the store at `path` until stdin closes; the URL goes to stdout."""
-    from whet.server.app import application
-    from whet.store import open_store
-    from whet.testing.serving import serving
-
-    with closing(open_store(path)) as store, serving(application(store)) as url:
-        print(url, flush=True)
-        sys.stdin.read()
-
-
-@contextmanager
-def served(path: Path) -> Iterator[tuple[str, psutil.Process, float]]:
-    """Yield the URL, the process, and the seconds to its first answer."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.server", "--serve", str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin
-        assert process.stdout
-        try:
-            url = process.stdout.readline().strip() + "/api/v1"
-            asked = urllib3.request("GET", f"{url}/runs?limit=1")
-            assert asked.status == 200, asked.data
-            yield url, psutil.Process(process.pid), time.perf_counter() - began
-        finally:
-            process.stdin.close()
-
-
 def _timed(ask: Callable[[], Any]) -> Mapping[str, float]:
     began = time.perf_counter()
     answer = ask()
@@ -135,11 +109,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "whet.db"
         filled = fill(path, num_runs)
-        with served(path) as (url, process, start_s):
-            _measure(report, url, process, num_runs, given.repeats, 100 if given.quick else 500)
+        with served(path) as server:
+            process = psutil.Process(server.pid)
+            _measure(report, f"{server.url}/api/v1", process, num_runs, given.repeats, 100 if given.quick else 500)
             rss_mb = process.memory_info().rss / 1e6
-    report.data |= {"start_s": start_s, "rss_mb": rss_mb, "fill_s": filled}
-    report.remark(f"start to the first answer {start_s:.2f} s; {rss_mb:,.0f} MB of memory; filled in {filled:,.1f} s")
+    report.data |= {"start_s": server.start_s, "rss_mb": rss_mb, "fill_s": filled}
+    report.remark(
+        f"start to the first answer {server.start_s:.2f} s; {rss_mb:,.0f} MB of memory; filled in {filled:,.1f} s"
+    )
     shown = ", ".join(f"{name} {number(ms)} ms" for name, ms in PUBLISHED_MS.items())
     report.remark(f"published for MLflow (elsewhere measured, 10,000 runs): {shown}")
     return report.finish(given)
@@ -180,7 +157,7 @@ def _measure(report: Report, url: str, process: psutil.Process, num_runs: int, r
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        serve(sys.argv[2])
-    else:
-        sys.exit(main())
+    modes = {"agents": server_agents.main, "turnaround": turnaround.main}
+    if (mode := modes.get(sys.argv[1] if len(sys.argv) > 1 else "")) is not None:
+        del sys.argv[1]
+    sys.exit((mode or main)())

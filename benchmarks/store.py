@@ -4,7 +4,7 @@
 
 - `study.optimize` with random search in 1, 4 and 16 processes on one study, beside Optuna with its relational storage (SQLite, too) and its journal
   file: trials per second of all of them together, and the slowest trial.
-- Runs of 5 scalars a call into a server behind HTTP (`whet serve`'s application over SQLite, in a process of its own): what a call of `log` costs
+- Runs of 5 scalars a call into a server behind HTTP (`whet serve` over SQLite): what a call of `log` costs
   the training, and how many scalars a second 16 runs bring into the store, from the first call until all is there.
 - The bytes that these runs take: the server's database, and the run's own files beside the training, next to TensorBoard's event files of the
   same scalars.
@@ -14,7 +14,6 @@ All of it is on the disk of temporary files. Whet's and the peers' turns alterna
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import itertools
@@ -25,12 +24,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks._harness import Report, arguments, paired, ratios, spread
+from benchmarks._harness import Report, arguments, paired, ratios, served, spread
 
 __all__ = ["main"]
 
@@ -124,8 +123,8 @@ def scalars(runs: int, calls: int) -> Mapping[str, float]:
     """Return what runs that log into one server cost, and how many scalars a second come in."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with _server(folder) as url:
-            jobs = [["--log", url, str(folder / "runs"), str(i), str(calls)] for i in range(runs)]
+        with served(folder / "whet.db") as server:
+            jobs = [["--log", server.url, str(folder / "runs"), str(i), str(calls)] for i in range(runs)]
             found = _together(jobs, folder)
         kept = importlib.import_module("whet.store").open_store(str(folder / "whet.db"))
         stored = sum(stat.count for run in kept.runs.select() for stat in run.stats.values())
@@ -149,19 +148,6 @@ def tensorboard(runs: int, calls: int) -> Mapping[str, float]:
                     for i in range(SCALARS):
                         out.add_scalar(f"s{i}", 1.0 / (step + 1) if i == 0 else 0.1 * i, step)
         return {"bytes": float(sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()))}
-
-
-@contextlib.contextmanager
-def _server(folder: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "whet.cli.main", "serve", "--port", "0", "--json"]
-    env = {**os.environ, "WHET_STORE": f"sqlite:///{folder / 'whet.db'}"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as server:
-        assert server.stdout is not None
-        try:
-            yield str(json.loads(server.stdout.readline())["url"])
-        finally:
-            server.terminate()
-            server.wait()
 
 
 def _together(jobs: list[list[str]], folder: Path) -> list[dict[str, float]]:

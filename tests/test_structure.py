@@ -20,12 +20,12 @@ SOURCE = Path(whet.__file__).parent
 
 FLOORS = {
     "errors": 1, "expression": 1,
-    "shapes": 2, "filters": 2, "parameters": 2, "space": 2, "plugins": 2, "launch": 2, "limit": 2, "fronts": 2, "checkpoints": 2, "bounds": 2, "region": 2,
+    "shapes": 2, "filters": 2, "parameters": 2, "space": 2, "plugins": 2, "launch": 2, "limit": 2, "fronts": 2, "checkpoints": 2, "bounds": 2, "region": 2, "locks": 2,
     "trial": 3, "hypergrad": 3, "speed": 3,
-    "config": 4, "search": 4, "stop": 4, "analysis": 4,
+    "config": 4, "search": 4, "stop": 4, "analysis": 4, "blobs": 4,
     "store": 5, "figures": 5,
     "track": 6, "study": 6,
-    "project": 7, "joint": 7,
+    "project": 7, "joint": 7, "foreign": 7,
     "tune": 8, "server": 8,
     "cli": 9, "__init__": 9,
 }  # fmt: skip

@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from benchmarks._harness import Report, arguments, number
-from benchmarks.search.problems import problem
+from benchmarks.search.problems import problem, usual_loss
 from whet.config import SweepConfig, Termination
 from whet.plugins import build
 from whet.store.base import Changes, SweepState
@@ -48,7 +48,7 @@ def scale(name: str) -> float:
     """Return the loss whose regret is 1."""
     one, rng = problem(name), random.Random(f"ending/{name}")
     losses = [one.loss(one.space.sample(rng)) for _ in range(2000)]
-    return statistics.median(min(rng.sample(losses, 10)) for _ in range(400))
+    return usual_loss(losses, rng)
 
 
 def search(name: str, seed: int, rules: dict[str, Termination], count: int = MOST) -> tuple[list[float], dict[str, int], float]:  # fmt: skip

@@ -33,6 +33,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from benchmarks._harness import Report, arguments, number
+from benchmarks.search.problems import suggested, usual_loss
 from whet.plugins import build
 from whet.space import Choice, Float, Int, Space
 from whet.trial import Limit, Phase, Trial
@@ -154,9 +155,8 @@ def scale(name: str) -> tuple[float, float, float]:
             losses.append(loss)
             kept.append((loss, params))
     kept.sort(key=lambda entry: entry[0])
-    ten = [min(rng.sample(losses, min(10, len(losses)))) for _ in range(400)]
     found = _best_network() if name == "mixed" else min(_polished(problem, params) for _, params in kept[:12])
-    return found, statistics.median(ten), max(losses)
+    return found, usual_loss(losses, rng), max(losses)
 
 
 def _polished(problem: Problem, params: Mapping[str, object]) -> float:
@@ -233,15 +233,7 @@ def _optuna(problem: Problem, seed: int, count: int) -> list[Params]:
         found: list[Params] = []
         for _ in range(count):
             trial = made.ask()
-            params: dict[str, Any] = {}
-            for name, p in problem.space.items():
-                if isinstance(p, Choice):
-                    params[name] = trial.suggest_categorical(name, list(p.options))
-                elif isinstance(p, Int):
-                    params[name] = trial.suggest_int(name, int(p.low), int(p.high), log=p.log)
-                else:
-                    assert isinstance(p, Float)
-                    params[name] = trial.suggest_float(name, p.low, p.high, log=p.log)
+            params = suggested(trial, problem.space)
             for key, value in problem.measured(params).items():
                 trial.set_user_attr(key, value)
             made.tell(trial, problem.loss(params))

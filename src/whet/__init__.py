@@ -61,7 +61,7 @@ _HOMES = {
     "whet.study.study": ("Study",),
     "whet.track.face": (
         "Artifact", "Run", "Settings", "config", "define_metric", "finish", "init", "load_checkpoint", "log", "log_artifact",
-        "run", "save", "save_checkpoint", "summary", "watch",
+        "restore", "run", "save", "save_checkpoint", "summary", "watch",
     ),
     "whet.trial": ("Goal", "Metric", "Problem", "Report", "Suggestion", "TrialState", "create_trial"),
     "whet.tune.agent": ("agent",),
@@ -116,6 +116,7 @@ __all__ = [
     "log_artifact",
     "logging",
     "pruners",
+    "restore",
     "run",
     "samplers",
     "save",

@@ -16,6 +16,8 @@ An error says what it got, what it wanted and what to do next, and carries the f
         ├── NotFound             no such project, sweep, run or trial (LookupError)
         ├── StoreUnavailable     disk full, read-only folder, no connection
         ├── Refused              the server does not allow it: no token, or one that may not
+        ├── Damaged              a file's content is not the one that was named: another SHA-256
+        ├── TooLarge             a file, or all of a project's, is larger than the server takes
         └── Conflict             somebody else was first, or the state does not allow it
             ├── NumberTaken      another process has just handed out this trial number: ask again
             ├── CapReached       the sweep has handed out as many trials as it may
@@ -36,6 +38,7 @@ __all__ = [
     "CapReached",
     "ConfigError",
     "Conflict",
+    "Damaged",
     "ExpressionError",
     "HypergradError",
     "IllegalMove",
@@ -49,6 +52,7 @@ __all__ = [
     "StoreUnavailable",
     "StudyError",
     "SweepClosed",
+    "TooLarge",
     "TrackError",
     "TrialPruned",
     "UnknownName",
@@ -155,6 +159,14 @@ class StoreUnavailable(StoreError):
 
 class Refused(StoreError):
     """The server does not allow it: there is no token, or it is wrong, or it may not do this."""
+
+
+class Damaged(StoreError):
+    """The content of a file is not the one that was named: it has another SHA-256."""
+
+
+class TooLarge(StoreError):
+    """A file is larger than the server takes, or all of its project's are."""
 
 
 class Conflict(StoreError):

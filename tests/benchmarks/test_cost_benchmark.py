@@ -36,5 +36,5 @@ def test_a_rule_ends_a_search_that_goes_on_to_be_compared() -> None:
     assert len(bests) == 24
     assert bests == sorted(bests, reverse=True)
     assert ended["none"] == 24
-    assert 20 <= ended["large"] <= 24
+    assert 20 <= ended["large"] < 24  # which is where it never ends
     assert spread > 0

@@ -197,7 +197,10 @@ def test_sync_sends_what_was_logged_without_a_store_and_once(whet: Call, store: 
     assert (run.phase, run.stats["loss"].last, run.config["lr"]) == (Phase.FINISHED, 1 / 3, 1)
     assert whet("sync").stdout == "1 run looked at, all is in the store\n"
     again = json.loads(whet("sync", str(folder), "--json").stdout)
-    assert again == {"runs": [{"run": "aaaa000031", "records": 0, "damaged": 0}], "troubles": []}
+    assert again == {
+        "runs": [{"run": "aaaa000031", "records": 0, "damaged": 0, "files": 0, "bytes": 0, "left": {}}],
+        "troubles": [],
+    }
     assert whet("sync", str(workspace)).stderr.startswith(f"whet: {workspace} is no run's folder")
     # A run that is removed does not come back.
     assert whet("rm", "aaaa000031", "-y").exit_code == 0

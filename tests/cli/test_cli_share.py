@@ -71,7 +71,7 @@ def test_a_server_is_a_store_for_another_process(serving: Callable[..., Server],
     listed = as_process("--store", server.url, "ls", "--json")
     assert len(json.loads(listed.stdout)) == 6, listed.stderr
     answer = HTTP.request("GET", f"{server.url}/api/v1")
-    assert json.loads(answer.data).keys() == {"whet"}
+    assert json.loads(answer.data).keys() == {"whet", "api"}
     assert "server" not in answer.headers
     made = as_process("--store", server.url, "token", "create", "--scope", "admin")
     assert made.returncode == 1
@@ -104,11 +104,11 @@ def test_an_answer_under_way_is_finished(serving: Callable[..., Server], digits:
     assert answers in (
         [b"false"],
         [b"true"],
-    )  # after ten seconds of waiting, or when the first one was silent for too long
+    )  # after two seconds of waiting, or when the first one was silent for too long
     assert server.process.wait(30) == 0
 
 
-def test_a_browser_is_answered_within_two_seconds_of_start(serving: Callable[..., Server], store: Store) -> None:
+def test_a_server_starts_and_answers_with_little_work(serving: Callable[..., Server], store: Store) -> None:
     before = os.times()
     server = serving()
     assert HTTP.request("GET", f"{server.url}/api/v1").status == 200

@@ -339,3 +339,44 @@ def test_ctrl_c_puts_what_runs_back_into_the_queue(whet: Call, sweep_file: Path,
     assert rest.endswith(f"interrupted: what ran goes back into the queue; go on with: whet agent {id}\n")
     assert errors == ""
     assert [trial.phase for trial in store.trials.changes(id).trials] == [Phase.PENDING]
+
+
+def test_retry(whet: Call, digits: str, store: Store) -> None:
+    done = whet("retry", "digits")
+    assert done.exit_code == 0
+    assert done.stdout == "trial 3 is queued again as trial 6\n"
+    assert "may have 9 trials now, it was 8" in done.stderr
+    assert f"whet agent {digits}" in done.stderr
+    assert "was queued again before, as trial 6" in whet("retry", "digits").stdout
+    found = json.loads(whet("retry", digits, "0", "3", "--json").stdout)
+    assert found == {
+        "sweep": digits, "state": "running", "cap": 10, "queued": [{"trial": 0, "as": 7}],
+        "waiting": [{"trial": 3, "as": 6}], "skipped": [],
+    }  # fmt: skip
+    assert "running" in whet("ls", "--sweeps").stdout
+    refused = whet("retry", "digits", "6")
+    assert (refused.exit_code, "trial 6 is pending, not over" in refused.stderr) == (1, True)
+
+
+def test_templates(whet: Call, workspace: Path) -> None:
+    listed = json.loads(whet("sweep", "--templates", "--json").stdout)
+    assert "fine-tuning" in [one["name"] for one in listed]
+    assert "fine-tuning" in whet("sweep", "--templates").stdout
+    text = whet("sweep", "--template", "fine-tuning", "--yaml").stdout
+    assert text.startswith("# Fine-tuning")
+    (workspace / "mine.yaml").write_text(text)
+    made = json.loads(whet("sweep", "mine.yaml", "--json").stdout)
+    same = json.loads(whet("sweep", "--template", "fine-tuning", "--set", "run_cap=7", "--name", "ft", "--json").stdout)
+    assert (made["cap"], same["cap"], same["name"]) == (30, 7, "ft")
+    changed = whet(
+        "sweep", "--template", "fine-tuning", "--yaml", "--set", "parameters.weight_decay=0", "--set", "terminate="
+    )
+    assert "weight_decay:\n    value: 0" in changed.stdout
+    assert "\nterminate" not in changed.stdout
+    for wrong in (
+        ("--template", "x"), ("--set", "a=1"), ("mine.yaml", "--template", "fine-tuning"),
+        ("--template", "fine-tuning", "--set", "run_cap"), ("--template", "fine-tuning", "--set", "metric.name=a"),
+        ("--template", "fine-tuning", "--set", "run_cap=["),
+    ):  # fmt: skip
+        failed = whet("sweep", *wrong)
+        assert (failed.exit_code, "→" in failed.stderr) == (2, True), wrong

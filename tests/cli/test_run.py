@@ -209,6 +209,22 @@ def test_nothing_is_run_by_looking() -> None:
     assert json.loads(whet("ls", "--json").stdout) == []
 
 
+def test_what_is_shown_beforehand_begins_with_what_earlier_sweeps_found(capsys: pytest.CaptureFixture[str]) -> None:
+    from whet.cli.preview import print_trials
+    from whet.config import Plugin, SweepConfig
+    from whet.project.plan import Plan
+    from whet.space import Float, Space
+    from whet.trial import Earlier, Past, Problem
+
+    space = Space({"lr": Float(0, 1)})
+    earlier = (Earlier(name="old", trials=(Past(number=7, params={"lr": 0.125}, loss=0.0),)),)
+    config = SweepConfig(problem=Problem(space=space, earlier=earlier), method=Plugin(name="random"), seed=1)
+    print_trials(config, Plan(space=space, used={}), 2, as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown[0] == {"lr": 0.125}
+    assert shown[1] != shown[0]
+
+
 def test_a_terminal_is_asked_and_a_no_runs_nothing() -> None:
     pty = pytest.importorskip("pty")
     script(ARGPARSE)

@@ -203,15 +203,16 @@ def test_its_weight_falls_with_what_is_left_of_the_budget() -> None:
 @pytest.mark.parametrize("method", ["gp", "bayes"])
 @pytest.mark.parametrize("cost", [3.7, 1e-12, 1e200])
 def test_where_all_trials_cost_the_same_nothing_changes(method: str, cost: float) -> None:
+    def asked(finished: list[Trial], **knobs: Any) -> list[Any]:
+        return [suggestion.params for suggestion in told(make(method, **knobs), finished).ask(2)]
+
     for count in (3, 14, 23):
         finished = trials(count, cost=lambda p: cost)
-        plain = told(make(method), finished).ask(2)
-        assert told(make(method, cost="kwh", budget=1e9 * cost), finished).ask(2) == plain
-        assert told(make(method, cost="kwh"), finished).ask(2) == plain
+        plain = asked(finished)
+        assert asked(finished, cost="kwh", budget=1e9 * cost) == plain
+        assert asked(finished, cost="kwh") == plain
         for more in ({"limits": LIMITS}, {"prior": {"x": 0.3}}):
-            assert told(make(method, cost="kwh", **more), finished).ask(1) == told(make(method, **more), finished).ask(
-                1
-            )
+            assert asked(finished, cost="kwh", **more) == asked(finished, **more)
 
 
 def _played(price: Any, count: int = 22, seed: int = 0, **knobs: Any) -> list[Trial]:
@@ -283,6 +284,12 @@ def test_bayes_says_where_it_does_not_weigh_costs() -> None:
     note = "tpe: 41 parameters are many for a Gaussian process"
     assert make("bayes", wide, cost="kwh").ask(1)[0].note == f"{note}; nothing is known of costs here"
     assert make("bayes", wide).ask(1)[0].note == note
+    for count, knobs in [(16, {}), (17, {"switch_at": 17})]:  # every eighth trial, and after many results
+        finished = trials(count, cost=lambda p: math.exp(4 * p["x"]))
+        plain = told(make("bayes", **knobs), finished).ask(1)[0].note
+        assert plain.startswith("tpe: ")
+        assert told(make("bayes", cost="kwh", **knobs), finished).ask(1)[0].note == f"{plain}; nothing is known of costs here"  # fmt: skip
+    assert "nothing is known" not in told(make("bayes", cost="kwh"), trials(15)).ask(1)[0].note
     several = Problem(space=SPACE, metrics=(Metric(name="a"), Metric(name="b")))
     with pytest.raises(ConfigError, match="weighs improvements of one metric only, and there are 2"):
         build("searcher", "bayes", several, knobs_given={"cost": "seconds"}, seed=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,10 +130,26 @@ def test_what_breaks_the_limits_is_no_gain() -> None:
     plain = gain(kept)
     assert plain is not None
     assert gain(kept, limits=tight) == pytest.approx(plain, rel=0.3)
-    mixed = [Trial(number=t.number, params=t.params, phase=t.phase, values=t.values, attrs={"size": 2.0 * (t.params["x"] < 0.5)}) for t in kept]  # type: ignore[operator]  # fmt: skip
-    unlikely = gain(mixed, limits=tight)
-    assert unlikely is not None
-    assert unlikely != plain
+
+
+def test_an_improvement_counts_by_the_chance_that_the_limits_are_kept() -> None:
+    """Beside the product of both on a fine grid, where the best lies on the wrong side of the bound."""
+    sized = [replace(t, attrs={"size": 2.0 - 2.0 * t.params["x"] * t.params["y"]}) for t in trials(14)]  # type: ignore[operator]
+    gp: Any = build("searcher", "gp", Problem(space=SPACE, limits=(Limit(name="size", max=1.5),)), knobs_given={}, seed=3)  # fmt: skip
+    gp.tell(sized, [])
+    process, best = gp._process([])
+    at = np.linspace(0, 1, 80)
+    grid = gp._evidence.features_of([{"x": float(x), "y": float(y)} for x in at for y in at])
+    mean, deviation = process(grid)
+    u = (best - mean) / deviation
+    chance = np.exp(gp._chances.given([])(grid))
+    improvement = deviation * (u * norm.cdf(u) + norm.pdf(u))
+    losses = gp._evidence.losses(gp._evidence.model())[:, 0]
+    kept = gp._evidence.kept(gp._evidence.model())
+    unit = normalised_unit(losses, int(np.where(kept, losses, np.inf).argmin()))
+    assert 0 < kept.sum() < 14
+    assert gp.expected_gain() == pytest.approx(float((improvement * chance).max()) * unit, rel=0.05)
+    assert gp.expected_gain() < 0.8 * float(improvement.max()) * unit
 
 
 def test_what_has_been_tried_is_not_the_next_trial() -> None:

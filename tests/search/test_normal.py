@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import yeojohnson, yeojohnson_llf, yeojohnson_normmax
 
-from whet.search.normal import normalised, yeo_johnson
+from whet.search.normal import _power, _powered, normalised
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -19,7 +19,7 @@ def test_the_power_is_all_but_the_most_likely(kind: str, seed: int) -> None:
     y = draw(60)
     y = (y - y.mean()) / y.std()
     exact = float(np.clip(yeojohnson_normmax(y), -2.2, 4.2))
-    found = yeo_johnson(y)
+    found = _powered(y, _power(y))[0]
     powers = np.linspace(exact - 0.05, exact + 0.05, 101)
     power = powers[np.argmin([np.abs(yeojohnson(y, p) - found).max() for p in powers])]
     assert np.abs(yeojohnson(y, power) - found).max() < 1e-2
@@ -28,8 +28,6 @@ def test_the_power_is_all_but_the_most_likely(kind: str, seed: int) -> None:
 
 def test_the_logarithms_of_the_two_ends() -> None:
     y = np.linspace(-2, 2, 9)
-    from whet.search.normal import _powered
-
     for power in (0.0, 2.0, 1.0, 0.3):
         assert _powered(y, np.array([power]))[0] == pytest.approx(yeojohnson(y, power))
 

@@ -149,10 +149,14 @@ def test_an_opening_that_is_pending_or_breaks_a_constraint_is_passed_over():
 
 
 def test_a_population_begins_with_them_and_goes_on_as_it_does():
-    searcher = Starting(PBT(Problem(space=SPACE, earlier=(swept(bowl),)), seed=0, population=2))
+    problem = Problem(space=SPACE, earlier=(swept(bowl),))
+    searcher = Starting(PBT(problem, seed=0, population=2))
+    best = openings(SPACE, problem.earlier)[0][1]
     for number in range(8):
         found = searcher.ask(1)[0]
         assert (found.parent is None) is (number < 2)
+        assert (found.note == f"trial {best.number} of old was among its best") is (number == 0)
+        assert number or found.params == best.params
         trial = Trial(number=number, params=found.params, parent=found.parent, phase=Phase.FINISHED, values=(1.0,))
         searcher.tell([trial], [])
 
@@ -242,8 +246,9 @@ def test_trials_outside_the_ranges_are_left_out_of_the_model():
     assert 0 < inside == len(process.left_out()) < len(wide.trials)
 
 
-def test_a_model_without_earlier_sweeps_is_what_it_was():
-    plain, none = GP(Problem(space=SPACE), seed=3), GP(Problem(space=SPACE, earlier=()), seed=3)
+def test_a_model_is_what_it_was_where_earlier_sweeps_say_nothing_of_the_space():
+    elsewhere = Earlier(name="old", trials=tuple(Past(number=n, params={"lr": 7.0 + n}, loss=n) for n in range(9)))
+    plain, none = (GP(Problem(space=SPACE, earlier=e), seed=3) for e in ((), (elsewhere,)))
     assert best_of(plain, bowl, 12) == best_of(none, bowl, 12)
 
 
@@ -288,3 +293,29 @@ def test_tpe_trusts_a_sweep_like_it_and_no_opposite_one():
         found[sign] = sum(tpe._past(layout, table)[1])
     assert found[1] > 0.5  # of 3 · (10/20)²
     assert found[-1] < 0.1
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_tpe_neither_trusts_nor_mistrusts_a_sweep_for_ties(count):
+    """With one choice most results have equals, and so have their densities; a weight of 0.75 is full trust, half of it none either way."""
+    space = Space({"kind": Choice(list(range(count)))})
+
+    def weight(seed, sign):
+        rng = random.Random(seed + 100)
+        worth = (lambda p: rng.random()) if sign == 0 else lambda p: p["kind"]
+        tpe = TPE(Problem(space=space, earlier=(swept(worth, space=space, seed=seed, count=60),)), seed=seed)
+        drawn = [space.sample(rng) for _ in range(20)]
+        values = [rng.random() if sign == 0 else float(sign * p["kind"]) for p in drawn]
+        told = [Trial(number=i, params=p, phase=Phase.FINISHED, values=(v,)) for i, (p, v) in enumerate(zip(drawn, values, strict=True))]  # fmt: skip
+        tpe.tell(told, [])
+        return sum(tpe._past(*tpe._ready(0))[1])
+
+    assert weight(0, 1) == pytest.approx(0.75)
+    assert weight(0, -1) == 0
+    assert 0.25 < np.mean([weight(seed, 0) for seed in range(20)]) < 0.5
+
+
+def test_results_that_are_all_alike_say_nothing_of_a_sweep():
+    tpe = TPE(Problem(space=SPACE, earlier=(swept(bowl),)), seed=0)
+    best_of(tpe, lambda p: 1.0, 20)
+    assert sum(tpe._past(*tpe._ready(0))[1]) == pytest.approx(0.375)

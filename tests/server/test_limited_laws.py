@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whet.errors import NotFound
+from whet.errors import NotFound, Refused
 from whet.server.app import application
 from whet.server.guard import Door
 from whet.store import Store, open_store
@@ -49,6 +49,11 @@ class TestLimited(_Behind, StoreLaws):
         """The same law up to its last words, which name runs that are like the one that is not there."""
         with pytest.raises(AssertionError, match="no run 'abc9' in projects 'elsewhere', 'p', 'q'"):
             super().test_runs_are_found_and_selected(store, sweep)
+
+    def test_columns_are_returned_as_asked(self, table: Store) -> None:
+        """The same law up to its last words, which ask for a project that is not the caller's."""
+        with pytest.raises(Refused, match="this token is not for project 'nobody'"):
+            super().test_columns_are_returned_as_asked(table)
 
 
 class TestNames(_Behind):

@@ -89,7 +89,7 @@ def test_one_run(ask: TestClient, store: Store) -> None:
     assert ask.patch(f"{API}/runs/b", json={"name": 3}).status_code == 422
     assert ask.patch(f"{API}/runs/b", json={"nam": "x"}).status_code == 422
     assert get(ask, "/runs/b/artifacts") == [
-        {"name": "model", "kind": "model", "path": "/m", "size": 3, "sha256": "00"}
+        {"name": "model", "kind": "model", "path": "/m", "size": 3, "sha256": "00", "here": False, "received": 0}
     ]
     ended = ask.post(f"{API}/runs/a/finish", json={"state": "canceled", "reason": "enough"}).json()
     assert (ended["state"], ended["reason"]) == ("canceled", "enough")
@@ -127,10 +127,19 @@ def test_curves(ask: TestClient) -> None:
     assert ask.post(f"{API}/metrics:query", json={"ids": ["a"], "max_points": 2}).status_code == 422
 
 
-def test_logs(ask: TestClient, tmp_path: Path) -> None:
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The server's own folder."""
+    monkeypatch.setenv("WHET_DIR", str(tmp_path / ".whet"))
+    return tmp_path / ".whet"
+
+
+def test_logs(ask: TestClient, own: Path) -> None:
     assert get(ask, "/runs/a/logs", 404)["title"] == "NotFound"
     text = "one\ntwo ä\nthree"
-    (tmp_path / "a" / "output.log").write_text(text, encoding="utf-8")
+    for name in "ac":
+        (own / "runs" / name).mkdir(parents=True)
+    (own / "runs" / "a" / "output.log").write_text(text, encoding="utf-8")
     size = len(text.encode())
     assert get(ask, "/runs/a/logs") == {"stream": "stdout", "text": text, "start": 0, "end": size, "size": size}
     assert get(ask, "/runs/a/logs", tail=2)["text"] == "two ä\nthree"
@@ -143,8 +152,8 @@ def test_logs(ask: TestClient, tmp_path: Path) -> None:
         "end": size,
         "size": size,
     }
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "c" / "output.log").symlink_to(tmp_path / "secret")
+    (own.parent / "secret").write_text("secret")
+    (own / "runs" / "c" / "output.log").symlink_to(own.parent / "secret")
     assert get(ask, "/runs/c/logs", 404)["title"] == "NotFound"
 
 
@@ -242,8 +251,53 @@ def test_the_description_names_the_shapes(ask: TestClient) -> None:
     assert "lost" in shapes["RunLine"]["properties"]["state"]["enum"]
 
 
-def test_output_of_a_folder_that_is_not_the_runs_own_is_not_shown(ask: TestClient, store: Store, tmp_path: Path):
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret" / "output.log").write_text("nobody's business")
-    store.runs.create(NewRun(id="spy", project="p", name="spy", owner=ME, folder=str(tmp_path / "secret")))
-    get(ask, "/runs/spy/logs", 404)
+def test_a_state_is_called_the_same_everywhere(ask: TestClient, store: Store) -> None:
+    sweep = store.sweeps.create("p", {"metric": {"name": "gain", "goal": "minimize"}}, goals=[Goal.MAXIMIZE], name="s")
+    id = store.trials.add(sweep.id, 0, Suggestion(params={}), owner=ME, seen=0)
+    store.trials.tell(sweep.id, 0, 0, phase=Phase.FINISHED, stopped=True, values=(1.0,))
+    (row,) = get(ask, "/runs", filter='state == "stopped"', column=["state"])["runs"]
+    assert (row["state"], row["cells"], row["values"]) == ("stopped", {"state": "stopped"}, [1.0])
+    assert get(ask, f"/runs/{id}")["state"] == "stopped"
+    assert get(ask, f"/sweeps/{sweep.id}")["metrics"] == [
+        {"name": "gain", "goal": "maximize"}
+    ]  # as its results are read
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"method": {}, "metrics": [{}]}, {"method": 3, "metric": 5}, {"metrics": "x", "limits": 1}]
+)
+def test_sweeps_of_any_configuration_are_listed(ask: TestClient, store: Store, config: dict[str, object]) -> None:
+    store.sweeps.create("p", config, goals=[Goal.MINIMIZE], name="s")
+    (line,) = get(ask, "/sweeps")
+    assert (line["name"], len(line["metrics"])) == ("s", 1)
+
+
+def test_an_export_has_all_or_says_that_it_can_not(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whet.server.runs._MOST_OUT", 2)
+    refused = get(ask, "/runs:export", 422)
+    assert refused["detail"] == "3 runs are wanted, and a file has 2 at most"
+    two = ask.get(f"{API}/runs:export", params={"filter": "config.lr > 0.15", "sort": "-config.lr"})
+    assert [row["id"] for row in csv.DictReader(io.StringIO(two.text))] == ["c", "b"]
+
+
+def test_a_client_cannot_name_the_folder_whose_output_it_reads(own: Path, store: Store, tmp_path: Path) -> None:
+    _, secret = store.tokens.create(Scope.WRITE, projects=["mine"])
+    ask = TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))
+    ask.headers["Authorization"] = f"Bearer {secret}"
+    for id in ("files", "spy"):
+        foreign = tmp_path / "wandb" / id
+        foreign.mkdir(parents=True)
+        (foreign / "output.log").write_text("nobody's business")
+        run = {
+            "id": id,
+            "project": "mine",
+            "name": id,
+            "owner": ME,
+            "folder": str(foreign if id == "files" else foreign.parent),
+        }
+        made = ask.post(f"{API}/verbs/runs.create", json={"run": run})
+        assert made.status_code == 200, made.text
+        get(ask, f"/runs/{id}/logs", 404)
+    (own / "runs").mkdir(parents=True)
+    (own / "runs" / "files").symlink_to(tmp_path / "wandb" / "files")
+    get(ask, "/runs/files/logs", 404)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from whet.store import Store, open_store
 from whet.store.base import Artifact, Batch, NewRun, Row
 from whet.store.check import check, check_sweep
 from whet.store.check_sql import repair
+from whet.store.codec import join, pack, unpack
 from whet.store.sql import SqlStore
 from whet.testing.serving import serving
 from whet.testing.store_filling import everything, fill
@@ -117,6 +119,10 @@ BREAKS = {
     "a parent": ("UPDATE runs SET parent_number = 17, parent = 'x' WHERE number = 1", {"parents"}, "the parent 17"),
     "a parent's run": ("UPDATE runs SET parent_number = 0, parent = 'x' WHERE number = 1", {"parents"}, "the parent x, but"),
     "JSON": ("UPDATE runs SET params = '{' WHERE number = 1", {"rows"}, "can't be read (JSONDecodeError"),
+    "a sweep's configuration": ("UPDATE sweeps SET config = '{'", {"rows"}, "can't be read (JSONDecodeError"),
+    "a sweep's configuration that is none": ("UPDATE sweeps SET config = '[1]'", {"rows"}, "can't be read (AttributeError"),
+    "a sweep's state": ("UPDATE sweeps SET state = 'asleep'", {"rows"}, "can't be read (KeyError: 'asleep')"),
+    "a sweep's goals": ("UPDATE sweeps SET goals = '[\"upwards\"]'", {"rows"}, "can't be read (ValueError"),
     "an offset": ("UPDATE sources SET \"offset\" = -1 WHERE run = 'RUN'", {"offsets"}, "shipped up to -1"),
     "statistics": ("UPDATE runs SET stats = '{}' WHERE number = 1", {"stats"}, "its metrics don't bear out (loss)"),
     "no metrics": ("DELETE FROM chunks WHERE run = 'RUN'", {"stats"}, "its metrics don't bear out (loss)"),
@@ -146,21 +152,47 @@ def test_what_is_broken_is_said_in_words(name: str, store: SqlStore) -> None:
         assert {finding.sweep for finding in found if finding.rule == "numbers"} == {sweep}
 
 
-def test_damaged_metrics_are_found_whatever_was_damaged(store: SqlStore) -> None:
+def test_damaged_metrics_are_found(store: SqlStore) -> None:
     _, run = filled(store)
     (payload,) = (bytes(row[0]) for row in rows_of(store, f"SELECT payload FROM chunks WHERE run = '{run}'"))
-    random = Random(3)
-    broken = [payload[:n] for n in range(0, len(payload), 7)]
-    broken += [payload[:5] + b"x" * 9 + payload[14:], payload[:5] + payload[5:].replace(b"loss", b"lose"), b""]
-    broken += [struct.pack("<BI", 9, 0) + payload[5:]]
-    for _ in range(20):
-        place = random.randrange(len(payload))
-        broken.append(payload[:place] + bytes([payload[place] ^ 255]) + payload[place + 1 :])
-    for bad in broken:
+    for bad in (b"", payload[:-7], payload.replace(b'"loss",3', b'"loss",2')):
         with store.database.write() as tx:
             mark = "%(bad)s" if store.database.dialect.name == "postgresql" else ":bad"
             tx.cursor.execute(f"UPDATE chunks SET payload = {mark} WHERE run = '{run}'", {"bad": bad})
-        assert {finding.rule for finding in check(store)} in ({"chunks"}, {"stats"}), bad
+        assert {finding.rule for finding in check(store)} == {"chunks"}, bad
+
+
+def test_no_byte_of_a_chunk_can_change_unseen() -> None:
+    payload = pack([Row(step=s, time=1.0, values={"loss": 1.0, **({} if s else {"acc": 2.0})}) for s in range(3)])
+    (size,) = struct.unpack_from("<I", payload, 1)
+    header = '{"rows":%d,"columns":[["loss",%d],["acc",%d]]}'
+    assert payload[5 : 5 + size].decode() == header % (3, 3, 1)
+    broken = [payload[:n] for n in range(len(payload))]
+    broken += [payload[:5] + b"x" * 9 + payload[14:], struct.pack("<BI", 9, 0) + payload[5:]]
+    for n in (-1, 0, 1, 2, 4, 5, 10**9, 2**70):
+        for numbers in ((n, 3, 1), (3, n, 1), (3, 3, n if n != 1 else 3)):
+            said = (header % numbers).encode()
+            broken.append(struct.pack("<BI", 1, len(said)) + said + payload[5 + size :])
+    for place, flip in itertools.product(range(len(payload)), (1, 128, 255)):
+        broken.append(payload[:place] + bytes([payload[place] ^ flip]) + payload[place + 1 :])
+    for bad in broken:
+        try:
+            found = unpack(bad)
+        except StoreError:
+            with pytest.raises(StoreError):
+                join([payload, bad])
+        else:  # another name, which the statistics tell, or bits of the compression that say nothing
+            assert [*found.values()] == [*unpack(payload).values()], bad
+
+
+def test_a_metric_of_another_name_is_found(store: SqlStore) -> None:
+    filled(store)
+    for id, payload in rows_of(store, "SELECT run, payload FROM chunks"):
+        with store.database.write() as tx:
+            marks = ("%(bad)s", "%(id)s") if store.database.dialect.name == "postgresql" else (":bad", ":id")
+            bad = bytes(payload).replace(b"loss", b"lose")  # type: ignore[call-overload]
+            tx.cursor.execute("UPDATE chunks SET payload = {} WHERE run = {}".format(*marks), {"bad": bad, "id": id})
+    assert {finding.rule for finding in check(store)} == {"stats"}
 
 
 def rows_of(store: SqlStore, statement: str) -> list[tuple[object, ...]]:
@@ -182,6 +214,21 @@ def test_what_follows_from_the_rest_is_repaired(name: str, store: SqlStore) -> N
     assert check(store) == []
     if name != "no metrics":
         assert {**everything(store), "runs": None} == {**before, "runs": None}
+
+
+def test_what_follows_from_rows_that_cannot_be_read_is_left(store: SqlStore) -> None:
+    filled(store)
+    damage(store, "UPDATE sweeps SET best_number = 1, goals = '{'")
+    found = check(store)
+    assert {finding.rule for finding in found} == {"rows", "best"}
+    assert repair(store, found) == []
+
+
+def test_one_sweep_that_cannot_be_read_hides_no_other(store: SqlStore) -> None:
+    filled(store)
+    bad = store.sweeps.create("p", {}, goals=[Goal.MINIMIZE], name="bad").id
+    damage(store, f"UPDATE sweeps SET config = '{{' WHERE id = '{bad}'", "UPDATE sweeps SET cap = 2 WHERE name = 's'")
+    assert [(finding.rule, finding.sweep == bad) for finding in check(store)] == [("rows", True), ("cap", False)]
 
 
 def test_what_does_not_follow_is_left(store: SqlStore) -> None:

@@ -43,7 +43,7 @@ def opened(url: str) -> SqlStore:
 
 def fill(store: SqlStore) -> str:
     """Put a row into every table."""
-    sweep = store.sweeps.create("p", {"a": 1}, goals=[Goal.MINIMIZE], name="s")
+    sweep = store.sweeps.create("p", {"a": 1}, goals=[Goal.MINIMIZE], name="s", once="k")
     run = store.trials.add(sweep.id, 0, Suggestion(params={"x": 1}), owner="me", seen=0)
     store.trials.report(sweep.id, 0, 0, [Report(step=1, values=(0.5,))])
     art = Artifact(name="m", kind="model", path="/m", size=1, sha256="00")
@@ -308,4 +308,16 @@ def test_versions_that_do_not_fit(url: str) -> None:
         tx.cursor.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     with pytest.raises(StoreError, match=f"has version 9999, this Whet knows 0001 to {HEAD}"):
         migrate.bring_up(store.database)
+    store.close()
+
+
+def test_what_goes_wrong_on_the_way_comes_as_a_store_error(url: str) -> None:
+    store = opened(url)
+    fill(store)
+    with pytest.raises(StoreError, match="nothing"), store.database.connected() as connection:
+        connection.exec_driver_sql("SELECT * FROM nothing")
+    with store.database.write() as tx:  # a migration down finds something else than it wants
+        tx.cursor.execute(b"DROP TABLE tokens" if "postgres" in url else "DROP TABLE tokens")
+    with pytest.raises(StoreError, match="tokens"):
+        migrate.bring_down(store.database, migrate.versions()[0], force=True)
     store.close()

@@ -16,10 +16,13 @@ from typing import Any
 
 import pytest
 
+from whet import locks
 from whet.errors import StoreError, StoreUnavailable
-from whet.store import locks, open_store
+from whet.server.app import application
+from whet.store import open_store
 from whet.store.base import Batch, NewRun
 from whet.store.sql import SqlStore
+from whet.testing.serving import serving
 from whet.trial import Goal, Suggestion
 
 
@@ -236,4 +239,32 @@ def test_a_server_that_is_not_there() -> None:
     with pytest.raises(StoreUnavailable) as caught:
         open_store("postgresql://me:secret@127.0.0.1:9/x")
     assert "postgresql://me:***@127.0.0.1:9/x does not answer" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_of_another_api_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(str(tmp_path / "whet.db"))
+    with serving(application(store)) as url:
+        open_store(url).close()
+        monkeypatch.setattr("whet.store.http.client.API_VERSION", 2)
+        with pytest.raises(StoreError, match="whose API has version 1, wanted 2: use the same Whet on both sides"):
+            open_store(url)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://localhost:abc", "'http://localhost:abc' is no address"),
+        ("http://localhost:99999", "'http://localhost:99999' is no address"),
+        ("http://[::1", "'http://[::1' is no address"),
+        ("http://:8765", "'http://:8765' has no host"),
+        ("postgresql://u:secret@h:abc/db", "what follows postgresql:// is no address"),
+        ("postgresql://", "does not answer"),
+    ],
+)
+def test_an_address_that_is_none(url: str, problem: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_store(url)
+    assert problem in str(caught.value)
     assert "secret" not in str(caught.value)

@@ -12,18 +12,27 @@ from whet.errors import Refused
 from whet.server.app import application
 from whet.store import Store, open_store
 from whet.store.base import Runs, Sweeps, Tokens, Trials
+from whet.store.files import Files
 from whet.store.token import Scope
 from whet.testing.serving import serving
+from whet.testing.store_file_laws import FileLaws
 from whet.testing.store_laws import StoreLaws
 from whet.testing.store_token_laws import TokenLaws
 
 
-class TestMemory(StoreLaws, TokenLaws):
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whet's folder, for stores that have none of their own."""
+    monkeypatch.setenv("WHET_DIR", str(tmp_path / ".whet"))
+    monkeypatch.delenv("WHET_BLOBS", raising=False)
+
+
+class TestMemory(StoreLaws, FileLaws, TokenLaws):
     def make(self) -> Store:
         return open_store("memory")
 
 
-class TestSqlite(StoreLaws, TokenLaws):
+class TestSqlite(StoreLaws, FileLaws, TokenLaws):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path
@@ -54,6 +63,10 @@ class Changing(Store):
         return self.now.tokens
 
     @property
+    def files(self) -> Files:  # type: ignore[override]
+        return self.now.files
+
+    @property
     def url(self) -> str:  # type: ignore[override]
         return self.now.url
 
@@ -69,7 +82,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Changing,
         yield changing, url
 
 
-class TestHttp(StoreLaws):
+class TestHttp(StoreLaws, FileLaws):
     """A server over SQLite, and its client."""
 
     @pytest.fixture(autouse=True)
@@ -94,7 +107,7 @@ class TestHttp(StoreLaws):
 
 
 @pytest.mark.postgres
-class TestPostgres(StoreLaws, TokenLaws):
+class TestPostgres(StoreLaws, FileLaws, TokenLaws):
     @pytest.fixture(autouse=True)
     def _database(self, new_database: Callable[[], str]) -> None:
         self.new_database = new_database

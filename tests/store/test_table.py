@@ -18,6 +18,7 @@ from whet.store.lines import thin
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([0.5, -1.0, 1e-300, 1e300, math.nan, math.inf, -math.inf]),
+    st.sampled_from([2**53, 2**53 + 1, 2**53 + 2, -(2**53) - 1, 2**63 - 1, 2**63, 10**400, -(10**400)]),
     st.sampled_from(["", "a", "b", "NaN", "Infinity", '"NaN', "ä", "😀", "1", "a\\"]), st.lists(st.integers(0, 1), max_size=2),
 )  # fmt: skip
 KEYS = st.sampled_from(["x", "y", "a.b", "a", 'q"uote', "ü"])
@@ -32,7 +33,26 @@ COLUMNS = st.sampled_from([
     "x", "m", "m.min", "m.max", "m.last_step", "m.count", "config.x", "config.y", "config.a.b", "config.a.c", "params.x",
     "config['q\"uote']", 'summary["ü"]', "summary.x", "summary.a.b", "attrs.x", "name", "value", "number", "best", "state",
 ])  # fmt: skip
-LITERALS = st.sampled_from(["0", "1", "-1", "0.5", "1e300", "True", '"a"', '"b"', '""', '"NaN"', '"ä"', '"1"', "None"])
+LITERALS = st.sampled_from(
+    [
+        "0",
+        "1",
+        "-1",
+        "0.5",
+        "1e300",
+        "9007199254740993",
+        "-9007199254740993",
+        "9223372036854775807",
+        "True",
+        '"a"',
+        '"b"',
+        '""',
+        '"NaN"',
+        '"ä"',
+        '"1"',
+        "None",
+    ]
+)
 
 
 def _tests(column: str, literal: str, other: str, op: str) -> st.SearchStrategy[str]:
@@ -119,6 +139,18 @@ def test_postgres_filters_and_sorts_as_python_does(new_database: Callable[[], st
             _agree(open_store("memory"), store, runs, condition, sort)
 
         agree()
+
+
+@pytest.mark.parametrize("sort", ["config.seed", "-config.seed"])
+def test_seeds_that_no_float_can_tell_apart_are_paged_and_found(sqlite: Store, sort: str) -> None:
+    _agree(
+        open_store("memory"),
+        sqlite,
+        [({"seed": 2**53 + 1}, {}, [], set())] * 5,
+        "config.seed == 9007199254740993",
+        sort,
+    )
+    assert sqlite.runs.table(TableQuery(filter="config.seed == 9007199254740993")).total == 5
 
 
 @given(st.lists(st.one_of(st.floats(), st.sampled_from([0.0, 1.0, math.nan])), max_size=200), st.integers(4, 40))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_study_with_costs_runs_replays_and_cools(store: Store) -> None:
     apart = [a.params != b.params for a, b in zip(study.trials, unaware.trials, strict=True)]
     assert not any(apart[:4])  # the first trials
     assert any(apart[4:])
+
+
+def test_an_edited_budget_is_the_methods_at_once(store: Store) -> None:
+    id = whet.sweep({**PLAIN, "terminate": {"cost": {"kwh": 50}}}, storage=store)
+    study = whet.load_study(study_name=id, storage=store)
+    study.optimize(objective, n_trials=5)
+    engine: Any = study._engine
+    assert engine.searching.searcher._costs._budget == 50
+    engine.edit(lambda config: replace(config, terminate=replace(config.terminate, cost={"kwh": 500})))
+    study.optimize(objective, n_trials=6)
+    assert engine.searching.searcher._costs._budget == 500
+    found = study.replay()  # by searchers that are made anew
+    assert (found.num_suggested, found.num_reproduced) == (11, 11)
 
 
 def test_other_methods_say_that_they_have_no_such_knob(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -425,7 +426,14 @@ def little(values: list[float], gain: float | None, share: float = 0.01, *, goal
     for trial in order(trials) if order else trials:
         history.apply(Changes(revision=1, version=0, state=SweepState.RUNNING, cap=None, trials=(trial,), reports=()))
     rules = Termination(expected_improvement=share)
-    return Ending(SweepConfig(problem=problem, terminate=rules)).why(history, None, 1e6, lambda: gain)
+    return said(Ending(SweepConfig(problem=problem, terminate=rules)), history, lambda: gain)
+
+
+def said(ending: Ending, history: History, gain: Callable[[], float | None]) -> str:
+    """Return why it is over, the method's word included, as an engine asks for it."""
+    if (why := ending.why(history, None, 1e6)) or not ending.asks_for_gain(history.best):
+        return why
+    return ending.little_to_gain(history.best, gain())
 
 
 def test_little_to_gain_ends_it_in_words() -> None:
@@ -470,9 +478,9 @@ def test_the_model_is_asked_only_where_it_matters() -> None:
     for number, value in enumerate([*_FIRST, *[1.5] * 12]):
         fresh = (over(number, value),)
         history.apply(Changes(revision=number, version=0, state=SweepState.RUNNING, cap=None, trials=fresh, reports=()))
-        ending.why(history, None, 1e6, gain)
+        said(ending, history, gain)
     assert asked == [20, 21, 22]
-    Ending(SweepConfig(problem=problem, terminate=Termination(no_improvement=99))).why(history, None, 1e6, gain)
+    said(Ending(SweepConfig(problem=problem, terminate=Termination(no_improvement=99))), history, gain)
     assert len(asked) == 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,6 +148,54 @@ def test_targets_and_improvements_are_those_within_the_limits(store: Store) -> N
     study.optimize(told((9.0, 10), (0.5, 30), (0.4, 31), (0.3, 32), (0.2, 33)), n_trials=5)
     assert len(study.trials) == 4
     assert study.end_reason == "the last 3 trials brought no improvement: the best is still loss 9 of trial 0"
+
+
+def test_limits_on_a_metric_keep_to_it_when_it_is_renamed(store: Store) -> None:
+    study = make(store, limits={"value": {"min": 2}, "latency_ms": {"max": 20}}, terminate={"cost": {"value": 99}})
+    study.optimize(told((1.0, 10), (3.0, 10), (2.0, 30)), n_trials=3)
+    other = whet.load_study(study_name=study.study_name, storage=store)
+    assert other.best_trial.number == 1
+    study.set_metric_names(["loss"])
+    for one in (study, other, whet.load_study(study_name=study.study_name, storage=store)):
+        assert one.best_trial.number == 1
+        assert [limit.name for limit in one.problem.limits] == ["loss", "latency_ms"]
+    assert study._engine.config.terminate is not None
+    assert dict(study._engine.config.terminate.cost) == {"loss": 99}
+
+
+def test_another_trial_is_the_best_where_limits_were_edited(store: Store) -> None:
+    study = make(store)
+    study.optimize(told((1.0, 30), (3.0, 10), (2.0, 15)), n_trials=3)
+    other = whet.load_study(study_name=study.study_name, storage=store)
+    best = [study.best_trial.number]
+    for bound in (12, 40):
+        limits = (Limit(name="latency_ms", max=bound),)
+        study._engine.edit(lambda c, limits=limits: replace(c, problem=replace(c.problem, limits=limits)))
+        best.append(study.best_trial.number)
+        assert other.best_trial.number == best[-1]
+    assert best == [2, 1, 0]
+
+
+@pytest.mark.parametrize(("names", "message"), [(["a", "a"], "two metrics"), (["size", "b"], "two limits"), (["a"], "2 direction")])  # fmt: skip
+def test_names_that_make_two_of_one_are_refused(store: Store, names: list[str], message: str) -> None:
+    study = make(store, directions=["minimize"] * 2, limits={"value_0": {"max": 1}, "size": {"max": 3}})
+    with pytest.raises(StudyError, match=message):
+        study.set_metric_names(names)
+    assert whet.load_study(study_name=study.study_name, storage=store).metric_names == ["value_0", "value_1"]
+
+
+def test_bounds_of_a_stopper_and_a_cost_go_with_their_metrics(store: Store) -> None:
+    study = make(
+        store, limits=None, directions=["minimize"] * 2, metrics=["loss", "size"],
+        stopper={"type": "patience", "stopper": {"type": "threshold", "upper": {"size": 7, "loss": 3}}},
+    )  # fmt: skip
+    study.set_metric_names(["size", "loss"])  # exchanged
+    stopper = study._engine.config.stopper
+    assert stopper is not None
+    assert stopper.knobs["stopper"] == {"type": "threshold", "upper": {"loss": 7, "size": 3}}
+    costly = make(store, limits=None, metrics=["kwh"], method={"name": "gp", "cost": "kwh"})
+    costly.set_metric_names(["energy"])
+    assert whet.load_study(study_name=costly.study_name, storage=store).method.knobs["cost"] == "energy"
 
 
 def test_trials_from_elsewhere_are_held_to_the_limits(store: Store) -> None:

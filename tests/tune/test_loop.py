@@ -411,8 +411,9 @@ def test_a_disk_that_is_full_for_a_while(place: Place) -> None:
     ending = place.drive(workers=1, on_tick=tick)
     limit(1 << 30)
     assert ending.num_finished == 3
-    (notice,) = place.texts(EventKind.NOTICE)
-    assert notice.endswith("is full: what runs goes on, and the store is tried again")
+    full, over = place.texts(EventKind.NOTICE)
+    assert full.endswith("is full: what runs goes on, and the store is tried again for 10 min")
+    assert over.startswith("the store answers again, after ")
     assert [t.number for t in place.trials()] == [0, 1, 2]
 
 

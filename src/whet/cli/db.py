@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,14 +16,14 @@ from whet.cli import output, session
 from whet.errors import Conflict, NotFound, StoreError
 
 if TYPE_CHECKING:
+    from whet.store.base import Store
+    from whet.store.check import Finding
     from whet.store.copying import Copied
     from whet.store.database import Database
     from whet.store.migrate import Moved
     from whet.store.sql import SqlStore
 
 __all__ = ["command"]
-
-_REDRAW_S = 0.1
 
 
 @click.group("db", no_args_is_help=True)
@@ -93,22 +92,24 @@ def _say_moved(moved: Moved, database: Database, as_json: bool) -> None:
 def _check(context: click.Context, mend: bool, as_json: bool) -> None:
     """Check that all in the store is as it should be, and say what is not. Exit status 1 when something is wrong.
 
-    It reads everything: tables, rows, numbers, bests, revisions, and every metric. Others may work on the store meanwhile. JSON:
+    It reads everything: tables, rows, numbers, bests, revisions, every metric, and the files that runs keep. Others may work on the store meanwhile. JSON:
     {findings: [{rule, problem, sweep, run, repairable}], repaired}; the findings are those before repairs.
     """
     from whet.store.check import check as check_store
 
     _existing()
     store = session.store()
-    with _Line() as line:
+    with output.Line() as line:
         found = check_store(store, on_step=lambda what: line.show(f"checking {what}"))
+        bad_files, elsewhere = _files(store, lambda what: line.show(f"checking {what}"))
+    found += bad_files
     repaired = 0
     left = found
     if mend and found:
         from whet.store.check_sql import repair
 
         repaired = len(repair(store, found))
-        left = check_store(store) if repaired else found
+        left = [*check_store(store), *bad_files] if repaired else found
     if as_json:
         output.print_json({"findings": [asdict(finding) for finding in found], "repaired": repaired})
         context.exit(1 if left else 0)
@@ -121,7 +122,16 @@ def _check(context: click.Context, mend: bool, as_json: bool) -> None:
         output.say(f"{repaired} put right, {len(left)} left")
     elif can := sum(finding.repairable for finding in found):
         output.tell(f"--repair puts {can} of {len(found)} right")
+    if elsewhere:
+        output.tell(f"the content of {shown.counted(elsewhere, 'file')} is on the machines that wrote them alone")
     context.exit(1 if left else 0)
+
+
+def _files(store: Store, on_step: Callable[[str], None]) -> tuple[list[Finding], int]:
+    from whet.store.gc import check_files
+    from whet.store.sql import SqlStore
+
+    return check_files(store, on_step=on_step) if isinstance(store, SqlStore) else ([], 0)
 
 
 @command.command("vacuum", short_help="Join small pieces of metrics, give back unused room.")
@@ -134,7 +144,7 @@ def _vacuum(as_json: bool) -> None:
     from whet.store.vacuum import vacuum as tidy
 
     with closing(_database()) as database:
-        with _Line() as line:
+        with output.Line() as line:
             done = tidy(database, on_step=line.show)
         if as_json:
             output.print_json(asdict(done))
@@ -148,6 +158,37 @@ def _vacuum(as_json: bool) -> None:
             output.tell(
                 "PostgreSQL keeps the room for later rows; VACUUM FULL gives it back, and locks the tables meanwhile"
             )
+
+
+@command.command("gc", short_help="Drop the contents of files that no run keeps any more.")
+@click.option("--grace", metavar="TIME", default="1d", show_default=True, help="What is younger stays: 12h, 7d, 0s.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
+@output.json_option
+def _gc(grace: str, dry_run: bool, as_json: bool) -> None:
+    """Drop the contents of files that no run of this store keeps any more, and uploads that were given up.
+
+    It is about what a server, or WHET_BLOBS, has collected; the files in runs' own folders go with `whet rm`. Others may upload meanwhile.
+    JSON: {place, num_dropped, bytes_dropped, uploads_dropped, num_kept}.
+    """
+    from whet.cli.times import seconds
+    from whet.store.gc import collect
+    from whet.store.sql import SqlStore
+
+    grace_s = seconds("--grace", grace, least=0)
+    if not _existing().startswith(("sqlite:///", "postgres")):
+        raise StoreError("a server's files are kept where its store is", "run this there, with the store's own URL")
+    store = session.store()
+    assert isinstance(store, SqlStore)
+    with output.Line() as line:
+        done = collect(store, grace_s=grace_s, now=time.time(), dry_run=dry_run, on_step=line.show)
+    if as_json:
+        output.print_json(asdict(done))
+        return
+    what = f"{shown.counted(done.num_dropped, 'content')} ({shown.size(done.bytes_dropped)})"
+    given_up = (
+        f", and {shown.counted(done.uploads_dropped, 'upload')} that were given up" if done.uploads_dropped else ""
+    )
+    output.say(f"{'would drop' if dry_run else 'dropped'} {what}{given_up}, {done.num_kept} stay in {done.place}")
 
 
 # -- copies ---------------------------------------------------------------------------------------------------------------
@@ -168,7 +209,7 @@ def _export(file: Path, project: str | None, force: bool, as_json: bool) -> None
 
     if file.exists() and not force:
         raise Conflict(f"{file} is there already", "choose another name, or add --force")
-    with closing(_database()) as database, _Line() as line:
+    with closing(_database()) as database, output.Line() as line:
         rows = archive.export(database, file, project=project, on_step=lambda what: line.show(f"writing {what}"))
     size = file.stat().st_size
     if as_json:
@@ -190,7 +231,7 @@ def _import(file: Path, as_json: bool) -> None:
 
     archive.read_header(file)  # before a store is made for it
     with closing(_database(existing=False)) as database:
-        with _Line() as line:
+        with output.Line() as line:
             done = archive.import_(database, file, on_step=line.show, on_unit=lambda what: line.show(f"writing {what}"))
         _say_copied(done, f"to {database.shown}", as_json)
 
@@ -214,7 +255,7 @@ def _move(context: click.Context, source: str, target: str, project: str | None,
     from whet.trial import Phase
 
     there, here = _store_at(source, HEAD), _store_at(target, None)
-    with closing(there), closing(here), _Line() as line:
+    with closing(there), closing(here), output.Line() as line:
         if there.database.shown == here.database.shown or there.url == here.url:
             raise StoreError(f"{source} and {target} are one store", "give two")
         done = archive.copy(
@@ -299,28 +340,3 @@ def _store_at(url: str, version: str | None) -> SqlStore:
     from whet.store.open import store_url
 
     return SqlStore(store_url(url))
-
-
-@final
-class _Line:
-    """A line on the terminal that says what is being done; in a pipe there is none."""
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-        self._last = 0.0
-
-    def show(self, what: str) -> None:
-        now = time.monotonic()
-        if self._on and now - self._last > _REDRAW_S:
-            self._last = now
-            click.echo(f"\r\033[K{shown.value(what)[:76]}", nl=False, err=True)
-
-    def clear(self) -> None:
-        if self._on:
-            click.echo("\r\033[K", nl=False, err=True)
-
-    def __enter__(self) -> _Line:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.clear()

@@ -76,10 +76,9 @@ def config_of(sweep: Sweep) -> SweepConfig:
 
 def problem_trials(store: Store, sweep: Sweep) -> tuple[Problem, list[Trial]]:
     """Return the sweep's problem and its trials by number."""
-    from whet.config import parse
+    from whet.study.catching_up import history_of
 
-    problem = parse(dict(sweep.config), source=f"sweep {sweep.id}").problem
-    return problem, sorted(store.trials.changes(sweep.id).trials, key=lambda t: t.number)
+    return config_of(sweep).problem, history_of(store, sweep.id).in_order()
 
 
 def the_metric(problem: Problem, name: str | None) -> Metric:

@@ -14,7 +14,7 @@ from whet.cli import format as shown
 from whet.cli import output, session
 from whet.cli.find import complete_sweeps
 from whet.cli.output import wrong_call
-from whet.errors import MissingDependency, NotFound, StoreUnavailable
+from whet.errors import NotFound, StoreUnavailable
 
 if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
@@ -56,16 +56,17 @@ def command(what: str, kind: str | None, path: Path | None, force: bool, as_json
         raise wrong_call(f"{path} is there already", "choose another, or overwrite it with --force")
     from whet.cli.hparams import write_hparams
     from whet.store.export import table_of
+    from whet.store.matching import sweeps_of
 
     store = session.store(look=True)
     sweep, runs = _runs(store, what)
     if not runs:
         raise NotFound(f"{what!r} has no run yet", "whet ls --sweeps shows which have", name=what)
-    sweeps = {id: store.sweeps.get(id) for id in {run.sweep for run in runs if run.sweep}}
+    sweeps = sweeps_of(store, runs)
     write: dict[str, Callable[[], None]] = {
         "csv": lambda: _write_csv(table_of(runs, sweeps), path),
         "json": lambda: _write_json(store, sweep, runs, sweeps, path),
-        "parquet": lambda: _write_parquet(table_of(runs, sweeps), path or Path()),
+        "parquet": lambda: _write_parquet(runs, sweeps, path or Path()),
         "tensorboard": lambda: write_hparams(store, runs, sweeps, path or Path()),
         "optuna": lambda: _write_optuna(store, sweep, path or Path()),
     }
@@ -131,22 +132,14 @@ def _write_json(
     path.write_text(json.dumps(output.plain(document), ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
 
 
-def _write_parquet(table: Mapping[str, Sequence[Any]], path: Path) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingDependency.of("pyarrow", "parquet", "export --format parquet") from None
-    columns = {}
-    for name, values in table.items():
-        kinds = {type(v) for v in values if v is not None}
-        if kinds <= {int, float} and float in kinds:
-            values = [None if v is None else float(v) for v in values]
-        elif len(kinds) > 1 or not kinds <= {int, float, bool, str}:
-            # A column has one type: a parameter that is a number here and a word there becomes text.
-            values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
-        columns[name] = pa.array(values, type=pa.string() if not kinds else None)
-    pq.write_table(pa.table(columns), path)
+def _write_parquet(runs: Sequence[Run], sweeps: Mapping[str, Sweep], path: Path) -> None:
+    from whet.store.export import ParquetFile, in_order, kinds_of, row_of
+
+    rows = [row_of(run, sweeps.get(run.sweep or "")) for run in runs]
+    kinds: dict[str, set[type]] = {}
+    kinds_of(rows, kinds)
+    with ParquetFile(path, {name: kinds[name] for name in in_order(kinds)}) as file:
+        file.write(rows)
 
 
 def _write_optuna(store: Store, sweep: Sweep | None, path: Path) -> None:

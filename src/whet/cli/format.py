@@ -33,7 +33,7 @@ def value(x: object) -> str:
 
 def params(config: Mapping[str, object]) -> str:
     """Return a configuration on one line: ``lr=0.0032 width=64``."""
-    return " ".join(f"{name}={value(v)}" for name, v in config.items())
+    return " ".join(f"{value(name)}={value(v)}" for name, v in config.items())
 
 
 def duration(seconds: float | None) -> str:

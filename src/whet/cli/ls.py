@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +13,7 @@ from whet.cli.find import complete_projects, complete_sweeps
 from whet.errors import UnknownName
 
 if TYPE_CHECKING:
-    from whet.store.base import Run, Store, Sweep, TableQuery
+    from whet.store.base import Run, Store
 
 __all__ = ["command"]
 
@@ -112,8 +111,10 @@ def _list_runs(
     limit: int,
     as_json: bool,
 ) -> None:
-    from whet.cli.describe import is_lost, result_cells, run_as_json, seconds_of, state_of
+    from whet.cli.describe import result_cells, run_as_json, seconds_of, state_of
     from whet.store.base import RunQuery, TableQuery
+    from whet.store.describe import state_word
+    from whet.store.matching import matching, sweeps_of
     from whet.trial import Phase
 
     sweep = store.sweeps.find(in_sweep, project) if in_sweep else None
@@ -124,7 +125,7 @@ def _list_runs(
     most = limit + 1 if limit and at_once else None
     if where or sort:
         asked = TableQuery(filter=where, sort=sort or "-created", project=project, sweep=sweep.id if sweep else None)
-        found = list(_matching(store, asked, phases, most))
+        found = list(matching(store, asked, keep=lambda row: not phases or row.phase.value in phases, most=most))
     else:
         found = store.runs.select(
             RunQuery(
@@ -136,15 +137,12 @@ def _list_runs(
         )
 
     def wanted(run: Run) -> bool:
-        if not states:
-            return True
-        word = "lost" if is_lost(run) else "stopped" if run.stopped and run.phase is Phase.FINISHED else run.phase.value
-        return word in states
+        return not states or state_word(run) in states
 
     runs = found if at_once else [run for run in found if wanted(run)]
     more = bool(limit) and len(runs) > limit
     runs = runs[:limit] if limit else runs
-    sweeps = _sweeps_of(store, runs)
+    sweeps = sweeps_of(store, runs)
     if as_json:
         output.print_json([run_as_json(run, sweeps.get(run.sweep or "")) for run in runs])
         return
@@ -176,27 +174,6 @@ def _list_runs(
         output.tell(f"only the {'first' if sort else 'latest'} {limit}: -n 0 lists all")
     if "lost" in words:
         output.tell("lost: the process is gone without an end; whet doctor says what to do")
-
-
-def _matching(store: Store, asked: TableQuery, phases: Collection[str], most: int | None) -> Iterator[Run]:
-    """Yield the runs of a question that are in one of the phases (any, if there are none), up to `most`."""
-    num_found = 0
-    while True:
-        page = store.runs.table(asked)
-        for row in page.rows:
-            if phases and row.phase.value not in phases:
-                continue
-            if num_found == most:
-                return
-            num_found += 1
-            yield store.runs.get(row.id)
-        if page.cursor is None:
-            return
-        asked = replace(asked, cursor=page.cursor)
-
-
-def _sweeps_of(store: Store, runs: Sequence[Run]) -> dict[str, Sweep]:
-    return {id: store.sweeps.get(id) for id in sorted({run.sweep for run in runs if run.sweep})}
 
 
 def _nothing(store: Store, kind: str, filtered: bool, project: str | None) -> None:

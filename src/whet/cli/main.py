@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "run": "Tune a script as it is: whet run train.py lr=[1e-4:1e-1]",
         "sweep": "Create a sweep from a YAML file; pause, resume or end one",
         "agent": "Work on a sweep until there is nothing left to do",
+        "retry": "Run the failed trials of a sweep again",
     },
     "Look": {
         "ls": "List runs, or sweeps with --sweeps",
@@ -33,13 +34,15 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "importance": "Show which parameters of a sweep matter",
         "plot": "Draw a sweep: on the terminal, or as PNG, SVG or PDF",
         "logs": "Print what a run printed",
+        "artifacts": "List the files that a run keeps, and get them",
     },
     "Keep": {
         "export": "Write a sweep or project as CSV, JSON, Parquet or TensorBoard",
         "rm": "Remove runs or a sweep",
         "replay": "Make a sweep's suggestions again from its history, and compare",
+        "index": "Take in runs that other tools wrote: TensorBoard, MLflow, W&B, CSV …",
         "sync": "Bring runs that were logged while the store was away into it",
-        "db": "Look after the store: upgrade, check, vacuum, export, import, move",
+        "db": "Look after the store: upgrade, check, vacuum, gc, export, import, move",
     },
     "Share": {
         "ui": "Open the web page: runs, sweeps, curves, as they happen",
@@ -98,7 +101,10 @@ class _Commands(click.Group):
 
 @click.group("whet", cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False, invoke_without_command=True)  # fmt: skip
 @click.option(
-    "--store", "store_url", metavar="URL", help="Where runs are kept: sqlite:///…, postgresql://… (or WHET_STORE)."
+    "--store",
+    "store_url",
+    metavar="URL",
+    help="Where runs are kept: sqlite:///…, postgresql://…, http://… (or WHET_STORE).",
 )
 @click.option("--dir", "folder", metavar="PATH", help="Whet's folder; default .whet (or WHET_DIR).")
 @click.option("--version", is_flag=True, help="Print the version.")

@@ -9,10 +9,11 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, final
 
 import click
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "Line",
     "console",
     "fields",
     "json_option",
@@ -34,6 +36,7 @@ __all__ = [
     "wrong_call",
 ]
 
+_REDRAW_S = 0.1
 _LEAST = 12  # columns that an elastic cell needs to say anything
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")
@@ -175,3 +178,30 @@ def _width(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
+
+
+@final
+class Line:
+    """A line on the terminal that says what is being done; in a pipe there is none."""
+
+    def __init__(self) -> None:
+        self._on = sys.stderr.isatty()
+        self._last = 0.0
+
+    def show(self, what: str) -> None:
+        """Say what is done now."""
+        now = time.monotonic()
+        if self._on and now - self._last > _REDRAW_S:
+            self._last = now
+            click.echo(f"\r\033[K{''.join(c if c.isprintable() else ' ' for c in what)[:76]}", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Leave nothing on the line."""
+        if self._on:
+            click.echo("\r\033[K", nl=False, err=True)
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()

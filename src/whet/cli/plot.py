@@ -104,14 +104,11 @@ def command(
 def _sheet(store: Store, sweep: Sweep, metric: str | None, params: str | None) -> Sheet:
     from whet.cli.describe import config_of
     from whet.figures.sheet import Sheet
-    from whet.study.history import History
+    from whet.study.catching_up import history_of
 
-    history = History(None)
-    history.apply(store.trials.changes(sweep.id))
+    trials = history_of(store, sweep.id).in_order()
     names = [name.strip() for name in (params or "").split(",") if name.strip()]
-    return Sheet(
-        shown.value(sweep.name), config_of(sweep).problem, history.in_order(), metric=metric, params=tuple(names)
-    )
+    return Sheet(shown.value(sweep.name), config_of(sweep).problem, trials, metric=metric, params=tuple(names))
 
 
 def _write(made: Chart, path: Path) -> None:

@@ -14,15 +14,7 @@ if TYPE_CHECKING:
     from whet.project.flags import Flags
     from whet.project.plan import Plan
 
-__all__ = ["ask", "list_flags", "print_trials", "searcher_of"]
-
-
-def searcher_of(config: SweepConfig) -> Any:
-    """Return the searcher of a sweep that is not there yet."""
-    from whet.plugins import build
-
-    knobs = dict(config.method.knobs)
-    return build("searcher", config.method.name, config.problem, knobs_given=knobs, seed=config.seed or 0)
+__all__ = ["ask", "list_flags", "print_trials"]
 
 
 def ask(target: str, config: SweepConfig, total: int) -> None:
@@ -52,25 +44,17 @@ def _in_words(parameter: Any) -> str:
 
 def print_trials(config: SweepConfig, wanted: Plan, total: int, *, as_json: bool) -> None:
     """Print what would be tried: what a method says that has seen no result."""
-    from whet.trial import Phase, Trial
+    from whet.study.preview import guesses
 
-    searcher = searcher_of(config)
-    pending: list[Trial] = []
-    for number in range(total):
-        if number < len(wanted.first):
-            params = wanted.first[number]
-        else:
-            searcher.tell([], pending)
-            suggestions = searcher.ask(1)
-            if not suggestions:
-                break
-            params = suggestions[0].params
-        pending.append(Trial(number=number, params=params, phase=Phase.RUNNING))
+    tried = guesses(config, total, wanted.first)
     if as_json:
-        output.print_json([dict(t.params) for t in pending])
+        output.print_json([dict(params) for params in tried])
         return
     names = list(config.problem.space)
-    rows = [[str(t.number), *(shown.value(t.params[n]) if n in t.params else "" for n in names)] for t in pending]
+    rows = [
+        [str(number), *(shown.value(params[n]) if n in params else "" for n in names)]
+        for number, params in enumerate(tried)
+    ]
     output.table(["trial", *names], rows, right=["trial"], keep=["trial"])
     if not wanted.finite and config.problem.metrics:
         output.tell(f"these are {config.method.name}'s first guesses: it changes its mind as results come in")

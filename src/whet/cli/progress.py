@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Self, final
 from whet.analysis.best import why_none
 from whet.cli import format as shown
 from whet.cli import output
+from whet.errors import StoreUnavailable
 from whet.trial import Metric, Phase, Problem, Trial
 from whet.tune.loop import Event, EventKind
 
@@ -80,7 +82,8 @@ class Progress:
             self._live.stop()
             self._live = None
         if self._engine is not None:
-            self._engine.sync()
+            with contextlib.suppress(StoreUnavailable):  # then that is why it ends
+                self._engine.sync()
             for line in self._headline(ended=True):
                 self._console.print(line, soft_wrap=True)
 

@@ -12,7 +12,7 @@ import click
 from whet.cli import format as shown
 from whet.cli import output, session
 from whet.cli.asked import Asked, asked
-from whet.cli.preview import ask, list_flags, print_trials, searcher_of
+from whet.cli.preview import ask, list_flags, print_trials
 from whet.errors import ConfigError, NotFound, nearest
 
 if TYPE_CHECKING:
@@ -222,8 +222,9 @@ def _check(config: SweepConfig, flags: Flags) -> None:
 
 def _grid_size(config: SweepConfig) -> int | None:
     """Return how many trials the method makes by itself, or None when it never ends."""
-    count = getattr(searcher_of(config), "count", None)
-    return int(count()) if callable(count) else None
+    from whet.study.preview import size_of
+
+    return size_of(config)
 
 
 def _total(config: SweepConfig, wanted: Plan) -> int:

@@ -11,17 +11,38 @@ import click
 if TYPE_CHECKING:
     from whet.store.base import Store
 
-__all__ = ["apply", "missing", "nearby", "store"]
+__all__ = ["apply", "missing", "nearby", "put", "store"]
 
 _KEY = "whet.store"
 
 
 def apply(context: click.Context, *, store_url: str | None, folder: str | None) -> None:
     """Make ``--store`` and ``--dir`` hold for this call and for every process that it starts, by WHET_STORE and WHET_DIR."""
-    for name, given in (("WHET_STORE", store_url), ("WHET_DIR", folder)):
+    token = _withheld(store_url) if store_url and os.environ.get("WHET_TOKEN") else None
+    for name, given in (("WHET_STORE", store_url), ("WHET_DIR", folder), ("WHET_TOKEN", token)):
         if given is not None:
-            context.call_on_close(_put_back(name, os.environ.get(name)))
-            os.environ[name] = given
+            put(context, name, given)
+
+
+def put(context: click.Context, name: str, value: str) -> None:
+    """Make an environment variable hold for this call and for every process that it starts."""
+    context.call_on_close(_put_back(name, os.environ.get(name)))
+    os.environ[name] = value
+
+
+def _withheld(store_url: str) -> str | None:
+    """Return "" where ``$WHET_TOKEN`` is another server's, lest it reach this one or the processes that work for it; else None."""
+    from whet.store.open import token_for
+
+    if token_for(store_url) is not None:
+        return None
+    if store_url.startswith(("http://", "https://")) and "@" not in store_url:
+        from whet.cli import output
+
+        output.tell(
+            f"WHET_TOKEN is not shown to {store_url}, for it is another server's: give this one's as http://TOKEN@HOST"
+        )
+    return ""
 
 
 def _put_back(name: str, before: str | None) -> Any:

@@ -118,7 +118,10 @@ def _origin(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
         gpus = meta.get("gpus")
         parts += [str(g.get("name")) for g in gpus if isinstance(g, Mapping)] if isinstance(gpus, list) else []
         facts.append(("host", ", ".join([str(meta["host"]), *parts])))
-    return facts
+    source = meta.get("source")
+    if isinstance(source, Mapping):
+        facts.append(("from", f"{source.get('format')} in {source.get('path')}"))
+    return [(name, shown.value(text)) for name, text in facts]
 
 
 def _metrics(store: Store, run: Run) -> None:

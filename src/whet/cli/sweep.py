@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from whet.cli import format as shown
 from whet.cli import output, session
@@ -15,6 +16,7 @@ from whet.cli.output import wrong_call
 from whet.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
+    from whet.config import SweepConfig
     from whet.store.base import Store, Sweep
 
 __all__ = ["command"]
@@ -22,8 +24,28 @@ __all__ = ["command"]
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
+def _complete_templates(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from whet.project.templates import templates
+
+    return [CompletionItem(one.name, help=one.about) for one in templates() if one.name.startswith(incomplete)]
+
+
 @click.command("sweep")
 @click.argument("what", metavar="FILE|SWEEP", required=False, shell_complete=complete_sweeps)
+@click.option(
+    "--template",
+    metavar="NAME",
+    shell_complete=_complete_templates,
+    help="Make the sweep from this template instead of a file; with --yaml print it.",
+)
+@click.option("--templates", "list_templates", is_flag=True, help="List the templates.")
+@click.option(
+    "--set",
+    "changes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a key of the template (parameters.NAME for a parameter) to a value as in YAML; an empty one leaves it out.",
+)
 @click.option("--name", help="The new sweep's name; default: the file says it, or its id.")
 @click.option("--project", help="The project of the new sweep, or the one to look in.")
 @click.option("--start-from", "start_from", metavar="SWEEP", multiple=True, shell_complete=complete_sweeps,
@@ -42,6 +64,9 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 def command(
     context: click.Context,
     what: str | None,
+    template: str | None,
+    list_templates: bool,
+    changes: tuple[str, ...],
     name: str | None,
     project: str | None,
     start_from: tuple[str, ...],
@@ -58,6 +83,7 @@ def command(
     \b
       whet sweep sweep.yaml            create it; prints its id
       whet sweep sweep.yaml --run -j2  create it and run it here
+      whet sweep --template fine-tuning --yaml > sweep.yaml
       whet sweep ID --pause            and --resume, --stop, --cancel
 
     JSON: the sweep as `whet ls --sweeps --json` has it; with --run a line an event as `whet agent --json` has it.
@@ -67,16 +93,29 @@ def command(
 
         output.print_json(schema())
         return
-    if what is None:
+    if list_templates:
+        _list_templates(as_json)
+        return
+    if changes and template is None:
+        raise wrong_call("--set changes a template, and none is named", "add --template NAME, or edit the sweep's file")
+    if what is None and template is None:
         raise wrong_call("neither a sweep file nor a sweep is named", "whet sweep sweep.yaml, or whet sweep ID --pause")
     chosen = [f"--{move}"] * (move is not None) + ["--cap"] * (cap is not None) + ["--yaml"] * as_yaml
-    if not chosen and _is_file(what):
+    if template is not None:
+        if what is not None or (chosen and chosen != ["--yaml"]):
+            raise wrong_call(f"--template makes a new sweep, and {what or chosen[0]} is given, too", "give one of them")
+        if as_yaml:
+            _print_template(template, changes)
+            return
+    if template is not None or (what is not None and not chosen and _is_file(what)):
         if jobs is not None and not and_run:
             raise wrong_call(
                 "-j says how many trials run at a time, and nothing is run", "add --run, or leave -j to whet agent"
             )
-        _create(context, Path(what), name, project, start_from, and_run, jobs or 1, as_json)
+        config = _from_file(Path(what)) if what is not None else _from_template(template or "", changes)
+        _create(context, config, what or f"template {template}", name, project, start_from, and_run, jobs or 1, as_json)
         return
+    assert what is not None
     store = session.store()
     sweep = _find(store, what, project, chosen)
     flags = (("--run", and_run), ("--name", name), ("--start-from", start_from), ("-j", jobs))
@@ -129,9 +168,65 @@ def _find(store: Store, what: str, project: str | None, chosen: list[str]) -> Sw
     return sweep
 
 
+def _from_file(path: Path) -> SweepConfig:
+    from whet.config import load
+
+    return load(path)
+
+
+def _from_template(name: str, changes: tuple[str, ...]) -> SweepConfig:
+    from whet.project.templates import changed
+
+    return changed(name, _changes(changes))
+
+
+def _changes(given: tuple[str, ...]) -> dict[str, Any]:
+    """Return what ``--set`` says, by key."""
+    from whet.config.read import read
+
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise wrong_call(
+                f"--set {text} says no value", "write --set run_cap=100 or --set parameters.lr={min: 0.001, max: 0.1}"
+            )
+        read_value = read(f"value: {value}", f"--set {key}")[0]["value"] if value.strip() else None
+        group, dot, inner = key.partition(".")
+        if dot and group == "parameters":
+            found.setdefault(group, {})[inner] = read_value
+        elif dot:
+            raise wrong_call(
+                f"--set {text}: only parameters are set one by one", f"set all of {group}: --set '{group}={{…}}'"
+            )
+        else:
+            found[key] = read_value
+    return found
+
+
+def _print_template(name: str, changes: tuple[str, ...]) -> None:
+    from whet.config import dump
+    from whet.project.templates import template
+
+    found = template(name)
+    output.say((dump(_from_template(name, changes)) if changes else found.text).rstrip("\n"))
+
+
+def _list_templates(as_json: bool) -> None:
+    from whet.project.templates import templates
+
+    if as_json:
+        output.print_json([{"name": one.name, "about": one.about, "text": one.text} for one in templates()])
+        return
+    output.table(["template", "about"], [[one.name, one.about] for one in templates()], keep=["template", "about"])
+    output.tell("begin with one: whet sweep --template NAME --yaml > sweep.yaml")
+
+
 def _create(
     context: click.Context,
-    path: Path,
+    config: SweepConfig,
+    source: str,
     name: str | None,
     project: str | None,
     start_from: tuple[str, ...],
@@ -139,16 +234,14 @@ def _create(
     jobs: int,
     as_json: bool,
 ) -> None:
-    from whet.config import load
     from whet.study.create import create_sweep
 
-    config = load(path)
     if name is not None:
         config = replace(config, name=name)
     runs_something = config.program is not None or config.command is not None
     if and_run and not runs_something:
         raise wrong_call(
-            f"{path} has no program to run", "add program: train.py to it, or work on it with whet agent --function"
+            f"{source} has no program to run", "add program: train.py to it, or work on it with whet agent --function"
         )
     for notice in config.notices:
         output.tell(notice)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,12 @@ import click
 
 from whet.cli import format as shown
 from whet.cli import output, session
-from whet.cli.output import wrong_call
+from whet.cli.times import seconds
 
 if TYPE_CHECKING:
     from whet.store.token import Token
 
 __all__ = ["command"]
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 @click.group("token", no_args_is_help=True)
@@ -41,7 +38,7 @@ def _create(scope: str, projects: tuple[str, ...], expires: str | None, name: st
     """
     from whet.store.token import Scope
 
-    ends = None if expires is None else time.time() + _seconds(expires)
+    ends = None if expires is None else time.time() + seconds("--expires", expires)
     token, secret = session.store().tokens.create(Scope.of(scope), projects=projects, name=name, expires=ends)
     if as_json:
         found = _document(token)
@@ -79,7 +76,7 @@ def _list(as_json: bool) -> None:
                 shown.value(token.name or None),
                 token.scope.value,
                 ", ".join(map(shown.value, token.projects)) or "all",
-                _state(token),
+                _shown_state(token),
                 shown.ago(token.created),
                 shown.ago(token.used),
             ]
@@ -113,33 +110,23 @@ def _revoke(which: tuple[str, ...], forget: bool, as_json: bool) -> None:
         output.say(f"{'forgot' if forget else 'revoked'} {token.id}")
 
 
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
-    if found is None or int(found[1]) == 0:
-        raise wrong_call(
-            f"--expires got {text!r}, wanted a time", "give a whole number with s, m, h, d or w, as in 30d"
-        )
-    return float(int(found[1]) * _UNITS[found[2]])
+def _state(token: Token, now: float) -> str:
+    return "revoked" if token.revoked is not None else "good" if token.is_live(now) else "expired"
 
 
-def _state(token: Token) -> str:
+def _shown_state(token: Token) -> str:
     now = time.time()
-    if token.revoked is not None:
-        return "revoked"
-    if token.expires is None:
-        return "good"
-    return f"good for {shown.duration(token.expires - now)}" if token.is_live(now) else "expired"
+    state = _state(token, now)
+    return f"{state} for {shown.duration(token.expires - now)}" if state == "good" and token.expires else state
 
 
 def _document(token: Token) -> dict[str, Any]:
-    now = time.time()
-    state = "revoked" if token.revoked is not None else "good" if token.is_live(now) else "expired"
     return {
         "id": token.id,
         "name": token.name,
         "scope": token.scope,
         "projects": list(token.projects),
-        "state": state,
+        "state": _state(token, time.time()),
         "created": token.created,
         "expires": token.expires,
         "revoked": token.revoked,

@@ -11,7 +11,8 @@ from whet.cli import output
 from whet.cli.progress import JsonLines, Progress, follow
 from whet.cli.summary import print_summary
 from whet.study.engine import Engine
-from whet.tune.loop import Ending
+from whet.tune.events import ASIDE, Ending
+from whet.tune.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from whet.store.base import Store
@@ -27,6 +28,9 @@ def work_on(
     count: int | None = None,
     function: str | None = None,
     exclusive: bool = False,
+    max_failures: int | None = None,
+    forward_signals: bool = False,
+    patience_s: float = PATIENCE_S,
     as_json: bool = False,
 ) -> Ending:
     """Work on a sweep, show what happens, and return how it ended.
@@ -37,7 +41,8 @@ def work_on(
         jobs: Trials at a time.
         count: The most trials to start.
         function: ``module:function`` to call instead of the sweep's program.
-        exclusive: As its coordinator; see `whet.tune.loop.drive`.
+        exclusive: As its coordinator; see `whet.tune.loop.drive`, as for `max_failures` and `forward_signals`.
+        patience_s: How long to wait for a store that is out of reach.
         as_json: Print a JSON line an event.
 
     Raises:
@@ -58,9 +63,14 @@ def work_on(
             progress.tick(engine)
             executor = Local(whet_dir() / "jobs", slots=jobs)
             return drive(
-                store, sweep, executor, workers=jobs, count=count, exclusive=exclusive,
-                on_event=progress.event, on_tick=progress.tick,
+                store, sweep, executor, workers=jobs, count=count, exclusive=exclusive, max_failures=max_failures,
+                forward_signals=forward_signals, patience_s=patience_s, on_event=progress.event, on_tick=progress.tick,
             )  # fmt: skip
+    if forward_signals:
+        raise output.wrong_call(
+            "--forward-signals is for programs: a function runs in the agent's own process, which gets its signals itself",
+            "leave it out",
+        )
     if jobs > 1:
         if count is not None and count % jobs:
             raise output.wrong_call(
@@ -72,7 +82,8 @@ def work_on(
             progress.tick(engine)
             each = None if count is None else count // jobs
             return pool(
-                store, sweep, function, workers=jobs, count=each, on_event=progress.event, on_tick=progress.tick
+                store, sweep, function, workers=jobs, count=each, max_failures=max_failures, patience_s=patience_s, on_event=progress.event,
+                on_tick=progress.tick,
             )  # fmt: skip
     called = find_function(function)
     # What the function prints shares the screen, so there are lines and no live display.
@@ -80,7 +91,15 @@ def work_on(
     with quiet:
         quiet.tick(engine)
         with _prints_on_stderr() if as_json else contextlib.nullcontext():
-            return work(store, sweep, called, count=count, on_event=quiet.event)
+            return work(
+                store,
+                sweep,
+                called,
+                count=count,
+                max_failures=max_failures,
+                patience_s=patience_s,
+                on_event=quiet.event,
+            )
 
 
 def report(
@@ -88,7 +107,7 @@ def report(
 ) -> None:
     """Say how it ended: a line, with `summary` the whole story; as JSON the last line, with event ``end``.
 
-    JSON keys: `event`, `sweep`, `reason`, `final`, `interrupted`, `num_finished`, `num_stopped`, `num_failed` (of this call), `best_run`,
+    JSON keys: `event`, `sweep`, `reason`, `final`, `interrupted`, `aside`, `num_finished`, `num_stopped`, `num_failed` (of this call), `best_run`,
     `best_value`.
     """
     if as_json:
@@ -99,6 +118,7 @@ def report(
             "reason": ending.reason,
             "final": ending.final,
             "interrupted": ending.interrupted,
+            "aside": ending.aside,
             "num_finished": ending.num_finished,
             "num_stopped": ending.num_stopped,
             "num_failed": ending.num_failed,
@@ -119,9 +139,11 @@ def report(
 
 
 def exit_code(ending: Ending) -> int:
-    """Return 130 for an interrupted call, 1 for one that broke down or in which trials failed and none succeeded, else 0."""
+    """Return 130 for an interrupted call, 3 for an agent that was put aside, 1 for one that broke down or in which trials failed and none succeeded, else 0."""
     if ending.interrupted:
         return 130
+    if ending.aside:
+        return ASIDE
     return 1 if ending.broken or (ending.num_failed and not ending.num_finished + ending.num_stopped) else 0
 
 

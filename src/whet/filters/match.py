@@ -11,16 +11,24 @@ from whet.filters.nodes import And, Column, Compare, Contains, Missing, Node, No
 __all__ = ["matches", "scalar"]
 
 
+_EXACT = 2**53  # beyond, a float can't tell an integer from the next
+
+
 def scalar(value: object) -> float | str | None:
-    """Return what a filter sees of `value`: a finite number, a text, or None.
+    """Return what a filter sees of `value`: a finite number as precise as a 64-bit float, a text, or None.
 
     Example:
-        >>> [scalar(v) for v in (True, 2, "adam", float("nan"), [1, 2])]
-        [1, 2, 'adam', None, None]
+        >>> [scalar(v) for v in (True, 2, "adam", float("nan"), [1, 2], 10**400, 2**53 + 1)]
+        [1, 2, 'adam', None, None, None, 9007199254740992.0]
     """
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, (int, float)):
+    if isinstance(value, int):
+        try:
+            return value if abs(value) <= _EXACT else float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str) else None
 

@@ -172,9 +172,9 @@ class _Reader:
         return value
 
     def _time(self, name: str, text: str) -> float:
-        age = _AGE.fullmatch(text)
-        if age:
-            return self._now - float(age[1]) * _SECONDS[age[2]]
+        age = _seconds(text)
+        if age is not None:
+            return self._now - age
         try:
             when = datetime.fromisoformat(text.strip())
         except ValueError:
@@ -202,11 +202,16 @@ def _not_allowed(tree: ast.expr) -> ExpressionError:
     )
 
 
-def _duration(text: str) -> float:
+def _seconds(text: str) -> float | None:
     found = _AGE.fullmatch(text)
-    if not found:
+    return float(found[1]) * _SECONDS[found[2]] if found else None
+
+
+def _duration(text: str) -> float:
+    found = _seconds(text)
+    if found is None:
         raise ExpressionError(f"duration is compared with {text!r}", 'give seconds, or as in "90s", "15m", "2h", "1d"')
-    return float(found[1]) * _SECONDS[found[2]]
+    return found
 
 
 def _operand(tree: ast.expr) -> Column | float | str | None:

@@ -115,5 +115,13 @@ class Executor(ABC):
         """End the job and every process it started: politely first, then by force. Harmless when it is over."""
 
     @abstractmethod
+    def signal(self, handle: Handle, number: int) -> None:
+        """Send the job's command a signal (to its own process alone: it passes on what it wants to). Harmless when it is over.
+
+        Raises:
+            LaunchError: there are no signals on this machine.
+        """
+
+    @abstractmethod
     def logs(self, handle: Handle) -> Logs:
         """Return where its output is."""

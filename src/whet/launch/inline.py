@@ -62,5 +62,8 @@ class Inline(Executor):
     def cancel(self, handle: Handle) -> None:
         self._jobs.cancel(handle)
 
+    def signal(self, handle: Handle, number: int) -> None:
+        self._jobs.signal(handle, number)
+
     def logs(self, handle: Handle) -> Logs:
         return self._jobs.logs(handle)

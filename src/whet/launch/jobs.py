@@ -23,7 +23,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,9 +31,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from whet.errors import LaunchError
+from whet.launch import wanted
 from whet.launch.base import Handle, JobState, JobStatus, Logs, Resources
 from whet.launch.lock import handing_on, held, take
 from whet.launch.supervise import CANCEL, CLAIM, EXIT, birth, offspring, pack, write_exit
@@ -136,9 +136,9 @@ class Jobs:
         folder = self.folder / handle.id
         if self._begun(folder):
             return handle, None
-        where = _workplace(cwd)
-        program = _program(command, {**os.environ, **own}.get("PATH"), where)
-        _check(resources, command, own)
+        where = wanted.workplace(cwd)
+        program = wanted.program(command, {**os.environ, **own}.get("PATH"), where)
+        wanted.check(resources, command, own)
         with writing(self.folder), ExitStack() as stack:
             folder.mkdir(parents=True, exist_ok=True)
             lock = self._take_unless_begun(folder)
@@ -212,6 +212,23 @@ class Jobs:
         if pids and self._ended(handle.id) is None and birth(pids[0]) == born != "":
             with contextlib.suppress(ProcessLookupError, PermissionError):  # else it looks for the file every second
                 os.kill(pids[0], signal.SIGTERM)
+
+    def signal(self, handle: Handle, number: int) -> None:
+        """Send the command a signal; nothing when it is over, or has not begun.
+
+        Raises:
+            LaunchError: there are no signals on this machine.
+        """
+        if os.name != "posix":
+            raise LaunchError("a signal can't be passed on to a job here", "cancel it instead")
+        folder = self._folder(handle)
+        if self._ended(handle.id) is not None or not held(folder / "lock"):
+            return
+        pids, born = _claim(folder)
+        # As long as its supervisor lives, the command's pid is nobody else's but for the instant in which it is reaped.
+        if len(pids) > 1 and birth(pids[0]) == born != "":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pids[1], number)
 
     def logs(self, handle: Handle) -> Logs:
         """Return where the job's output is."""
@@ -329,9 +346,9 @@ def _hunt(marks: Iterable[str]) -> dict[str, list[int]]:
     """Kill every process that carries one of `marks`, with its descendants; return the pids that are still there."""
     import psutil
 
-    wanted = {mark for mark in marks if mark}
+    sought = {mark for mark in marks if mark}
     left: dict[str, list[int]] = {}
-    if not wanted:
+    if not sought:
         return left
     deadline = time.monotonic() + 1.0
     while True:
@@ -339,7 +356,7 @@ def _hunt(marks: Iterable[str]) -> dict[str, list[int]]:
         for process in psutil.process_iter():
             try:
                 mark = process.environ().get(MARK, "")
-                if mark not in wanted or process.status() == psutil.STATUS_ZOMBIE:
+                if mark not in sought or process.status() == psutil.STATUS_ZOMBIE:
                     continue
                 for one in [process, *process.children(recursive=True)]:
                     left.setdefault(mark, []).append(one.pid)
@@ -349,50 +366,3 @@ def _hunt(marks: Iterable[str]) -> dict[str, list[int]]:
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.01)
-
-
-def _workplace(cwd: Path | None) -> Path:
-    where = Path(cwd).absolute() if cwd is not None else Path.cwd()
-    if not where.is_dir():
-        problem = "is not a folder" if where.exists() else "does not exist"
-        raise LaunchError(f"the working directory {str(where)!r} {problem}", "create it, or give another cwd")
-    return where
-
-
-def _program(command: Sequence[str], path: str | None, cwd: Path) -> str:
-    """Return the file that `command` executes."""
-    if isinstance(command, str) or not command:
-        raise LaunchError(
-            f"{command!r} is not a command", 'give a list of program and arguments: ["python", "train.py"]'
-        )
-    program = command[0]
-    if os.path.dirname(program):
-        whole = cwd / program
-        if whole.is_dir():
-            raise LaunchError(f"{program!r} is a folder", "give the program inside it")
-        if not whole.exists():
-            raise LaunchError(f"there is no program {program!r} in {str(cwd)!r}", "check the path and the cwd")
-        if not os.access(whole, os.X_OK):
-            fix = f"chmod +x {program}, or start it with its interpreter: python {program}"
-            raise LaunchError(f"{program!r} is not executable", fix)
-        return str(whole)
-    found = shutil.which(program, path=path) if program else None
-    if found is None:
-        fix = "install it, or give its path"
-        raise LaunchError(f"there is no program {program!r} on the PATH ({path})", fix, program=program)
-    return os.path.abspath(found)
-
-
-def _check(resources: Resources, command: Sequence[str], env: Mapping[str, str]) -> None:
-    given: dict[str, Any] = {"mem_gb": resources.mem_gb, "timeout_s": resources.timeout_s, "cpus": resources.cpus}
-    for key, value in given.items():
-        if value is not None and not value > 0:
-            raise LaunchError(f"{key}={value!r} is not positive", f"give {key} > 0")
-    if resources.gpus < 0:
-        raise LaunchError(f"gpus={resources.gpus} is negative", "give gpus >= 0")
-    for text in [*command, *env, *env.values()]:
-        if "\0" in text:
-            raise LaunchError(f"{text!r} has a NUL character, which no system passes on", "remove it")
-    for key in env:
-        if not key or "=" in key:
-            raise LaunchError(f"{key!r} can't name an environment variable", "give a name without '='")

@@ -10,9 +10,8 @@ from whet.errors import ConfigError
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
-from whet.search.costs import Costs
+from whet.search.costs import check_cost
 from whet.search.ehvi import EHVI
-from whet.search.evidence import Evidence
 from whet.search.gp import GP
 from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
@@ -65,7 +64,7 @@ class Auto(Searcher):
         self._several = len(problem.metrics) > 1
         self._unweighed = ""  # said of TPE's suggestions
         if cost is not None or budget is not None:
-            Costs("bayes", problem, Evidence(problem, 1), cost, budget)
+            check_cost("bayes", cost, budget)
             if self._several:
                 why = f"it weighs improvements of one metric only, and there are {len(problem.metrics)}"
                 raise ConfigError(f"bayes has cost={cost!r}, but {why}", "leave cost out, or name one metric")
@@ -109,17 +108,14 @@ class Auto(Searcher):
         tpe, gp = ("motpe", "ehvi") if self._several else ("tpe", "gp")
         process = "a Gaussian process for each metric" if self._several else "a Gaussian process"
         if self._gp is None and len(self.problem.space) > _MOST_DIMS:
-            return (
-                self._tpe,
-                f"{tpe}: {len(self.problem.space)} parameters are many for a Gaussian process{self._unweighed}",
-            )
+            why = f"{len(self.problem.space)} parameters are many for a Gaussian process"
+            return self._tpe, f"{tpe}: {why}{self._unweighed}"
         if self._gp is None:
             return self._tpe, f"{tpe}: {len(self.problem.metrics)} metrics are many for expected hypervolume"
         if self.num_told >= self._switch_at:
-            return (
-                self._tpe,
-                f"{tpe}: after {self._switch_at} results it costs less than {process} and knows as much",
-            )
+            why = f"after {self._switch_at} results it costs less than {process} and knows as much"
+            return self._tpe, f"{tpe}: {why}{self._unweighed}"
         if number >= _ALONE and number % _EVERY == 0:
-            return self._tpe, f"{tpe}: every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
+            why = f"every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
+            return self._tpe, f"{tpe}: {why}{self._unweighed}"
         return self._gp, f"{gp}: {process} makes the most of few results ({self.num_told} so far)"

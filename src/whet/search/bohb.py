@@ -28,8 +28,8 @@ class BOHB(Searcher):
     A trial's budget is the resource of its last report, counted from 1 (step + 1 where the first report has step 0, the step itself
     otherwise), and without limit if it is complete. So at first trials are compared by their values at an early step, those that were
     stopped later and the complete ones by what they had reported there; as more of them come far, the step moves on, and in the end it
-    is results that are compared. Trials that did not get there rank below, by how far they came, then by their last report. Where nothing
-    is stopped this is `tpe`. With several metrics it does the same for `motpe`, in which only trials that came so far can be good.
+    is results that are compared. Trials that did not get there rank below, by how far they came, then by their last report. Whether trials
+    keep the sweep's limits is seen from what they were in the end. Where nothing is stopped this is `tpe`. With several metrics it does the same for `motpe`, in which only trials that came so far can be good.
 
     The budgets are those at which trials ended, so any stopper will do, and no rungs need be said; of those within a factor of 1.2 it is
     the least. Where a trial reported NaN at the budget, its next report that is a number counts, else its own result. Hyperband, with which it was
@@ -81,8 +81,10 @@ class BOHB(Searcher):
         self._model = self._anew()
 
     def _anew(self) -> Searcher:
-        model = MOTPE if len(self.problem.metrics) > 1 else TPE
-        return model(self.problem, seed=self.seed, num_startup=self._num_results, **self._knobs)
+        kind = MOTPE if len(self.problem.metrics) > 1 else TPE
+        model = kind(self.problem, seed=self.seed, num_startup=self._num_results, **self._knobs)
+        model.ranking.view = self._compared
+        return model
 
     def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
         super().tell(finished, pending)
@@ -98,7 +100,7 @@ class BOHB(Searcher):
             budget = self._least[_power(budget)]
         if budget != self._budget:  # as often as there are rungs
             self._budget, self._model, finished = budget, self._anew(), self._told
-        self._model.tell([self._compared(trial) for trial in finished], pending)
+        self._model.tell(finished, pending)
 
     def _compared(self, trial: Trial) -> Trial:
         """Return `trial` as it was at the budget, as a complete one; as it is if it did not get there."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
-from whet.search.evidence import Evidence
+from whet.search.evidence import Evidence, Fitted
 from whet.trial import Problem
 
 if TYPE_CHECKING:
@@ -41,23 +41,20 @@ class Chances:
     def __init__(self, problem: Problem, evidence: Evidence) -> None:
         self._limits = problem.limits
         self._evidence = evidence
-        self._scales: tuple[list[int], list[tuple[Array, float] | None]] | None = None
+        self._fit = Fitted(evidence, self._fitted)
 
     def __bool__(self) -> bool:
         return bool(self._limits)
 
-    def _fit(self) -> list[tuple[Array, float] | None]:
+    def _fitted(self, numbers: list[int]) -> list[tuple[Array, float] | None]:
         """Return length scales and noise for each limit, None for one of which nothing is known."""
         from whet.search.gaussian import fitted
 
-        numbers = self._evidence.fitted()
-        if self._scales is None or self._scales[0] != numbers:
-            _, features = self._evidence.tools()
-            found: list[tuple[Array, float] | None] = []
-            for z_MF, y_M, _, _ in self._data(numbers):
-                found.append(fitted(z_MF, y_M, features.group_F, features.H) if len(y_M) >= _FEWEST else None)
-            self._scales = numbers, found
-        return self._scales[1]
+        _, features = self._evidence.tools()
+        return [
+            fitted(z_MF, y_M, features.group_F, features.H) if len(y_M) >= _FEWEST else None
+            for z_MF, y_M, _, _ in self._data(numbers)
+        ]
 
     def _data(self, numbers: Sequence[int]) -> list[tuple[Array, Array, float, float]]:
         """Return for each limit points, values and both bounds, the latter three made about normal."""

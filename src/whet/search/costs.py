@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from whet.errors import ConfigError
 from whet.plugins import knob_number
-from whet.search.evidence import Evidence
+from whet.search.evidence import Evidence, Fitted
 from whet.trial import Problem, Trial
 
 if TYPE_CHECKING:
@@ -21,13 +21,28 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Costs", "Expense"]
+__all__ = ["Costs", "Expense", "check_cost"]
 
 _FEWEST = 2  # costs that a model is made of
 _ALIKE = 1e-9  # logarithms this near to each other are equal
 _USUAL = 1.0
 _FREE = 0.01  # of what all trials have cost so far: what costs less is as good as free
 _HUGE = 1e290  # sums of greater ones overflow
+
+
+def check_cost(owner: str, name: object, budget: object) -> None:
+    """Check what a method is told of costs.
+
+    Raises:
+        ConfigError: a name that is none, a budget that is no positive number, or one without a name.
+    """
+    if name is not None and (not isinstance(name, str) or not name):
+        fix = "name it: seconds, one of the metrics, or an attribute that the trials report"
+        raise ConfigError(f"{owner} has cost={name!r}, not the name of a value", fix)
+    if budget is not None and name is None:
+        raise ConfigError(f"{owner} has budget={budget!r} of no cost", "add cost, such as cost: seconds")
+    if budget is not None and not knob_number(owner, "budget", budget, 0.0) > 0:
+        raise ConfigError(f"{owner} has budget=0", "give budget a number above 0")
 
 
 @final
@@ -48,28 +63,22 @@ class Costs:
         budget: What all trials together may cost, > 0; None: nobody said.
 
     Raises:
-        ConfigError: a name that is none, a budget that is no positive number, or one without a name.
+        ConfigError: as `check_cost`.
 
     Source: Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012, for the model; Lee et al.,
     Cost-aware Bayesian Optimization, arXiv 2003.10870 (2020), for cooling.
     """
 
     def __init__(self, owner: str, problem: Problem, evidence: Evidence, name: object, budget: object) -> None:
-        if name is not None and (not isinstance(name, str) or not name):
-            fix = "name it: seconds, one of the metrics, or an attribute that the trials report"
-            raise ConfigError(f"{owner} has cost={name!r}, not the name of a value", fix)
-        if budget is not None and name is None:
-            raise ConfigError(f"{owner} has budget={budget!r} of no cost", "add cost, such as cost: seconds")
-        if budget is not None and not knob_number(owner, "budget", budget, 0.0) > 0:
-            raise ConfigError(f"{owner} has budget=0", "give budget a number above 0")
+        check_cost(owner, name, budget)
         self._problem = problem
         self._evidence = evidence
-        self.name: str | None = name
+        self.name: str | None = name  # type: ignore[assignment]
         self._budget: float | None = budget  # type: ignore[assignment]
         self._logs: dict[int, float] = {}  # by number, NaN where it is not known
         self._num_known = 0
         self._spent: list[float] = []
-        self._scales: tuple[list[int], tuple[Array, float] | None] | None = None
+        self._fit = Fitted(evidence, self._fitted)
 
     def __bool__(self) -> bool:
         return self.name is not None
@@ -120,18 +129,14 @@ class Costs:
         spent = most + math.log(math.fsum(math.exp(log - most) for log in known))
         return Expense(process, mean, deviation, weight, spent + math.log(_FREE))
 
-    def _fit(self) -> tuple[Array, float] | None:
+    def _fitted(self, numbers: list[int]) -> tuple[Array, float] | None:
         from whet.search.gaussian import fitted
 
-        numbers = self._evidence.fitted()
-        if self._scales is None or self._scales[0] != numbers:
-            _, features = self._evidence.tools()
-            z, log_M = self._data(numbers)
-            found = None
-            if _differ(log_M):
-                found = fitted(z, (log_M - log_M.mean()) / log_M.std(), features.group_F, features.H)
-            self._scales = numbers, found
-        return self._scales[1]
+        _, features = self._evidence.tools()
+        z, log_M = self._data(numbers)
+        if not _differ(log_M):
+            return None
+        return fitted(z, (log_M - log_M.mean()) / log_M.std(), features.group_F, features.H)
 
     def _data(self, numbers: Sequence[int]) -> tuple[Array, Array]:
         """Return points and log costs of those trials whose cost is known."""

@@ -13,7 +13,7 @@ from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.chances import Chances
 from whet.search.choosing import Chooser
-from whet.search.evidence import Evidence
+from whet.search.evidence import Evidence, Fitted
 from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class EHVI(Searcher):
     Failed trials and NaN count as the worst result in every metric, pending ones as what the models expect of them. The cost of a
     suggestion is bounded as that of `gp` is. With one metric this is expected improvement.
 
-    Where the sweep has limits, only trials that keep them are on the front, and the gain is weighted with the probability that a trial does,
-    as in `gp`.
+    Where the sweep has limits, only trials that keep them are on the front (the reference point is beyond all of them even so), and the
+    gain is weighted with the probability that a trial does, as in `gp`.
 
     The first trials are a Latin hypercube. Constraints are kept by rejection. A configuration is not repeated while others are found (see `Chooser`).
 
@@ -86,7 +86,7 @@ class EHVI(Searcher):
         self._chooser = Chooser(problem.space)
         self._evidence = Evidence(problem, knob_whole("ehvi", "max_points", max_points, 10))
         self._chances = Chances(problem, self._evidence)
-        self._scales: tuple[list[int], list[tuple[Any, float]]] | None = None
+        self._fit = Fitted(self._evidence, self._fitted)
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
@@ -105,19 +105,16 @@ class EHVI(Searcher):
 
     # -- the models -----------------------------------------------------------------------------------------------------
 
-    def _fit(self) -> list[tuple[Array, float]]:
+    def _fitted(self, numbers: list[int]) -> list[tuple[Array, float]]:
         """Return length scales and noise of each metric."""
         from whet.search.gaussian import fitted
 
-        numbers = self._evidence.fitted()
-        if self._scales is None or self._scales[0] != numbers:
-            _, features = self._evidence.tools()
-            z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
-            self._scales = numbers, [fitted(z, column, features.group_F, features.H) for column in y.T]
-        return self._scales[1]
+        _, features = self._evidence.tools()
+        z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
+        return [fitted(z, column, features.group_F, features.H) for column in y.T]
 
-    def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array]:
-        """Return a posterior a metric, pending trials taken for what is expected of them, and the losses that the front is made of."""
+    def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array, Array]:
+        """Return a posterior a metric, pending trials taken for what is expected of them, the losses of all, and which may be on the front."""
         import numpy as np
 
         from whet.search.gaussian import Process
@@ -134,10 +131,10 @@ class EHVI(Searcher):
             lies = np.stack([model.mean(more) for model in models], axis=1)
             z, y, mean = np.concatenate([z, more]), np.concatenate([y, lies]), np.concatenate([mean, lies])
             models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
-        if self._chances:  # the front is made of those that keep the limits, and of pending ones, which may
-            kept = np.concatenate([self._evidence.kept(numbers), np.ones(len(pending), dtype=bool)])
-            mean = mean[kept]
-        return models, mean
+        kept = np.ones(len(mean), dtype=bool)
+        if self._chances:  # of pending ones nobody knows, so they may
+            kept[: len(numbers)] = self._evidence.kept(numbers)
+        return models, mean, kept
 
     def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]]) -> list[list[float]]:
         """Return points for `Space.decode`, the one with the greatest expected gain first."""
@@ -146,15 +143,16 @@ class EHVI(Searcher):
         from whet.search.climb import climbed
 
         layout, features = self._evidence.tools()
-        models, mean_NM = self._processes(pending)
+        models, mean_NM, kept_N = self._processes(pending)
         belief = self._belief.on(layout) if self._belief else None
         weight = self._belief.weight(self._evidence.num_scored)
         chance = self._chances.given(pending) if self._chances else None
         is_aimless = not self._evidence.kept(self._evidence.model()).any() if self._chances else False
         if not is_aimless:
-            front = mean_NM[nondominated(mean_NM)]
-            far = reference(mean_NM)
-            lower, upper = boxes(_thinned(front), far)
+            front = mean_NM[kept_N]
+            front = front[nondominated(front)]
+            # All trials say how far the metrics reach: by the few that keep the limits only what dominates these would be a gain.
+            lower, upper = boxes(_thinned(front), reference(mean_NM))
             lower = np.maximum(lower, _floors(mean_NM))
 
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:

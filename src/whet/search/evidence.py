@@ -6,9 +6,10 @@ Shape suffixes: M trials, K metrics, W columns of a row, F features.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
+from whet.search.history import thinned
 from whet.search.limits import Limits, milestone
 from whet.trial import Phase, Problem, Trial
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "Fitted"]
+
+T = TypeVar("T")
 
 _FITTED = 160  # trials that length scales are fitted to
 
@@ -130,7 +133,7 @@ class Evidence:
 
     def model(self) -> list[int]:
         """Return the trials that a model is made of, in the order of their numbers: a half of them the best ones, and an even choice."""
-        return self._kept(self.ordered(), self._max_points)
+        return sorted(thinned(self.ordered(), self._max_points))
 
     def fitted(self) -> list[int]:
         """Return the trials that length scales are fitted to: of the first 20, 22, 24, 26 … by number, so that it need not be done each time."""
@@ -138,7 +141,7 @@ class Evidence:
         if (
             self._fitted is None or self._fitted[0] != first
         ):  # they change at milestones, or where a late one comes among them
-            self._fitted = first, first if len(first) <= _FITTED else self._kept(self._sorted(first), _FITTED)
+            self._fitted = first, first if len(first) <= _FITTED else sorted(thinned(self._sorted(first), _FITTED))
         return self._fitted[1]
 
     def _sorted(self, numbers: Sequence[int]) -> list[int]:
@@ -157,11 +160,23 @@ class Evidence:
         off[np.isnan(losses).any(axis=1)] = np.inf
         return [numbers[i] for i in np.lexsort((place, off))]
 
-    @staticmethod
-    def _kept(ranked: Sequence[int], most: int) -> list[int]:
-        if len(ranked) <= most:
-            return sorted(ranked)
-        near = most // 2
-        rest = ranked[near:]
-        stride = len(rest) / (most - near)
-        return sorted([*ranked[:near], *(rest[int(i * stride)] for i in range(most - near))])
+
+@final
+class Fitted(Generic[T]):
+    """What is fitted to the trials of an `Evidence` that length scales are fitted to: once, as long as these stay the same.
+
+    Args:
+        evidence: The trials.
+        fit: Called with their numbers.
+    """
+
+    def __init__(self, evidence: Evidence, fit: Callable[[list[int]], T]) -> None:
+        self._evidence, self._fit = evidence, fit
+        self._known: tuple[list[int], T] | None = None
+
+    def __call__(self) -> T:
+        """Return it."""
+        numbers = self._evidence.fitted()
+        if self._known is None or self._known[0] != numbers:
+            self._known = numbers, self._fit(numbers)
+        return self._known[1]

@@ -115,13 +115,8 @@ class Process:
 
     def mean_slope(self, z_F: Array) -> tuple[float, Array]:
         """Return the mean of f at one point, and its gradient."""
-        away_MF = z_F * self._scale_F - self._z_MF
-        r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
-        decay_M = np.exp(-_ROOT5 * r_M)
-        k_M = (1.0 + _ROOT5 * r_M + (5.0 / 3.0) * r_M * r_M) * decay_M
-        slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M
-        gradient_F: Array = ((slope_M * self._alpha_M) @ away_MF) * self._scale_F
-        return float(k_M @ self._alpha_M) + self._mean, gradient_F
+        k_M, slope_MF = self._cross_slope(z_F)
+        return float(k_M @ self._alpha_M) + self._mean, self._alpha_M @ slope_MF
 
     def left_out(self) -> Array:
         """Return what is expected of each training value without it.
@@ -134,16 +129,11 @@ class Process:
 
     def moments(self, z_F: Array) -> tuple[float, float, Array, Array]:
         """Return mean and deviation of f at one point, and the gradients of both."""
-        away_MF = z_F * self._scale_F - self._z_MF
-        r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
-        decay_M = np.exp(-_ROOT5 * r_M)
-        k_M = (1.0 + _ROOT5 * r_M + (5.0 / 3.0) * r_M * r_M) * decay_M
-        slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M
+        k_M, slope_MF = self._cross_slope(z_F)
         w_M = cho_solve((self._root, True), k_M, check_finite=False)
         deviation = math.sqrt(max(1.0 - float(k_M @ w_M), 1e-12) * self._variance)
-        mean_F: Array = ((slope_M * self._alpha_M) @ away_MF) * self._scale_F
-        deviation_F: Array = ((slope_M * w_M) @ away_MF) * self._scale_F * (-self._variance / deviation)
-        return float(k_M @ self._alpha_M) + self._mean, deviation, mean_F, deviation_F
+        deviation_F: Array = (w_M @ slope_MF) * (-self._variance / deviation)
+        return float(k_M @ self._alpha_M) + self._mean, deviation, self._alpha_M @ slope_MF, deviation_F
 
     def log_improvement(
         self, z_F: Array, best: float, beside: tuple[float, Array] | None = None
@@ -155,24 +145,22 @@ class Process:
             best: The value to be improved on.
             beside: A known function's value and gradient there, which are added to f's.
         """
-        away_MF = z_F * self._scale_F - self._z_MF
-        r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
-        decay_M = np.exp(-_ROOT5 * r_M)
-        k_M = (1.0 + _ROOT5 * r_M + (5.0 / 3.0) * r_M * r_M) * decay_M
-        slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M  # dk/dz = slope · (z − z_m) · scale²
-        w_M = cho_solve((self._root, True), k_M, check_finite=False)
-        deviation = math.sqrt(max(1.0 - float(k_M @ w_M), 1e-12) * self._variance)
+        mean, deviation, mean_F, deviation_F = self.moments(z_F)
         if beside is not None:
-            best -= beside[0]
-        u = (best - float(k_M @ self._alpha_M) - self._mean) / deviation
+            mean, mean_F = mean + beside[0], mean_F + beside[1]
+        u = (best - mean) / deviation
         log_h = float(log_expected_improvement(np.array([-u]), np.ones(1), 0.0)[0])
         by_mean = -math.exp(float(log_ndtr(u)) - log_h) / deviation
         by_deviation = math.exp(-0.5 * u * u - 0.5 * math.log(2 * math.pi) - log_h) / deviation
-        toward_M = by_mean * self._alpha_M - by_deviation * (self._variance / deviation) * w_M
-        gradient_F: Array = ((slope_M * toward_M) @ away_MF) * self._scale_F
-        if beside is not None:
-            gradient_F = gradient_F + by_mean * beside[1]
-        return log_h + math.log(deviation), gradient_F
+        return log_h + math.log(deviation), by_mean * mean_F + by_deviation * deviation_F
+
+    def _cross_slope(self, z_F: Array) -> tuple[Array, Array]:
+        """Return the kernel of one point with the training points, and its derivatives by the point."""
+        away_MF = z_F * self._scale_F - self._z_MF
+        r_M = np.sqrt(np.einsum("mf,mf->m", away_MF, away_MF))
+        decay_M = np.exp(-_ROOT5 * r_M)
+        slope_M = (-5.0 / 3.0) * (1.0 + _ROOT5 * r_M) * decay_M
+        return (1.0 + _ROOT5 * r_M + (5.0 / 3.0) * r_M * r_M) * decay_M, slope_M[:, None] * away_MF * self._scale_F
 
     def _cross(self, z_NF: Array) -> Array:
         return _matern(_square_distances(z_NF * self._scale_F, self._z_MF))

@@ -14,7 +14,7 @@ from whet.search.belief import Belief
 from whet.search.chances import Chances
 from whet.search.choosing import Chooser
 from whet.search.costs import Costs
-from whet.search.evidence import Evidence
+from whet.search.evidence import Evidence, Fitted
 from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class GP(Searcher):
         self._chances = Chances(problem, self._evidence)
         self._costs = Costs("gp", problem, self._evidence, cost, budget)
         self._experience: Experience | None = None
-        self._scales: tuple[list[int], tuple[Array, float, Expectation | None]] | None = None
+        self._fit = Fitted(self._evidence, self._fitted)
         self._model: tuple[Array, Array, Process, float] | None = None
 
     def _learn(self, finished: Sequence[Trial]) -> None:
@@ -142,21 +142,18 @@ class GP(Searcher):
         place = int(np.where(kept, loss_M, np.inf).argmin())
         return gain * normalised_unit(loss_M, place)
 
-    def _fit(self) -> tuple[Array, float, Expectation | None]:
+    def _fitted(self, numbers: list[int]) -> tuple[Array, float, Expectation | None]:
         """Return length scales and noise, and what earlier sweeps let expect; with any, the scales and the noise are of what is left."""
         from whet.search.gaussian import fitted
         from whet.search.normal import normalised
 
-        numbers = self._evidence.fitted()
-        if self._scales is None or self._scales[0] != numbers:
-            _, features = self._evidence.tools()
-            z, y = self._evidence.features(numbers), normalised(self._evidence.losses(numbers)[:, 0])
-            scale_F, noise = fitted(z, y, features.group_F, features.H)
-            expectation = self._expectation(z, y, scale_F, noise)
-            if expectation:
-                scale_F, noise = fitted(z, y - expectation(z), features.group_F, features.H)
-            self._scales = numbers, (scale_F, noise, expectation)
-        return self._scales[1]
+        _, features = self._evidence.tools()
+        z, y = self._evidence.features(numbers), normalised(self._evidence.losses(numbers)[:, 0])
+        scale_F, noise = fitted(z, y, features.group_F, features.H)
+        expectation = self._expectation(z, y, scale_F, noise)
+        if expectation:
+            scale_F, noise = fitted(z, y - expectation(z), features.group_F, features.H)
+        return scale_F, noise, expectation
 
     def _expectation(self, z_MF: Array, y_M: Array, scale_F: Array, noise: float) -> Expectation | None:
         if not self.problem.earlier:

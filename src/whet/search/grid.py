@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import final
 
 from whet.errors import UnknownName
@@ -15,6 +16,10 @@ from whet.search.history import Key, key
 from whet.trial import Problem, Suggestion, Trial
 
 __all__ = ["Grid"]
+
+
+class _TooManyError(Exception):
+    """Counting takes too long."""
 
 
 @final
@@ -63,16 +68,22 @@ class Grid(Searcher):
         self._walk = self._configurations(0, {})
         self._ahead: deque[tuple[Key, dict[str, object]]] = deque()  # walked past, but not yet over
 
-    def count(self) -> int:
-        """Return how many configurations the grid has in all.
+    def count(self, most: int | None = None) -> int | None:
+        """Return how many configurations the grid has in all; None where telling takes more than `most` steps.
 
         Parameters that no condition or constraint names only multiply, so this is quick for huge grids, too.
         """
         rules = [*self.problem.space.constraints, *(p.when for p in self.problem.space.values() if p.when is not None)]
         bound = frozenset().union(*(rule.names for rule in rules))
-        return sum(self._counts(0, {}, bound))
+        steps = repeat(0) if most is None else repeat(0, most)
+        try:
+            return sum(self._counts(0, {}, bound, steps))
+        except _TooManyError:
+            return None
 
-    def _counts(self, depth: int, values: dict[str, object], bound: frozenset[str]) -> Iterator[int]:
+    def _counts(
+        self, depth: int, values: dict[str, object], bound: frozenset[str], steps: Iterator[int]
+    ) -> Iterator[int]:
         factor = 1
         for place in range(depth, len(self._order)):
             name = self._order[place]
@@ -82,9 +93,11 @@ class Grid(Searcher):
                 factor *= len(self._axes[name])
                 continue
             for value in self._axes[name]:
+                if next(steps, None) is None:
+                    raise _TooManyError
                 inner = {**values, name: value}
                 if self._keeps(name, inner):
-                    yield factor * sum(self._counts(place + 1, inner, bound))
+                    yield factor * sum(self._counts(place + 1, inner, bound, steps))
             return
         yield factor
 

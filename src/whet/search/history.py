@@ -7,14 +7,16 @@ functions take any mapping and never raise: what does not fit the space counts a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from whet.parameters import Choice, Parameter
 from whet.space import Space
 
-__all__ = ["Key", "key", "unit"]
+__all__ = ["Key", "key", "thinned", "unit"]
 
 Key = tuple[object, ...]
+T = TypeVar("T")
 
 
 def unit(parameter: Parameter, value: object) -> float:
@@ -37,3 +39,17 @@ def _label(parameter: Parameter, value: object) -> object:
 def key(space: Space, params: Mapping[str, object]) -> Key:
     """Return a hashable that two configurations share exactly if they are the same (floats: to 15 digits)."""
     return tuple(_label(p, params[name]) if name in params else None for name, p in space.parameters.items())
+
+
+def thinned(ranked: Sequence[T], most: int) -> list[T]:
+    """Return at most `most` of what is ranked, in its order: a half of them the best ones, and an even choice of the others.
+
+    Example:
+        >>> thinned(range(10), 4)
+        [0, 1, 2, 6]
+    """
+    if len(ranked) <= most:
+        return list(ranked)
+    near = most // 2
+    stride = (len(ranked) - near) / (most - near)
+    return [*ranked[:near], *(ranked[near + int(i * stride)] for i in range(most - near))]

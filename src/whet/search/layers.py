@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -84,7 +84,12 @@ class KeptLayers:
         problem: Its metrics and limits.
     """
 
+    view: Callable[[Trial], Trial] | None = None
+    """As in `Standings`."""
+
     def __init__(self, problem: Problem) -> None:
+        self.losses: dict[int, tuple[float, ...]] = {}
+        """Of the trials that are in a layer, by number."""
         self._problem = problem
         self._limits = Limits(problem)
         self._layers = Layers()
@@ -94,12 +99,14 @@ class KeptLayers:
         """Take in trials that are newly over; those without a result are in no layer."""
         self._limits.learn(finished)
         for trial in finished:
-            if not trial.complete or trial.values is None:
+            seen = trial if self.view is None else self.view(trial)
+            if not seen.complete or seen.values is None:
                 continue
+            losses = self.losses[trial.number] = self._problem.losses(seen.values)
             if self._limits.off(trial.number):
                 self._unkept.append(trial.number)
             else:
-                self._layers.add(self._problem.losses(trial.values), trial.number)
+                self._layers.add(losses, trial.number)
 
     def first(self, count: int) -> list[list[int]]:
         """Return the numbers of the best layers, as many layers as hold `count` trials (all, if there are fewer)."""

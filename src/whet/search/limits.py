@@ -5,14 +5,13 @@ What keeps all limits comes before what does not, and of the latter the nearer o
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from collections.abc import Sequence
 from typing import final
 
 from whet.trial import Phase, Problem, Trial
 
-__all__ = ["Limits", "milestone"]
+__all__ = ["Limits", "held_against", "milestone"]
 
 _GROWTH = 1.1  # it is learnt anew after so many times the trials
 _EVERY = 20  # up to here, at every trial
@@ -54,7 +53,7 @@ class Limits:
         if not self:
             return False
         for trial in finished:
-            self._excesses[trial.number] = _excesses(self._problem, trial)
+            self._excesses[trial.number] = held_against(self._problem, trial)
         if len(self._problem.limits) == 1:
             return False
         for trial in finished:
@@ -77,12 +76,16 @@ class Limits:
         return sum(excess / scale for excess, scale in zip(excesses, self._scales, strict=False))
 
 
-def _excesses(problem: Problem, trial: Trial) -> tuple[float, ...]:
+def held_against(problem: Problem, trial: Trial) -> tuple[float, ...]:
+    """Return how far `trial` is off each limit, infinitely far where it did not report the value.
+
+    A trial that is not complete had no time to report all of them: what it did not report is not held against it.
+    """
     excesses = problem.excesses(trial)
-    if trial.complete:
+    if trial.complete or not any(excesses):
         return excesses
-    # A trial that was stopped early had no time to report them all: what it did not report is not held against it.
-    return tuple(0.0 if excess == math.inf else excess for excess in excesses)
+    given = (problem.measured(limit.name, trial) is not None for limit in problem.limits)
+    return tuple(excess if is_given else 0.0 for excess, is_given in zip(excesses, given, strict=True))
 
 
 def milestone(count: int) -> int:

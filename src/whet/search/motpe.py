@@ -87,8 +87,7 @@ class MOTPE(Searcher):
         self._prior_weight = knob_number("motpe", "prior_weight", prior_weight, _LEAST)
         self._belief = Belief("motpe", problem.space, prior)
         self._chooser = Chooser(problem.space)
-        self._losses: dict[int, tuple[float, ...]] = {}  # by number, of trials that can be good
-        self._layers = KeptLayers(problem)
+        self.ranking = KeptLayers(problem)  # of the trials that can be good
         self._numbers: list[int] = []  # of all trials that count, sorted
         self._sorted = True
         self._rows: dict[int, list[float]] = {}
@@ -99,15 +98,13 @@ class MOTPE(Searcher):
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
         self._parted = None
-        self._layers.learn(finished)
+        self.ranking.learn(finished)
         for trial in finished:
             if trial.phase is Phase.CANCELED:
                 continue
             self._numbers.append(trial.number)
             self._sorted = False
             self._rows[trial.number] = self._layout.row(trial.params)
-            if trial.complete and trial.values is not None:
-                self._losses[trial.number] = self.problem.losses(trial.values)
 
     @property
     def _layout(self) -> Layout:
@@ -129,7 +126,7 @@ class MOTPE(Searcher):
     ) -> Iterator[Sequence[float]]:
         """Yield candidates for `Space.decode`, in each round the most promising first."""
         space = self.problem.space
-        if len(self._losses) < self._num_startup or not space:
+        if len(self.ranking.losses) < self._num_startup or not space:
             yield self._belief.startup(self.seed, self._num_startup, number)
             return
         import numpy as np
@@ -144,7 +141,7 @@ class MOTPE(Searcher):
         densities = (
             Mixture(
                 layout, np.array([prior, *(self._rows[n] for n in good)]), [self._prior_weight, *good_weights],
-                max(self._good_width * len(self._losses) ** shrink, _NARROWEST),
+                max(self._good_width * len(self.ranking.losses) ** shrink, _NARROWEST),
             ),
             Mixture(
                 layout, np.array([prior, *(self._rows[n] for n in rest), *lies]), [self._prior_weight, *weights, *[1.0] * len(lies)],
@@ -153,7 +150,7 @@ class MOTPE(Searcher):
         )  # fmt: skip
         l_density: Mixture | Mixed = densities[0]
         if self._belief:
-            l_density = self._belief.mixed_into(densities[0], layout, len(self._losses))
+            l_density = self._belief.mixed_into(densities[0], layout, len(self.ranking.losses))
         shape = (self._num_candidates, layout.num_draws)
         for _ in range(_ROUNDS):
             draws = np.array([rng.random() for _ in range(shape[0] * shape[1])]).reshape(shape)
@@ -174,7 +171,7 @@ class MOTPE(Searcher):
             most = self._num_kernels
             near: list[int] = []
             if len(rest) > most:
-                next_to = [n for layer in self._layers.first(len(good) + most // 2) for n in layer if n not in chosen]
+                next_to = [n for layer in self.ranking.first(len(good) + most // 2) for n in layer if n not in chosen]
                 near = next_to[: most // 2]
             taken = set(near)
             others = [n for n in rest if n not in taken] if near else rest
@@ -187,13 +184,13 @@ class MOTPE(Searcher):
         """Return the numbers of the good trials, and their weights in l, whose mean is 1."""
         import numpy as np
 
-        count = min(math.ceil(self._gamma * len(self._losses)), self._max_good)
-        layers = self._layers.first(count)
+        count = min(math.ceil(self._gamma * len(self.ranking.losses)), self._max_good)
+        layers = self.ranking.first(count)
         good = [n for layer in layers[:-1] for n in layer]
         last = layers[-1]
         if self._chosen is not None and self._chosen[0] == (count, layers):  # most trials change nothing
             return self._chosen[1]
-        loss_NM = _finite(np.array([self._losses[n] for n in [*good, *last]]))
+        loss_NM = _finite(np.array([self.ranking.losses[n] for n in [*good, *last]]))
         far = reference(loss_NM)
         of_last = loss_NM[len(good) :]
         picked = spread(of_last, count - len(good), far)

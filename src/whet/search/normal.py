@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["normalised", "normalised_unit", "normalised_within", "yeo_johnson"]
+__all__ = ["normalised", "normalised_unit", "normalised_within"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -60,17 +60,6 @@ def _normalised(loss_M: Array) -> tuple[Array, Array]:
     return y, unit_M
 
 
-def yeo_johnson(y_M: Array) -> Array:
-    """Return the values under the power that makes them most likely to be normal, of powers in [-2.2, 4.2], to about 0.02.
-
-    SciPy's search for the power is exact and takes ten times as long as all else that a suggestion needs of its results.
-
-    Source: Yeo & Johnson, A new family of power transformations, Biometrika 2000.
-    """
-    found: Array = _powered(y_M, _power(y_M))[0]
-    return found
-
-
 def normalised_within(value_M: Array, low: float | None, high: float | None) -> tuple[Array, float, float]:
     """Return values with mean 0 and deviation 1, clipped on both sides and made about normal, and two bounds (±∞ for None) among them.
 
@@ -121,6 +110,12 @@ def normalised_within(value_M: Array, low: float | None, high: float | None) -> 
 
 
 def _power(y_M: Array) -> Array:
+    """Return the power that makes values most likely to be normal, of those in [-2.2, 4.2], to about 0.02.
+
+    SciPy's search for it is exact and takes ten times as long as all else that a suggestion needs of its results.
+
+    Source: Yeo & Johnson, A new family of power transformations, Biometrika 2000.
+    """
     coarse = float(_COARSE[_likelihood(y_M, _COARSE).argmax()])
     fine = coarse + _FINE
     found: Array = fine[_likelihood(y_M, fine).argmax()][None]

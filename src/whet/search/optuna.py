@@ -12,6 +12,7 @@ from typing import Any, final
 from whet.errors import ConfigError, MissingDependency, SpaceError, UnknownName
 from whet.parameters import Choice, Float, Int, Parameter
 from whet.search.base import Searcher
+from whet.search.limits import held_against
 from whet.trial import Phase, Problem, Suggestion, Trial
 
 __all__ = ["Optuna", "quiet"]
@@ -172,7 +173,7 @@ class Optuna(Searcher):
             for report in trial.reports:
                 live.report(self.problem.losses(report.values)[0], report.step)
         if self.problem.limits:
-            excesses = [min(excess, _FAR) for excess in self.problem.excesses(trial)]
+            excesses = [min(excess, _FAR) for excess in held_against(self.problem, trial)]
             self._study._storage.set_trial_user_attr(trial_id, _EXCESSES, excesses)
         if trial.complete and trial.values is not None:
             self._study.tell(place, list(self.problem.losses(trial.values)))

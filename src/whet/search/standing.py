@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from whet.search.history import unit
@@ -30,6 +30,9 @@ class Standings:
         problem: With one metric.
     """
 
+    view: Callable[[Trial], Trial] | None = None
+    """What trials are ranked as, where that is not what they are (at an early step, say). Whether they keep the limits is seen from what they are."""
+
     def __init__(self, problem: Problem) -> None:
         self._goal = problem.metric.goal
         self._limits = Limits(problem)
@@ -39,7 +42,7 @@ class Standings:
         """Take in trials that are newly over, and return whether trials that were known before may be ordered otherwise now."""
         changes = self._limits.learn(finished)
         for trial in finished:
-            self._known[trial.number] = _standing(self._goal, trial)
+            self._known[trial.number] = _standing(self._goal, trial if self.view is None else self.view(trial))
         return changes
 
     def __call__(self, number: int) -> Standing:

@@ -85,7 +85,7 @@ class TPE(Searcher):
                  num_candidates: int = 24, num_kernels: int = 200, good_width: float = 0.08, bad_width: float = 0.1,
                  prior_weight: float = 1.0, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)
-        self._standings = Standings(problem)
+        self.ranking = Standings(problem)
         self._num_startup = knob_whole("tpe", "num_startup", num_startup, 1)
         self._gamma = knob_number("tpe", "gamma", gamma, _LEAST, 1)
         self._max_good = knob_whole("tpe", "max_good", max_good, 1)
@@ -108,15 +108,15 @@ class TPE(Searcher):
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         layout, table = self._ready(len(finished))
-        if self._standings.learn(finished):
-            known = sorted((self._standings(rank[-1]), row) for rank, row in zip(self._ranks, self._rows, strict=True))
+        if self.ranking.learn(finished):
+            known = sorted((self.ranking(rank[-1]), row) for rank, row in zip(self._ranks, self._rows, strict=True))
             self._ranks, self._rows = [rank for rank, _ in known], [row for _, row in known]
         for trial in finished:
             if self._finite:
                 self._visited.add(key(self.problem.space, trial.params))
             if trial.phase is Phase.CANCELED:
                 continue
-            rank = self._standings(trial.number)
+            rank = self.ranking(trial.number)
             place = bisect_left(self._ranks, rank)
             self._ranks.insert(place, rank)
             self._rows.insert(place, self._num_rows)
@@ -249,13 +249,14 @@ class TPE(Searcher):
         if not self._best_of or weight < _LEAST_PAST:
             return np.zeros((0, layout.width)), []
         own_NF = layout.features(table[self._rows])
-        place_N = np.arange(len(own_NF))
+        place_N = _mean_ranks([rank[:-1] for rank in self._ranks])
         parts, weights = [np.zeros((0, layout.width))], list[float]()
         for rows_RW in self._best_of:
             density_N = Mixture(layout, rows_RW, [1.0] * len(rows_RW), self._good_width).log_density(own_NF)
-            order_N = -density_N.argsort(kind="stable").argsort(kind="stable")
-            agreement = np.corrcoef(order_N, place_N)[0, 1] if len(own_NF) > 1 else 0.0
-            trust = min(max(0.5 + 2.0 * float(agreement), 0.0), 1.0)
+            order_N = _mean_ranks((-density_N).round(9).tolist())  # equal to rounding
+            differ = order_N.any() and place_N.any()
+            agreement = float(order_N @ place_N) / math.sqrt(order_N @ order_N * (place_N @ place_N)) if differ else 0.0
+            trust = min(max(0.5 + 2.0 * agreement, 0.0), 1.0)
             if trust > 0:
                 parts.append(rows_RW)
                 weights += [trust * weight / (len(self._best_of) * len(rows_RW))] * len(rows_RW)
@@ -272,3 +273,16 @@ class TPE(Searcher):
         first = num_good + near
         picked = [rows[first + int(k * stride)] for k in range(far)]
         return rows[num_good:first] + picked, [1.0] * near + [stride] * far
+
+
+def _mean_ranks(values: Sequence[Any]) -> Array:
+    """Return the ranks of `values` less their mean, equal values sharing that of theirs; 0 where all are equal."""
+    import numpy as np
+
+    order = sorted(range(len(values)), key=values.__getitem__)
+    found, start = np.zeros(len(values)), 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or values[order[end]] != values[order[start]]:
+            found[order[start:end]] = (start + end - len(order)) / 2
+            start = end
+    return found

@@ -14,7 +14,7 @@ from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import live, page, runs, session, sweeps, verbs, work
+from whet.server import charts, drafts, files, live, page, retries, runs, session, sweeps, tables, verbs, work
 from whet.server.access import admit, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
@@ -22,13 +22,16 @@ from whet.server.guard import API, Door, Guard
 from whet.server.keys import Keys
 from whet.server.problems import PROBLEMS, Problem, problem
 from whet.server.pulse import Pulse
+from whet.server.questions import Questions
+from whet.server.watched import Watched
 from whet.store.base import Store
+from whet.store.verbs import API_VERSION
 
 __all__ = ["API", "application"]
 
 
 def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - frozen
-    """Return the application over `store`, which its caller closes, behind a `door`.
+    """Return the application over `store`, which its caller closes, behind a `door`. What files may come, `store.files` knows.
 
     What its routes need they say with `whet.server.access.needs`; who asks is found out by `whet.server.guard`.
     """
@@ -40,7 +43,16 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
         openapi_url=f"{API}/openapi.json",
         dependencies=[Depends(admit)],
     )
-    app.state.store = store
+    pulse = Pulse()
+
+    def heard(verb: str, sweep: str) -> None:
+        if verb == "sweeps.delete":
+            engines.drop(sweep)
+        pulse.beat(sweep)
+
+    store = Watched(store, heard)
+    engines, answers = Engines(store), Answers()
+    app.state.store, app.state.pulse = store, pulse
     keys = Keys(store.tokens)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
     app.add_middleware(Guard, keys=keys, door=door)  # around the other one
@@ -48,16 +60,20 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
 
     @api.get("", summary="Say who is here.")
     @needs("read", anywhere=True)
-    def hello() -> dict[str, str]:
-        return {"whet": __version__}
+    def hello() -> dict[str, str | int]:
+        return {"whet": __version__, "api": API_VERSION}
 
-    answers, engines, pulse = Answers(), Engines(store), Pulse()
     api.include_router(session.router(keys))
-    api.include_router(verbs.router(store, answers, pulse))
-    api.include_router(work.router(store, engines, answers, pulse))
+    api.include_router(verbs.router(store, answers))
+    api.include_router(work.router(store, engines, answers, Questions(pulse)))
     api.include_router(live.router(store, pulse))
     api.include_router(sweeps.router(store, engines))
     api.include_router(runs.router(store))
+    api.include_router(files.router(store))
+    api.include_router(tables.router(store))
+    api.include_router(charts.router(store, engines))
+    api.include_router(retries.router(store, pulse))
+    api.include_router(drafts.router())
     app.include_router(api)
     app.include_router(page.router())
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from whet.errors import Conflict, NotFound, Refused, StoreUnavailable, WhetError
+from whet.errors import Conflict, NotFound, Refused, StoreUnavailable, TooLarge, WhetError
 from whet.store.codec import dump
 
 __all__ = ["PROBLEMS", "Problem", "problem", "status_of"]
@@ -30,7 +30,7 @@ _MEANINGS = {
     403: "The token may not do this.",
     404: "There is no such thing.",
     409: "Somebody else was first, or the state does not allow it.",
-    413: "The body is too large.",
+    413: "The body, or what it is a part of, is too large.",
     421: "The server is not called like that.",
     422: "What was sent does not fit.",
     429: "Too many failed attempts.",
@@ -50,11 +50,12 @@ _STATUS: tuple[tuple[type[WhetError], int], ...] = (
     (Conflict, 409),
     (Refused, 403),
     (StoreUnavailable, 503),
+    (TooLarge, 413),
 )
 
 
 def status_of(error: WhetError) -> int:
-    """Return the HTTP status of an error: 404, 409, 403 and 503 where there is one for it, else 422."""
+    """Return the HTTP status of an error: 404, 409, 403, 413 and 503 where there is one for it, else 422."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 422)
 
 

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from whet.errors import StoreError
 from whet.store.wire import encode
 
-__all__ = ["MOST_DEPTH", "Number", "answer", "check_depth"]
+__all__ = ["Number", "answer", "check_depth"]
 
-MOST_DEPTH = 64
+_MOST_DEPTH = 64
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 """A float as it leaves the server."""
@@ -29,11 +29,11 @@ def answer(value: object, status: int = 200, **headers: str) -> Response:
     return Response(body, status, headers, "application/json")
 
 
-def check_depth(value: object, most: int = MOST_DEPTH) -> None:
+def check_depth(value: object, most: int = _MOST_DEPTH) -> None:
     """Raise StoreError where lists and mappings are nested more than `most` deep: what is kept must come out again."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     if inner and not most:
-        raise StoreError(f"the body is nested more than {MOST_DEPTH} deep", "send flatter values")
+        raise StoreError(f"the body is nested more than {_MOST_DEPTH} deep", "send flatter values")
     for one in inner:
         if isinstance(one, (dict, list)):
             check_depth(one, most - 1)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from whet.server.rest import Number
-from whet.store import owner
 from whet.store.base import Page, Run, Sweep, TableRow
-from whet.store.describe import values_of
-from whet.trial import Phase
+from whet.store.describe import State, state_word, values_of
 
 __all__ = [
     "ArtifactView",
@@ -26,6 +24,7 @@ __all__ = [
     "PageView",
     "ProjectView",
     "Query",
+    "Received",
     "RowView",
     "RunLine",
     "RunView",
@@ -34,7 +33,6 @@ __all__ = [
     "run_view",
 ]
 
-State = Literal["pending", "running", "paused", "finished", "stopped", "failed", "canceled", "lost"]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -82,9 +80,7 @@ class ProjectView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunLine:
-    """A run in the run table. `values` are a trial's results; `cells` are the columns asked for, without those that it has not got."""
-
+class _RunHead:
     id: str
     project: str
     sweep: str | None
@@ -95,11 +91,17 @@ class RunLine:
     reason: str
     group: str
     tags: list[str]
-    values: list[Number] | None
     created: float
     started: float | None
     ended: float | None
     beat: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine(_RunHead):
+    """A run in the run table. `values` are a trial's results; `cells` are the columns asked for, without those that it has not got."""
+
+    values: list[Number] | None
     cells: dict[str, Any]
 
 
@@ -136,22 +138,12 @@ class StatView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
+class RunView(_RunHead):
     """A run, whole. `result` is a trial's result by metric; `meta` is git, command line, environment, host."""
 
-    id: str
-    project: str
-    sweep: str | None
-    number: int | None
-    name: str
-    state: State
-    best: bool
-    reason: str
     note: str
     attempt: int
     parent: str | None
-    group: str
-    tags: list[str]
     notes: str
     folder: str
     result: dict[str, Number] | None
@@ -161,10 +153,6 @@ class RunView:
     summary: dict[str, Any]
     attrs: dict[str, Any]
     meta: dict[str, Any]
-    created: float
-    started: float | None
-    ended: float | None
-    beat: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,13 +176,25 @@ class LogPiece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactView:
-    """A file that a run keeps; `path` is where it is, on the machine where it was made."""
+    """A file that a run keeps; `path` is where it is, on the machine where it was made.
+
+    `here`: its content is at the server, too; if not, so many bytes of it were `received`.
+    """
 
     name: str
     kind: str
     path: str
     size: int
     sha256: str
+    here: bool
+    received: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """How many bytes of a file have come; all of them: it is kept."""
+
+    received: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,31 +223,9 @@ class Deleted:
     num_deleted: int
 
 
-def _state(phase: Phase, stopped: bool, owned_by: str) -> State:
-    if phase is Phase.RUNNING and owner.alive(owned_by) is False:
-        return "lost"
-    return "stopped" if stopped and phase is Phase.FINISHED else phase.value
-
-
 def _line(row: TableRow) -> RunLine:
-    return RunLine(
-        id=row.id,
-        project=row.project,
-        sweep=row.sweep,
-        number=row.number,
-        name=row.name,
-        state=_state(row.phase, row.stopped, row.owner),
-        best=row.best,
-        reason=row.reason,
-        group=row.group,
-        tags=list(row.tags),
-        values=None if row.values is None else list(row.values),
-        created=row.created,
-        started=row.started,
-        ended=row.ended,
-        beat=row.beat,
-        cells=dict(row.cells),
-    )
+    same: Any = {field.name: getattr(row, field.name) for field in fields(RunLine) if field.name != "state"}
+    return RunLine(**same, state=state_word(row))
 
 
 def page_view(page: Page) -> PageView:
@@ -258,9 +236,9 @@ def page_view(page: Page) -> PageView:
 def run_view(run: Run, sweep: Sweep | None) -> RunView:
     """Return a run as it is sent."""
     same: Any = {
-        name: getattr(run, name)
-        for name in RunView.__dataclass_fields__
-        if name not in ("state", "result", "metrics", "tags")
+        field.name: getattr(run, field.name)
+        for field in fields(RunView)
+        if field.name not in ("state", "result", "metrics")
     }
-    same |= {"metrics": dict(run.stats), "result": values_of(run, sweep)}
-    return RunView(**same, state=_state(run.phase, run.stopped, run.owner), tags=list(run.tags))
+    same |= {"metrics": run.stats, "result": values_of(run, sweep)}
+    return RunView(**same, state=state_word(run))

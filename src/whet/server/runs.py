@@ -10,12 +10,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from whet.analysis.compare import compare_runs
-from whet.errors import NotFound
+from whet.errors import NotFound, StoreError
 from whet.server.access import Caller, caller, needs
 from whet.server.etags import Tags
 from whet.server.rest import answer
 from whet.server.run_views import (
-    ArtifactView,
     ComparisonView,
     Deleted,
     Edit,
@@ -32,12 +31,13 @@ from whet.server.run_views import (
     run_view,
 )
 from whet.server.run_views import Query as CurveQuery
-from whet.store.base import Line, Run, Store, TableQuery
+from whet.store.base import Line, Run, RunQuery, Store, TableQuery
 from whet.store.describe import logged
 from whet.store.export import documents, table_of, write_csv
+from whet.store.matching import matching, sweeps_of
 from whet.trial import Phase
 
-__all__ = ["own_query", "router"]
+__all__ = ["router"]
 
 _MOST_OUT = 100_000
 Points = Annotated[int, Query(ge=4, le=100_000)]
@@ -80,7 +80,7 @@ def router(store: Store) -> APIRouter:
         `column` may be repeated: columns to return besides those that every run has. `cursor` is the page's before.
         """
         query = _query(store, filter, sort, project, sweep, limit, cursor, column)
-        return tags.answer(request, lambda: page_view(store.runs.table(own_query(query, caller(request)))))
+        return tags.answer(request, lambda: page_view(store.runs.table(_own_query(query, caller(request)))))
 
     @routes.get("/runs:columns", response_model=Names)
     @needs("read")
@@ -124,9 +124,14 @@ def router(store: Store) -> APIRouter:
         if id:
             runs = [store.runs.get(one) for one in _own_ids(store, id, caller(request))]
         else:
-            query = _query(store, filter, sort, project, sweep, 1000, None, [])
-            runs = _all(store, own_query(query, caller(request)))
-        sweeps = {one: store.sweeps.get(one) for one in {run.sweep for run in runs if run.sweep}}
+            query = _own_query(_query(store, filter, sort, project, sweep, 1, None, []), caller(request))
+            if (total := store.runs.table(query).total) > _MOST_OUT:
+                raise StoreError(
+                    f"{total:,} runs are wanted, and a file has {_MOST_OUT:,} at most",
+                    'ask for some after the others, as in filter=created < "2026-03-01"',
+                )
+            runs = list(matching(store, query))
+        sweeps = sweeps_of(store, runs)
         named = {"Content-Disposition": f'attachment; filename="runs.{format}"'}
         if format == "json":
             return answer({"runs": documents(store, runs, sweeps)}, 200, **named)
@@ -149,7 +154,7 @@ def router(store: Store) -> APIRouter:
         found = store.runs.curves(
             _own_ids(store, body.ids, caller(request)), body.names, max_points=body.max_points, x=body.x
         )
-        return answer({id: {name: _line(line) for name, line in lines.items()} for id, lines in found.items()})
+        return answer(found)
 
     @routes.get("/runs/{run}", response_model=RunView)
     @needs("read")
@@ -191,10 +196,9 @@ def router(store: Store) -> APIRouter:
     ) -> Response:
         """Return the curves of the run by name; `name` may be repeated. Down-sampled ones keep their extremes."""
 
-        def make() -> dict[str, Lines]:
+        def make() -> dict[str, Line]:
             id = store.runs.find(run).id
-            found = store.runs.curves([id], name or None, max_points=max_points, x=x).get(id, {})
-            return {name: _line(line) for name, line in found.items()}
+            return store.runs.curves([id], name or None, max_points=max_points, x=x).get(id, {})
 
         return tags.answer(request, make)
 
@@ -208,29 +212,21 @@ def router(store: Store) -> APIRouter:
     ) -> Response:
         """Return what the run printed: the last `tail` lines, or what comes after `offset` bytes; 1 MB at most.
 
-        Only output that lies on the server's machine is known here.
+        Only output that lies in the server's own folder (``$WHET_DIR``, else ``.whet``) is known here.
         """
         from whet.track.output import log_files, piece
 
         found = store.runs.find(run)
-        path = log_files(found)[stream == "stderr"]
-        # The folder is what a client said: one that is not this run's own tells nothing.
-        is_foreign = path is not None and path.name == "output.log" and path.parent.name != found.id
-        if path is None or is_foreign or not path.is_file() or path.is_symlink():
+        path = log_files(found, anywhere=False)[stream == "stderr"]
+        if path is None or not path.is_file():
             raise NotFound(f"run {found.id} has left no output on the server's machine", "look where it ran: whet logs")
         part = piece(path, tail=tail, offset=offset)
         return answer(LogPiece(stream=stream, text=part.text, start=part.start, end=part.end, size=part.size))
 
-    @routes.get("/runs/{run}/artifacts", response_model=list[ArtifactView])
-    @needs("read")
-    def artifacts(request: Request, run: str) -> Response:
-        """Return the files that the run keeps."""
-        return tags.answer(request, lambda: store.runs.artifacts(store.runs.find(run).id))
-
     return routes
 
 
-def own_query(query: TableQuery, who: Caller) -> TableQuery:
+def _own_query(query: TableQuery, who: Caller) -> TableQuery:
     """Return the question as it is for a caller who may be limited to projects."""
     if who.projects is None:
         return query
@@ -262,29 +258,9 @@ def _own_ids(store: Store, ids: list[str], who: Caller) -> list[str]:
     """Return those that the caller sees."""
     if who.projects is None:
         return ids
-    seen = []
-    for id in ids:
-        try:
-            seen += [id] if who.sees(store.runs.get(id).project) else []
-        except NotFound:
-            continue
-    return seen
-
-
-def _all(store: Store, query: TableQuery) -> list[Run]:
-    """Return every run of a question, whole."""
-    found: list[Run] = []
-    while True:
-        page = store.runs.table(query)
-        found += [store.runs.get(row.id) for row in page.rows]
-        if page.cursor is None or len(found) >= _MOST_OUT:
-            return found
-        query = replace(query, cursor=page.cursor)
+    seen = {run.id for run in store.runs.select(RunQuery(ids=ids)) if who.sees(run.project)}
+    return [id for id in ids if id in seen]
 
 
 def _view(store: Store, run: Run) -> RunView:
     return run_view(run, None if run.sweep is None else store.sweeps.get(run.sweep))
-
-
-def _line(line: Line) -> Lines:
-    return Lines(x=line.x, y=line.y)  # type: ignore[arg-type]

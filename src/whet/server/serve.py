@@ -44,6 +44,7 @@ def serve(store: Store, door: Door, port: int, *, ready: Callable[[str], None]) 
         import uvicorn
 
         from whet.server.app import application
+        from whet.server.process import Process
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         if package not in ("uvicorn", "fastapi", "starlette", "pydantic", "anyio"):
@@ -55,8 +56,9 @@ def serve(store: Store, door: Door, port: int, *, ready: Callable[[str], None]) 
         if not hosts.is_loopback(door.host):
             door = replace(door, names=(*door.names, socket.gethostname()))
         most = _more_files()
+        app = application(store, door)
         config = uvicorn.Config(
-            application(store, door),
+            app,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -71,7 +73,7 @@ def serve(store: Store, door: Door, port: int, *, ready: Callable[[str], None]) 
         )
         with _ends_with_0():
             ready(f"http://{_shown(door)}:{port}")
-            uvicorn.Server(config).run(sockets=[listener])
+            Process(config, app.state.pulse.end).run(sockets=[listener])
 
 
 def _check(store: Store, door: Door) -> None:

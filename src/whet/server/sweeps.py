@@ -14,18 +14,20 @@ from whet.analysis.history import Milestone, best_so_far, hypervolume_so_far
 from whet.analysis.importance import importance
 from whet.analysis.parallel import Parallel, parallel_coordinates
 from whet.analysis.pareto import pareto_front
-from whet.config import SweepConfig, parse, to_mapping
+from whet.config import parse
 from whet.errors import StudyError
 from whet.server.access import caller, needs
+from whet.server.drafts import drafted
 from whet.server.engines import Engines
+from whet.server.once import Key, kept_key
 from whet.server.rest import answer
 from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
 from whet.store.base import Store, Sweep, SweepState
-from whet.study.create import DEFAULT_PROJECT, create_sweep
-from whet.study.searching import check_method
-from whet.trial import Goal, Phase, Trial
+from whet.store.describe import sweep_as_json
+from whet.study.create import DEFAULT_PROJECT, create_sweep, edit_sweep
+from whet.trial import Phase, Trial
 
-__all__ = ["line_of", "router", "trial_view"]
+__all__ = ["router", "trial_view"]
 
 _TO = {
     "start": SweepState.RUNNING,
@@ -51,20 +53,20 @@ def router(store: Store, engines: Engines) -> APIRouter:
         """Return the sweeps, newest first."""
         who = caller(request)
         seen = [sweep for sweep in store.sweeps.all(project) if who.sees(sweep.project)]
-        lines = [line_of(sweep) for sweep in seen if not state or sweep.state in state]
+        lines = [_line_of(sweep) for sweep in seen if not state or sweep.state in state]
         return answer([line for line in lines if method is None or line.method == method])
 
     @routes.post("", status_code=201, response_model=SweepFull)
     @needs("write", checks_itself=True)
-    def create(request: Request, body: NewSweep) -> Response:
-        """Make a sweep from what a sweep file says."""
-        config = parse(body.config)
+    def create(request: Request, body: NewSweep, idempotency_key: Key = None) -> Response:
+        """Make a sweep from what a sweep file says, or from a template; with an Idempotency-Key, one however often it is sent."""
+        config = drafted(body)
         project = body.project or config.project or DEFAULT_PROJECT
         who = caller(request)
         who.check(project)
         if who.projects is not None:  # what it learns from must be the caller's as well
             config = replace(config, start_from=tuple(who.sweep(store, text, project) for text in config.start_from))
-        id = create_sweep(store, config, project=project)
+        id = create_sweep(store, config, project=project, once=kept_key(who, "new sweep", idempotency_key))
         return answer(_full(store.sweeps.get(id), engines), 201)
 
     @routes.get("/{id}", response_model=SweepFull)
@@ -77,18 +79,9 @@ def router(store: Store, engines: Engines) -> APIRouter:
     @needs("write", sweep="id")
     def edit(id: str, body: Edit) -> Response:
         """Change the cap or the configuration."""
+        config = None if body.config is None else parse(body.config)
         found = store.sweeps.find(id)
-        config = None
-        if body.config is not None:
-            changed = parse(body.config)
-            check_method(changed)
-            if found.next_number and _aims(changed) != _aims(parse(dict(found.config))):
-                raise StudyError(
-                    f"sweep {found.name!r} has trials, whose results are of other metrics",
-                    "make a new sweep, with start_from",
-                )
-            config = to_mapping(changed)
-        return answer(_full(store.sweeps.edit(found.id, version=body.version, config=config, cap=body.cap), engines))
+        return answer(_full(edit_sweep(store, found.id, version=body.version, config=config, cap=body.cap), engines))
 
     @routes.delete("/{id}", status_code=204)
     @needs("admin", sweep="id")
@@ -96,7 +89,6 @@ def router(store: Store, engines: Engines) -> APIRouter:
         """Delete the sweep with its trials, runs and metrics."""
         found = store.sweeps.find(id)
         store.sweeps.delete(found.id)
-        engines.drop(found.id)
         return Response(status_code=204)
 
     @routes.get("/{id}/stats", response_model=Stats)
@@ -151,9 +143,11 @@ def router(store: Store, engines: Engines) -> APIRouter:
 
     @routes.post("/{id}/enqueue", status_code=201)
     @needs("write", sweep="id")
-    def enqueue(id: str, body: Enqueue) -> Response:
-        """Queue a configuration; the answer is its trial's number."""
-        return answer({"number": engines.get(store.sweeps.find(id).id).enqueue(body.params)}, 201)
+    def enqueue(request: Request, id: str, body: Enqueue, idempotency_key: Key = None) -> Response:
+        """Queue a configuration, with an Idempotency-Key once however often it is sent; the answer is its trial's number."""
+        engine = engines.get(store.sweeps.find(id).id)
+        once = kept_key(caller(request), f"{engine.id} enqueue", idempotency_key)
+        return answer({"number": engine.enqueue(body.params, once=once)}, 201)
 
     for word, state in _TO.items():
         routes.add_api_route(
@@ -168,10 +162,6 @@ def router(store: Store, engines: Engines) -> APIRouter:
     return routes
 
 
-def _aims(config: SweepConfig) -> list[tuple[str, Goal]]:
-    return [(metric.name, metric.goal) for metric in config.problem.metrics]
-
-
 def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str], Response]:
     @needs("write", sweep="id")
     def move(id: str) -> Response:
@@ -180,7 +170,7 @@ def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str]
     return move
 
 
-def line_of(sweep: Sweep) -> SweepLine:
+def _line_of(sweep: Sweep) -> SweepLine:
     """Return a sweep as lists show it."""
     return SweepLine(**_facts(sweep))
 
@@ -195,27 +185,9 @@ def _full(sweep: Sweep, engines: Engines) -> SweepFull:
 
 
 def _facts(sweep: Sweep) -> dict[str, Any]:
-    method = sweep.config.get("method", "bayes")
-    given = sweep.config.get("metrics") or sweep.config.get("metric") or ()
-    metrics = [
-        m if isinstance(m, dict) else {"name": m} for m in (given if isinstance(given, (list, tuple)) else [given])
-    ]
-    return {
-        "id": sweep.id,
-        "project": sweep.project,
-        "name": sweep.name,
-        "state": sweep.state.value,
-        "method": method.get("name", "") if isinstance(method, dict) else method,
-        "metrics": tuple({"name": m.get("name", ""), "goal": m.get("goal", "minimize")} for m in metrics),
-        "cap": sweep.cap,
-        "num_trials": sweep.next_number,
-        "best_run": sweep.best_run,
-        "best_value": sweep.best_value,
-        "created": sweep.created,
-        "updated": sweep.updated,
-        "version": sweep.version,
-        "revision": sweep.revision,
-    }
+    facts = {**sweep_as_json(sweep), "version": sweep.version, "revision": sweep.revision}
+    facts.pop("limits", None)  # which the configuration says
+    return facts
 
 
 def _counts(trials: list[Trial]) -> Counts:

@@ -172,6 +172,11 @@ def _runs(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
     return verb.do(store, given)
 
 
+def _curves(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
+    own = {run.id for run in store.runs.select(RunQuery(ids=given["ids"])) if who.sees(run.project)}
+    return verb.do(store, {**given, "ids": [id for id in given["ids"] if id in own]})
+
+
 _READ, _WRITE, _ADMIN = Scope.READ, Scope.WRITE, Scope.ADMIN
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -198,7 +203,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "runs.projects": Rule(_READ, _projects),
         "runs.table": Rule(_READ, _table),
         "runs.columns": Rule(_READ, _columns),
-        "runs.curves": Rule(_READ, _runs),
+        "runs.curves": Rule(_READ, _curves),
         "runs.mark": Rule(_READ, _anything),  # a number that tells nothing but that something happened
         "runs.delete": Rule(_ADMIN, _runs),
     }

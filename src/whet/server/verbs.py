@@ -13,8 +13,8 @@ from starlette.responses import Response
 from whet.errors import StoreError, WhetError
 from whet.server.access import Caller, caller, needs
 from whet.server.answers import Answers
+from whet.server.once import kept_key
 from whet.server.problems import problem
-from whet.server.pulse import Pulse
 from whet.server.rest import check_depth
 from whet.server.turns import Turns
 from whet.server.verb_rules import act, own_sweep, scope_of
@@ -35,7 +35,7 @@ _TURN = {
 }
 
 
-def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
+def router(store: Store, answers: Answers) -> APIRouter:
     """Return the routes ``/verbs/FACET.VERB`` and ``/turns/…`` over `store`."""
     routes = APIRouter()
     turns = Turns()
@@ -43,7 +43,7 @@ def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
         routes.add_api_route(
             f"/verbs/{verb.name}",
             _route(
-                _calling(verb, store, pulse),
+                _calling(verb, store),
                 answers,
                 scope=scope_of(verb),
                 keeps=not verb.reads,
@@ -56,15 +56,15 @@ def router(store: Store, answers: Answers, pulse: Pulse) -> APIRouter:
             openapi_extra=_taking(verb.schema),
         )
 
-    def take(who: Caller, body: object) -> object:
-        sweep, key = _named(body, "sweep", "key")
+    def take(who: Caller, body: object, key: str) -> object:
+        sweep, holder = _named(body, "sweep", "key")
         own_sweep(store, who, sweep)
-        return turns.take(sweep, key, _WAIT_S)
+        return turns.take(sweep, holder, _WAIT_S)
 
-    def release(who: Caller, body: object) -> object:
-        sweep, key = _named(body, "sweep", "key")
+    def release(who: Caller, body: object, key: str) -> object:
+        sweep, holder = _named(body, "sweep", "key")
         own_sweep(store, who, sweep)
-        turns.release(sweep, key)
+        turns.release(sweep, holder)
         return None
 
     waiters = CapacityLimiter(_WAITERS)
@@ -85,13 +85,12 @@ def _taking(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": dict(arguments)}}}}
 
 
-def _calling(verb: Verb, store: Store, pulse: Pulse) -> Callable[[Caller, object], object]:
-    def call(who: Caller, body: object) -> object:
+def _calling(verb: Verb, store: Store) -> Callable[[Caller, object, str], object]:
+    def call(who: Caller, body: object, key: str) -> object:
         given = verb.read(body)
-        found = encode(act(verb, store, who, given))
-        if not verb.reads and (sweep := given.get("sweep") or (verb.name.startswith("sweeps.") and given.get("id"))):
-            pulse.beat(str(sweep))
-        return found
+        if verb.is_kept:  # a server that is killed now forgets its answers, but not what it has done
+            given["once"] = kept_key(who, f"{verb.name} {given.get('sweep', '')}", given.get("once") or key)
+        return encode(act(verb, store, who, given))
 
     return call
 
@@ -103,21 +102,21 @@ def _named(body: object, *names: str) -> list[str]:
 
 
 def _route(
-    what: Callable[[Caller, object], object],
+    what: Callable[[Caller, object, str], object],
     answers: Answers,
     *,
     scope: Scope,
     keeps: bool,
     threads: CapacityLimiter | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
-    def answer(who: Caller, body: bytes) -> Response:
+    def answer(who: Caller, body: bytes, key: str) -> Response:
         try:
             try:
                 given = load(body)
             except (ValueError, RecursionError) as error:
                 raise StoreError(f"the body is not JSON ({error})", "send a mapping of the verb's arguments") from None
             check_depth(given)
-            return Response(dump(what(who, given)), media_type="application/json")
+            return Response(dump(what(who, given, key)), media_type="application/json")
         except WhetError as error:
             return problem(error)
 
@@ -127,7 +126,7 @@ def _route(
         who, key = caller(request), request.headers.get("idempotency-key", "")
         if keeps and key:  # another caller's answer, or that to another question, is not this one's
             kept = f"{who.token} {request.url.path} {key}"
-            return await run_in_threadpool(answers.once, kept, lambda: answer(who, body))
-        return await to_thread.run_sync(answer, who, body, limiter=threads)
+            return await run_in_threadpool(answers.once, kept, lambda: answer(who, body, key))
+        return await to_thread.run_sync(answer, who, body, key, limiter=threads)
 
     return route

@@ -12,9 +12,11 @@ from whet.server.rest import Number, check_depth
 from whet.study.assignment import Assignment
 
 __all__ = [
+    "Again",
     "Best",
     "Changed",
     "Counts",
+    "Draft",
     "Edit",
     "Enqueue",
     "Judge",
@@ -24,6 +26,7 @@ __all__ = [
     "Report",
     "Settle",
     "Settled",
+    "State",
     "Stats",
     "Suggest",
     "Suggested",
@@ -49,11 +52,24 @@ class _Body(BaseModel):
         return given
 
 
-class NewSweep(_Body):
-    """A sweep to be made: a sweep file's mapping, or its text."""
+class Draft(_Body):
+    """A sweep that is not there yet: a sweep file's mapping, or its text; or a template's name, with the keys that are to be changed in it."""
 
-    config: dict[str, Any] | str
+    config: dict[str, Any] | str | None = None
+    template: str | None = None
+    changes: dict[str, Any] | None = None
+
+
+class NewSweep(Draft):
+    """A sweep to be made."""
+
     project: str | None = None
+
+
+class Again(_Body):
+    """Which trials to run again: any that are over, by number; null: all that failed and were not run again."""
+
+    numbers: Annotated[list[TrialNumber], Field(max_length=100_000)] | None = None
 
 
 class Edit(_Body):
@@ -235,7 +251,10 @@ class TrialView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values)."""
+    """What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values).
+
+    `revision` is what is known now; with `more`, the rest of what leads to the next one follows in further events.
+    """
 
     revision: int
     version: int
@@ -243,3 +262,4 @@ class Changed:
     cap: int | None
     trials: tuple[TrialView, ...]
     reports: tuple[tuple[int, int, int, tuple[Number, ...]], ...]
+    more: bool

@@ -3,86 +3,69 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from functools import partial
+from typing import Any
 
-import anyio
-from fastapi import APIRouter, Header
+from anyio import from_thread
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from whet.errors import StudyError
-from whet.server.access import needs
+from whet.server.access import caller, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
-from whet.server.pulse import Pulse
+from whet.server.once import Key, kept_key
+from whet.server.questions import NotNow, Questions
 from whet.server.rest import answer
 from whet.server.views import Judge, Judgement, Report, Settle, Settled, Suggest, Suggested, Tell, Told
 from whet.store.base import Store
 from whet.study.engine import Engine, Nothing
 from whet.study.judging import judge as judged
+from whet.study.question import Unwanted
 from whet.trial import Phase
 from whet.trial import Report as TrialReport
 
 __all__ = ["router"]
 
-_SEARCHING = 4
-"""Threads that suggest at a time, so that others are left for those who only report."""
-_LOOK_S = 1.0
-"""Other processes may work on the same database: how often a waiting question looks by itself."""
 
-T = TypeVar("T")
-Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
-
-
-class _NotNow(Exception):
-    def __init__(self, nothing: Nothing) -> None:
-        self.nothing = nothing
-
-
-def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> APIRouter:
+def router(store: Store, engines: Engines, answers: Answers, questions: Questions) -> APIRouter:
     """Return the routes ``/sweeps/{id}/suggest``, ``report``, ``judge``, ``tell`` and ``settle``."""
     routes = APIRouter(prefix="/sweeps/{id}", tags=["workers"])
-    searching: list[anyio.CapacityLimiter] = []
-
-    async def search(work: Callable[[], T]) -> T:
-        if not searching:
-            searching.append(anyio.CapacityLimiter(_SEARCHING))
-        return await anyio.to_thread.run_sync(work, limiter=searching[0])
 
     def engine_of(id: str) -> Engine:
         return engines.get(store.sweeps.find(id).id)
 
     @routes.post("/suggest", response_model=Suggested)
     @needs("write", sweep="id")
-    async def suggest(id: str, body: Suggest, idempotency_key: Key = None) -> Response:
+    async def suggest(request: Request, id: str, body: Suggest, idempotency_key: Key = None) -> Response:
         """Hand out the next trial. The worker reports on it, gives a sign of life every quarter of a minute, and tells how it ended."""
-        engine = await search(lambda: engine_of(id))
+        engine = await run_in_threadpool(engine_of, id)
         owner = body.owner or f"http||{secrets.token_hex(8)}"
-        key = f"{engine.id} suggest {idempotency_key or secrets.token_hex(16)}"  # the answer is this sweep's
+        key = kept_key(caller(request), f"{engine.id} suggest", idempotency_key)
+
+        def is_wanted() -> bool:
+            return not from_thread.run(request.is_disconnected)
 
         def ask() -> Response:
-            found = engine.ask(mine=body.mine, owner=owner, key=idempotency_key)
+            found = engine.ask(mine=body.mine, owner=owner, key=key, is_wanted=is_wanted)
             if isinstance(found, Nothing):
-                raise _NotNow(found)
+                raise NotNow(found)
             return answer(Suggested(trial=found, reason=found.note, final=False, state=engine.state.value))
 
-        deadline = time.monotonic() + body.wait_s
-        while True:
-            since = pulse.count(engine.id)
-            try:
-                found = await search(lambda: answers.once(key, ask))
-            except _NotNow as not_now:
-                nothing = not_now.nothing
-            else:
-                pulse.beat(engine.id)
-                return found
-            left = deadline - time.monotonic()
-            if nothing.final or left <= 0:
-                return answer(
-                    Suggested(trial=None, reason=nothing.reason, final=nothing.final, state=engine.state.value)
-                )
-            await pulse.wait(engine.id, since, min(left, _LOOK_S))
+        try:
+            return await questions.answer(
+                engine.id,
+                ask if key is None else partial(answers.once, key, ask),
+                wait_s=body.wait_s,
+                is_alike=body.mine is None,
+                has_left=request.is_disconnected,
+            )
+        except NotNow as not_now:
+            nothing = not_now.nothing
+        except Unwanted:
+            nothing = Nothing("whoever asked has left", final=False)
+        return answer(Suggested(trial=None, reason=nothing.reason, final=nothing.final, state=engine.state.value))
 
     @routes.post("/report", response_model=Judgement)
     @needs("write", sweep="id")
@@ -91,7 +74,6 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         engine = engine_of(id)
         values = _in_order(engine, body.values, whole=False)
         engine.report(body.number, body.attempt, TrialReport(step=body.step, values=values))
-        pulse.beat(engine.id)
         decision = engine.decide(body.number)
         num = len(engine.trial(body.number).reports)
         goes_on = decision is None or decision.verdict.value == "continue"
@@ -129,7 +111,6 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
             body.number, body.attempt, values, phase=Phase.FAILED if body.failed else Phase.FINISHED, stopped=body.stopped,
             reason=body.reason, attrs=body.attrs,
         )  # fmt: skip
-        pulse.beat(engine.id)
         engine.sync()
         return answer(Told(phase=phase.value, reason=engine.trial(body.number).reason))
 
@@ -139,7 +120,6 @@ def router(store: Store, engines: Engines, answers: Answers, pulse: Pulse) -> AP
         """Finish the sweep if there is a reason to: its target or cap is reached, or its method has nothing left and nothing runs."""
         engine = engine_of(id)
         engine.finish_if_done(exhausted=body.exhausted)
-        pulse.beat(engine.id)
         return answer(Settled(state=engine.state.value, reason=engine.why_over()))
 
     return routes

@@ -38,11 +38,9 @@ Entries = Generator[Entry, None, None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What the first line of a file says: its format, the version of its tables, its project if it is of one, its greatest key of a run."""
+    """What is to be known of a file before it is read: the version of its tables, and its greatest key of a run."""
 
-    format: int
     tables: str
-    project: str | None
     last_key: int
 
 
@@ -198,7 +196,7 @@ def read_header(path: Path) -> Header:
         )
     if type(last) is not int or not (project is None or isinstance(project, str)):
         raise _damaged(path, 1, "it is not as an export begins")
-    return Header(format=first["format"], tables=tables, project=project, last_key=last)
+    return Header(tables=tables, last_key=last)
 
 
 def _entries(path: Path) -> Entries:

@@ -21,8 +21,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from whet.store.base_runs import Runs
 from whet.store.token import Tokens
@@ -48,6 +49,9 @@ from whet.store.values import (
 )
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
 
+if TYPE_CHECKING:
+    from whet.store.files import Files
+
 __all__ = [
     "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Lease", "Line", "NewRun", "Origin", "Page", "Row",
     "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState", "Sweeps", "TableQuery", "TableRow",
@@ -69,8 +73,13 @@ class Sweeps(ABC):
         goals: Sequence[Goal],
         name: str | None = None,
         cap: int | None = None,
+        once: str | None = None,
     ) -> Sweep:
         """Keep a new sweep, RUNNING; without a `name` it gets its id as name.
+
+        Args:
+            project, config, goals, name, cap: The sweep's.
+            once: A key: asked for again with it, within a day, this is done no more, and returns what it returned.
 
         Raises:
             Conflict: the project has a sweep of that name.
@@ -106,6 +115,7 @@ class Sweeps(ABC):
     ) -> Sweep:
         """Change what is given, if the sweep's version is still `version`. A cap may grow or shrink, never below what was handed out.
 
+        A store does not read configurations: `whet.study.create.edit_sweep` is what sees that this one can be.
         The configuration that was is kept (see `former`), unless they differ in the user's ``attrs`` only.
 
         Raises:
@@ -140,8 +150,19 @@ class Trials(ABC):
     """A sweep's trials: numbers, leases, reports, results. `owner` is text of `whet.store.owner`."""
 
     @abstractmethod
-    def changes(self, sweep: str, since: int = -1) -> Changes:
-        """Return what changed after revision `since` (-1: everything). Cheap when nothing did."""
+    def changes(self, sweep: str, since: int = -1, *, limit: int | None = None, after: int = -1) -> Changes:
+        """Return what changed after revision `since` (-1: everything). Cheap when nothing did.
+
+        With a `limit` it comes in pages by trial number: as long as the answer has `after`, the next page is that of the same `since` and that
+        `after`, and once there is none, what is asked for next is what changed since the revision of the *first* page. Each page is the sweep
+        of its own moment, so what changes meanwhile may come twice.
+
+        Args:
+            sweep: Its id.
+            since: A revision.
+            limit: The most trials of a page, and the most reports, 1 or more. A trial comes with all its reports, however many.
+            after: Only trials with greater numbers.
+        """
 
     @abstractmethod
     def turn(self, sweep: str) -> AbstractContextManager[None]:
@@ -178,18 +199,28 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = NOTHING) -> int:
+    def enqueue(
+        self,
+        sweep: str,
+        params: Mapping[str, object],
+        *,
+        attrs: Mapping[str, object] = NOTHING,
+        once: str | None = None,
+    ) -> int:
         """Add a PENDING trial with the next number; it counts towards the cap.
 
-        Params may be partial: who claims it completes them. Raises as `add` (but for NumberTaken).
+        Params may be partial: who claims it completes them. Raises as `add` (but for NumberTaken). For `once` see `Sweeps.create`.
         """
 
     @abstractmethod
-    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
+    def extend(
+        self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = (), once: str | None = None
+    ) -> list[int]:
         """Add trials that ran elsewhere (any phase that is over, reports included), renumbered, and return their numbers. No cap applies.
 
         Args:
             barred: Places of those in `trials` that can't be the sweep's best, as in `tell`.
+            once: See `Sweeps.create`.
         """
 
     @abstractmethod
@@ -296,6 +327,13 @@ class Store(ABC):
     url: str
     server: Server | None = None
     """The server that it is behind; None where this process is next to the data."""
+
+    @cached_property
+    def files(self) -> Files:
+        """The contents of the files that runs keep."""
+        from whet.store.files import LocalFiles
+
+        return LocalFiles.of(self)
 
     @property
     def env(self) -> Mapping[str, str]:

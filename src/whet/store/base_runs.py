@@ -94,8 +94,16 @@ class Runs(ABC):
         """Return the run's artifacts; of one name the latest."""
 
     @abstractmethod
-    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
-        """End a run outside any sweep (a trial's run is ended by `Trials.tell`)."""
+    def finish(self, id: str, phase: Phase, reason: str = "", *, ended: float | None = None) -> None:
+        """End a run outside any sweep (a trial's run is ended by `Trials.tell`).
+
+        Args:
+            ended: When that was, for a run that another tool wrote; default now. Told again with a later one, the later one counts.
+
+        Raises:
+            IllegalMove: `phase` is no end, or it has ended otherwise.
+            StoreError: `ended` is no time.
+        """
 
     @abstractmethod
     def edit(

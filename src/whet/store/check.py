@@ -21,6 +21,8 @@ from whet.trial import Phase, Trial
 __all__ = ["Finding", "check", "check_sweep"]
 
 _LOOKS = 4  # at something that others change meanwhile
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError)
+"""What reading a row raises that holds what no verb writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class Finding:
             offsets, artifacts, tables, rows, or damage.
         problem: What is wrong, in words.
         sweep, run: Ids of what it is about, where it is about one.
-        repairable: It follows from the rest of the store, so that `whet.store.repair` can put it right.
+        repairable: It follows from the rest of the store, so that `whet.store.check_sql.repair` can put it right.
     """
 
     rule: str
@@ -68,20 +70,31 @@ def check(store: Store, *, on_step: Callable[[str], None] = lambda what: None) -
 
         on_step("the database itself")
         found += check_database(store.database)
-    for sweep in store.sweeps.all():
-        on_step(f"sweep {sweep.id}")
-        found += check_sweep(store, sweep.id)
+    for id in _sweeps(store):
+        on_step(f"sweep {id}")
+        found += check_sweep(store, id)
     for project in store.runs.projects():
         on_step(f"the runs of project {project}")
         try:
             runs = store.runs.select(RunQuery(project=project, newest_first=False))
-        except (LookupError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             problem = f"the runs of project {project!r} can't be read ({type(error).__name__}: {error})"
             found.append(Finding(rule="rows", problem=problem))
             continue
         for run in runs:
             found += _settled(partial(_run, store, run.id), f"run {run.id}", run=run.id)
     return found
+
+
+def _sweeps(store: Store) -> list[str]:
+    """Return the ids of the sweeps, also where one of them can't be read."""
+    from whet.store.sql import SqlStore
+
+    if isinstance(store, SqlStore):
+        from whet.store.check_sql import sweep_ids
+
+        return sweep_ids(store.database)
+    return [sweep.id for sweep in store.sweeps.all()]
 
 
 def check_sweep(store: Store, id: str) -> list[Finding]:
@@ -104,12 +117,7 @@ def _settled(
         return []
     except StoreUnavailable:
         raise
-    except (
-        StoreError,
-        LookupError,
-        ValueError,
-        TypeError,
-    ) as error:  # what a row holds is nothing that a verb could read
+    except (StoreError, *UNREADABLE) as error:  # what a row holds is nothing that a verb could read
         problem = f"{what} can't be read ({type(error).__name__}: {error})"
         return [Finding(rule="rows", problem=problem, sweep=sweep, run=run)]
     return found
@@ -280,13 +288,10 @@ def _best(sweep: Sweep, runs: Sequence[Run]) -> Iterator[str]:
         yield f"says that its best value is {sweep.best_value}, but that run has {by_id[sweep.best_run].values}"
     if sweep.config.get("limits"):
         return
-    best: tuple[str | None, float | None, int | None] = (None, None, None)
-    for run in complete:
-        value, number = (run.values or ())[0], run.number or 0
-        if rules.beats(sweep.goals[0], value, number, best[1], best[2]):
-            best = (run.id, value, number)
-    if sweep.best_run != best[0]:
-        yield f"says that its best run is {sweep.best_run} ({sweep.best_value}), but {best[0]} ({best[1]}) is"
+    best = rules.best_of(sweep.goals[0], ((r.id, (r.values or ())[0], r.number or 0) for r in complete))
+    id, value, _ = best or (None, None, None)
+    if sweep.best_run != id:
+        yield f"says that its best run is {sweep.best_run} ({sweep.best_value}), but {id} ({value}) is"
 
 
 def _run(store: Store, id: str) -> Iterator[Finding]:

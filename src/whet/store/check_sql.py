@@ -9,16 +9,19 @@ from sqlalchemy import bindparam, func, or_, select, update
 from whet.errors import StoreError
 from whet.store import rules
 from whet.store.base import Store
-from whet.store.check import Finding
-from whet.store.codec import dump_stats, load, unpack
+from whet.store.check import UNREADABLE, Finding
+from whet.store.codec import dump_stats, load
 from whet.store.database import Database, Statement, Transaction
+from whet.store.runs import curves_of
 from whet.store.schema import VERSION_TABLE, chunks, metadata, reports, runs, sources, sweeps
 from whet.store.sql import SqlStore
 from whet.store.stats import of_curve
+from whet.store.trial_statements import BEST
 from whet.trial import Goal, Phase
 
-__all__ = ["check_database", "repair"]
+__all__ = ["check_database", "repair", "sweep_ids"]
 
+_SWEEPS = Statement(select(sweeps.c.id).order_by(sweeps.c.created.desc(), sweeps.c.id))
 _LATE_TRIALS = Statement(
     select(sweeps.c.id, sweeps.c.name, runs.c.number, runs.c.revision, sweeps.c.revision)
     .join_from(runs, sweeps)
@@ -48,6 +51,11 @@ _PHASES = Statement(
 _LONE_NUMBERS = Statement(
     select(runs.c.id).where(or_(runs.c.sweep.is_(None) != runs.c.number.is_(None), runs.c.attempt < 0)).limit(100)
 )
+
+
+def sweep_ids(database: Database) -> list[str]:
+    """Return the ids of the sweeps, newest first, whatever else is in their rows."""
+    return [id for (id,) in database.once(_SWEEPS)]
 
 
 def check_database(database: Database) -> list[Finding]:
@@ -84,7 +92,7 @@ def _tables(database: Database) -> Iterator[str]:
     from alembic.migration import MigrationContext
 
     own = set(metadata.tables)
-    with database.engine().connect() as connection:
+    with database.connected() as connection:
         options = {
             "compare_type": True,
             "version_table": VERSION_TABLE,
@@ -120,15 +128,6 @@ _RESULTS = Statement(
     .order_by(runs.c.number)
 )
 _HEAD = Statement(select(sweeps.c.goals, sweeps.c.config).where(sweeps.c.id == bindparam("sweep_id")).with_for_update())
-_SET_BEST = Statement(
-    update(sweeps)
-    .where(sweeps.c.id == bindparam("sweep_id"))
-    .values(
-        best_run=bindparam("run", type_=runs.c.id.type),
-        best_number=bindparam("trial", type_=sweeps.c.best_number.type),
-        best_value=bindparam("value", type_=sweeps.c.best_value.type),
-    )
-)
 _NONE_BEST = Statement(
     update(runs).where(runs.c.sweep == bindparam("sweep_id"), runs.c.best.is_(True)).values(best=False)
 )
@@ -146,21 +145,24 @@ def repair(store: Store, findings: Iterable[Finding]) -> list[Finding]:
     """
     if not isinstance(store, SqlStore):
         raise StoreError(f"{store!r} can't be repaired from here", "run it where the database is")
-    done = []
-    places = set()
-    for finding in findings:
-        if not finding.repairable:
-            continue
-        done.append(finding)
-        if finding.place in places:  # that was the same trouble
-            continue
-        places.add(finding.place)
-        with store.database.write() as tx:
+    done: dict[object, bool] = {}  # by place: two findings may be the same trouble
+    repairable = [finding for finding in findings if finding.repairable]
+    for finding in repairable:
+        if finding.place not in done:
+            done[finding.place] = _is_repaired(store.database, finding)
+    return [finding for finding in repairable if done[finding.place]]
+
+
+def _is_repaired(database: Database, finding: Finding) -> bool:
+    try:
+        with database.write() as tx:
             if finding.rule == "best" and finding.sweep is not None:
                 _crown_again(tx, finding.sweep)
             elif finding.rule == "stats" and finding.run is not None:
                 _count_again(tx, finding.run)
-    return done
+    except UNREADABLE:  # what it would follow from can't be read itself
+        return False
+    return True
 
 
 def _crown_again(tx: Transaction, sweep: str) -> None:
@@ -168,24 +170,20 @@ def _crown_again(tx: Transaction, sweep: str) -> None:
     if head is None or load(head[1]).get("limits"):
         return
     goals = [Goal(goal) for goal in load(head[0])]
-    best: tuple[str | None, int | None, float | None] = (None, None, None)
-    for id, number, kept in tx.rows(_RESULTS, sweep_id=sweep) if len(goals) == 1 else ():
-        values = load(kept)
-        if values and values[0] == values[0] and rules.beats(goals[0], values[0], number, best[2], best[1]):
-            best = (id, number, values[0])
+    best: tuple[str, float, int] | None = None
+    if len(goals) == 1:
+        results = ((id, load(kept), number) for id, number, kept in tx.rows(_RESULTS, sweep_id=sweep))
+        complete = ((id, values[0], number) for id, values, number in results if values and values[0] == values[0])
+        best = rules.best_of(goals[0], complete)
     tx.run(_NONE_BEST, sweep_id=sweep)
-    tx.run(_SET_BEST, sweep_id=sweep, run=best[0], trial=best[1], value=best[2])
-    if best[0] is not None:
-        tx.run(_ONE_BEST, run=best[0])
+    run, value, number = best or (None, None, None)
+    tx.run(BEST, sweep_id=sweep, run=run, trial=number, value=value)
+    if run is not None:
+        tx.run(_ONE_BEST, run=run)
 
 
 def _count_again(tx: Transaction, run: str) -> None:
     if tx.row(_LOCK_RUN, run_id=run) is None:
         return
-    curves: dict[str, tuple[list[int], list[float]]] = {}
-    for (payload,) in tx.rows(_CHUNKS, run_id=run):
-        for name, (more_steps, more_values, _) in unpack(payload).items():
-            steps, values = curves.setdefault(name, ([], []))
-            steps.extend(more_steps)
-            values.extend(more_values)
-    tx.run(_SET_STATS, run_id=run, new=dump_stats({n: of_curve(s, v) for n, (s, v) in curves.items()}))
+    curves = curves_of(tx.rows(_CHUNKS, run_id=run))
+    tx.run(_SET_STATS, run_id=run, new=dump_stats({n: of_curve(c.steps, c.values) for n, c in curves.items()}))

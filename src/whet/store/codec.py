@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from whet.errors import StoreError
+from whet.filters import scalar
 from whet.store.values import Row, Stat
 
 __all__ = [
@@ -86,9 +87,7 @@ def item(kept: str | None, path: str) -> float | str | None:
             value = value.get(key)
         else:
             value = value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
-    if isinstance(value, int) and abs(value) > 1 << 62:
-        return float(value)
-    return value if isinstance(value, (int, float, str)) else None
+    return value if isinstance(value, bool) else scalar(value)
 
 
 def item_number(kept: str | None, path: str) -> float | None:
@@ -99,7 +98,7 @@ def item_number(kept: str | None, path: str) -> float | None:
 
 def text(value: str) -> str:
     """Return `value` as every database can hold it: NUL and lone surrogates become U+FFFD."""
-    return value if value.isalnum() else _UNKEEPABLE.sub("\ufffd", value)
+    return value if value.isascii() and "\0" not in value else _UNKEEPABLE.sub("\ufffd", value)
 
 
 def floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
@@ -213,7 +212,7 @@ def _columns(chunk: bytes) -> Columns:
         version, size = _HEAD.unpack_from(chunk)
         if version == _VERSION:
             return _read(chunk, size)
-    except (struct.error, zlib.error, ValueError, TypeError, LookupError) as error:
+    except (struct.error, zlib.error, ValueError, TypeError, LookupError, OverflowError, MemoryError) as error:
         raise StoreError(f"a chunk of metrics is damaged ({error})", "restore it from a back-up") from error
     raise StoreError(
         f"a chunk of metrics has the format {version}, wanted {_VERSION}", "use the newer Whet that wrote it"
@@ -237,10 +236,16 @@ def _read(chunk: bytes, size: int) -> Columns:
             values.byteswap()
         return values
 
-    num_rows = header["rows"]
+    num_rows: int = header["rows"]
     steps, times = column("q", num_rows), column("d", num_rows)
     columns: list[tuple[str, Sequence[int] | None, Sequence[float]]] = []
     for name, count in header["columns"]:
+        if not 0 <= count <= num_rows:
+            raise ValueError(f"{count} values in {num_rows} rows")
         where = column("I", count) if count < num_rows else None
+        if where and max(where) >= num_rows:
+            raise ValueError(f"a value in row {max(where)} of {num_rows}")
         columns.append((name, where, column("d", count)))
+    if place != len(body):  # nothing but the body's length vouches for the header's numbers
+        raise ValueError("it goes on where it should end")
     return num_rows, steps, times, columns

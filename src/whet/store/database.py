@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -21,11 +21,16 @@ from whet.errors import StoreError
 from whet.store.schema import HEAD, VERSION_TABLE, metadata, versions
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql.elements import ClauseElement
 
-__all__ = ["Database", "Link", "Statement", "Transaction"]
+__all__ = ["Database", "Link", "Statement", "Transaction", "no_text"]
+
+
+def no_text(error: UnicodeError) -> StoreError:
+    """Return the error for a text that is none (`whet.store.codec.text` makes one of what is to be kept; ids are not changed)."""
+    return StoreError(f"a text can't be kept or looked up ({error})", "use whole characters, without lone surrogates")
 
 
 @final
@@ -157,7 +162,23 @@ class Database(ABC):
 
     @abstractmethod
     def engine(self) -> Engine:
-        """Return an SQLAlchemy engine on a connection of its own, for migrations."""
+        """Return an SQLAlchemy engine on a connection of its own; whose errors are SQLAlchemy's: see `connected`."""
+
+    @abstractmethod
+    def translated(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block out of which the driver's errors come as Whet's."""
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """Yield an SQLAlchemy connection of its own, for migrations; what goes wrong comes as everywhere."""
+        from sqlalchemy.exc import DBAPIError
+
+        with self.translated():
+            try:
+                with self.engine().connect() as connection:
+                    yield connection
+            except DBAPIError as error:
+                raise error.orig or error from error
 
     @abstractmethod
     def tables(self) -> set[str]:

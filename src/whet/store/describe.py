@@ -12,27 +12,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from whet.store import owner
 from whet.trial import Phase
 
 if TYPE_CHECKING:
-    from whet.store.base import Run, Sweep
+    from whet.store.base import Run, Sweep, TableRow
 
 __all__ = [
     "SYSTEM",
+    "State",
     "is_lost",
+    "kept_state",
     "logged",
     "method_of",
     "metrics_of",
     "run_as_json",
     "seconds_of",
     "state_of",
+    "state_word",
     "sweep_as_json",
     "values_of",
 ]
 
+State = Literal["pending", "running", "paused", "finished", "stopped", "failed", "canceled", "lost"]
 SYSTEM = "system/"
 """Metrics of the machine, which are not the user's."""
 
@@ -40,27 +44,37 @@ SYSTEM = "system/"
 def metrics_of(sweep: Sweep) -> list[str]:
     """Return the names of what the sweep optimises, in the order of its goals."""
     config: Mapping[str, Any] = sweep.config
-    listed = config.get("metrics") or ([config["metric"]] if "metric" in config else [])
-    names = [str(m["name"] if isinstance(m, Mapping) else m) for m in listed]
+    listed = config.get("metrics") or config.get("metric") or ()
+    each = listed if isinstance(listed, (list, tuple)) else [listed]
+    names = [str(m.get("name", "") if isinstance(m, Mapping) else m) for m in each]
     return names if len(names) == len(sweep.goals) else [f"value_{i}" for i in range(len(sweep.goals))]
 
 
 def method_of(sweep: Sweep) -> str:
     """Return the name of the sweep's method."""
     method: Any = sweep.config.get("method", "bayes")
-    return str(method["name"] if isinstance(method, Mapping) else method)
+    return str(method.get("name", "") if isinstance(method, Mapping) else method)
 
 
-def is_lost(run: Run) -> bool:
+def is_lost(run: Run | TableRow) -> bool:
     """Return whether the run is called running, but its process on this machine is gone."""
     return run.phase is Phase.RUNNING and owner.alive(run.owner) is False
 
 
+def state_word(run: Run | TableRow) -> State:
+    """Return the run's state in a word: its phase, ``stopped`` where it was finished early, ``lost`` where its process is gone."""
+    return "lost" if is_lost(run) else kept_state(run)
+
+
+def kept_state(run: Run | TableRow) -> State:
+    """Return the state as every reader of the store sees it, wherever the process was."""
+    return "stopped" if run.stopped and run.phase is Phase.FINISHED else run.phase.value
+
+
 def state_of(run: Run) -> str:
-    """Return the run's state in a word or two."""
-    if is_lost(run):
-        return "lost"
-    return "stopped early" if run.stopped and run.phase is Phase.FINISHED else run.phase.value
+    """Return the run's state as people read it."""
+    word = state_word(run)
+    return "stopped early" if word == "stopped" else word
 
 
 def seconds_of(run: Run) -> float | None:

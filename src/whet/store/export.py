@@ -4,57 +4,123 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self, TextIO, final
 
 from whet.config import flatten
+from whet.errors import MissingDependency
 from whet.store.describe import SYSTEM, run_as_json, seconds_of, state_of, values_of
 
 if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
 
-__all__ = ["documents", "table_of", "write_csv"]
+__all__ = ["ParquetFile", "csv_cell", "documents", "in_order", "kinds_of", "row_of", "table_of", "write_csv"]
+
+
+def row_of(run: Run, sweep: Sweep | None) -> dict[str, Any]:
+    """Return a run as a row of a table, by column; the sweep is the run's own, if it has one."""
+    row: dict[str, Any] = {
+        "id": run.id,
+        "name": run.name,
+        "project": run.project,
+        "sweep": run.sweep,
+        "trial": run.number,
+        "state": state_of(run),
+        "best": run.best,
+        "reason": run.reason,
+        "started": run.started,
+        "ended": run.ended,
+        "seconds": seconds_of(run),
+    }
+    row |= {f"value.{name}": value for name, value in (values_of(run, sweep) or {}).items()}
+    row |= {f"param.{name}": value for name, value in {**flatten(run.config), **run.params}.items()}
+    row |= {f"metric.{name}": stat.last for name, stat in run.stats.items() if not name.startswith(SYSTEM)}
+    row |= {f"summary.{name}": value for name, value in run.summary.items()}
+    return row
+
+
+def in_order(columns: Iterable[str]) -> list[str]:
+    """Return the columns of rows, each once: what every run has, then results, parameters, metrics and summaries, otherwise as they come."""
+    places = ("", "value", "param", "metric", "summary")
+    return sorted(dict.fromkeys(columns), key=lambda name: places.index(name.partition(".")[0]) if "." in name else 0)
 
 
 def table_of(runs: Sequence[Run], sweeps: Mapping[str, Sweep]) -> dict[str, list[Any]]:
     """Return columns by name, all as long as there are runs; what a run has not got is None."""
-    rows: list[dict[str, Any]] = []
-    for run in runs:
-        sweep = sweeps.get(run.sweep or "")
-        row: dict[str, Any] = {
-            "id": run.id,
-            "name": run.name,
-            "project": run.project,
-            "sweep": run.sweep,
-            "trial": run.number,
-            "state": state_of(run),
-            "best": run.best,
-            "reason": run.reason,
-            "started": run.started,
-            "ended": run.ended,
-            "seconds": seconds_of(run),
-        }
-        row |= {f"value.{name}": value for name, value in (values_of(run, sweep) or {}).items()}
-        row |= {f"param.{name}": value for name, value in {**flatten(run.config), **run.params}.items()}
-        row |= {f"metric.{name}": stat.last for name, stat in run.stats.items() if not name.startswith(SYSTEM)}
-        row |= {f"summary.{name}": value for name, value in run.summary.items()}
-        rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    places = ("", "value", "param", "metric", "summary")
-    order = sorted(names, key=lambda name: places.index(name.partition(".")[0]) if "." in name else 0)
-    return {name: [row.get(name) for row in rows] for name in order}
+    rows = [row_of(run, sweeps.get(run.sweep or "")) for run in runs]
+    return {name: [row.get(name) for row in rows] for name in in_order(name for row in rows for name in row)}
 
 
 def write_csv(table: Mapping[str, Sequence[Any]], file: TextIO) -> None:
     """Write columns by name as CSV: None is empty, lists and mappings are JSON."""
 
-    def cell(value: Any) -> Any:
-        return "" if value is None else json.dumps(value) if isinstance(value, (dict, list, tuple)) else value
-
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(table)
-    writer.writerows([[cell(v) for v in row] for row in zip(*table.values(), strict=True)])
+    writer.writerows([[csv_cell(v) for v in row] for row in zip(*table.values(), strict=True)])
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a value as a cell of CSV: None is empty, lists and mappings are JSON."""
+    return "" if value is None else json.dumps(value) if isinstance(value, (dict, list, tuple)) else value
+
+
+@final
+class ParquetFile:
+    """Writes rows as Parquet, piece by piece. A context manager.
+
+    Args:
+        target: A path, or a file open for writing bytes.
+        kinds: What types the values of each column have, besides None; a column of several that are not all numbers becomes text.
+
+    Raises:
+        MissingDependency: pyarrow is not installed.
+    """
+
+    def __init__(self, target: Path | IO[bytes], kinds: Mapping[str, Collection[type]]) -> None:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError:
+            raise MissingDependency.of("pyarrow", "parquet", "export --format parquet") from None
+        self._pa = pa
+        one = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
+        types = {}
+        for name, found in kinds.items():
+            is_number = {float} <= set(found) <= {int, float}
+            only = float if is_number else next(iter(found)) if len(found) == 1 else str
+            types[name] = only if only in one else str
+        self._types = types
+        self._schema = pa.schema([(name, one[kind]) for name, kind in types.items()])
+        self._writer = pq.ParquetWriter(target, self._schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows, by column."""
+        columns = {name: [_as(kind, row.get(name)) for row in rows] for name, kind in self._types.items()}
+        self._writer.write_table(self._pa.table(columns, schema=self._schema))
+
+
+def _as(kind: type, value: Any) -> Any:
+    if value is None or type(value) is kind:
+        return value
+    return float(value) if kind is float else json.dumps(value)
+
+
+def kinds_of(rows: Iterable[Mapping[str, Any]], found: dict[str, set[type]]) -> None:
+    """Add to `found` what types the values of each column have, besides None."""
+    for row in rows:
+        for name, value in row.items():
+            kinds = found.setdefault(name, set())
+            if value is not None:
+                is_long = type(value) is int and value.bit_length() > 63  # which no column of numbers holds
+                kinds.add(object if is_long else type(value))
 
 
 def documents(store: Store, runs: Sequence[Run], sweeps: Mapping[str, Sweep]) -> list[dict[str, object]]:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from whet.errors import Conflict, StoreError, UnknownName
 from whet.store import owner as owners
 from whet.store.database import Database, Statement
-from whet.store.schema import VERSION_TABLE, runs, sweeps
+from whet.store.schema import VERSION_TABLE, answers, runs, sweeps
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -100,9 +100,8 @@ def upgrade(database: Database, to: str = "head") -> None:
     """Bring the tables up to a version."""
     from alembic import command
 
-    with database.engine().begin() as connection:
-        config = _config(connection)
-        command.upgrade(config, to)
+    with database.connected() as connection, connection.begin():
+        command.upgrade(_config(connection), to)
 
 
 def downgrade(database: Database, to: str) -> None:
@@ -114,8 +113,8 @@ def _downgrade(database: Database, to: str, *, keep: bool = True) -> tuple[str, 
     """Return what is lost; unless `keep`, it was only tried."""
     from alembic import command
 
-    tables = database.tables() - {VERSION_TABLE}
-    with database.engine().connect() as connection, connection.begin() as transaction:
+    tables = database.tables() - {VERSION_TABLE, answers.name}  # what is asked again a day later is asked anew: no loss
+    with database.connected() as connection, connection.begin() as transaction:
         before = {} if keep else _contents(connection, tables)
         command.downgrade(_config(connection), to)
         lost = () if keep else _lost(before, _contents(connection, tables))

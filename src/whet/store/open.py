@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from whet.errors import StoreError
 from whet.store.base import Store
 
-__all__ = ["open_store", "split_address", "store_url", "whet_dir"]
+__all__ = ["open_store", "split_address", "store_url", "token_for", "whet_dir"]
 
 _MEMORY = ("memory", "memory://", "sqlite://", "sqlite:///:memory:")
 
@@ -23,7 +24,7 @@ def open_store(url: str | Store | None = None) -> Store:
 
     Args:
         url: ``sqlite:///runs.db`` or just ``runs.db`` (SQLite), ``postgresql://user:password@host/name``, ``http://host:port`` (a Whet
-            server; its token in ``$WHET_TOKEN``), or ``memory``, which keeps nothing. A store is returned as it is. By default ``$WHET_STORE``, else ``whet.db`` in `whet_dir`.
+            server; for its token see `token_for`), or ``memory``, which keeps nothing. A store is returned as it is. By default ``$WHET_STORE``, else ``whet.db`` in `whet_dir`.
 
     Raises:
         StoreError: nobody knows such a URL, or what is there is not Whet's.
@@ -67,6 +68,25 @@ def store_url(url: str | None = None) -> str:
             "give sqlite:///file.db, postgresql://user:password@host/name, http://host:port, a path that ends in .db, or memory",
         )
     return url
+
+
+def token_for(url: str) -> str | None:
+    """Return ``$WHET_TOKEN`` if it is for the server at `url`.
+
+    It is the token of the server that ``$WHET_STORE`` names, and shown to no other; where that names no server, it is for any.
+    """
+    token, store = os.environ.get("WHET_TOKEN"), os.environ.get("WHET_STORE") or ""
+    if store.startswith(("http://", "https://")) and _origin(store) != _origin(url):
+        return None
+    return token or None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:  # no port: nothing is there
+        return None
 
 
 def split_address(text: str) -> tuple[str | None, str]:

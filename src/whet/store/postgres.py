@@ -9,9 +9,10 @@ from typing import Any, final
 
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import ArgumentError
 
 from whet.errors import Conflict, MissingDependency, StoreError, StoreUnavailable
-from whet.store.database import Database, Link, Statement, Transaction
+from whet.store.database import Database, Link, Statement, Transaction, no_text
 from whet.store.schema import VERSION_TABLE, metadata
 from whet.store.table_sql import TO_JSON
 
@@ -54,7 +55,13 @@ class PostgresDatabase(Database):
         except ImportError as error:
             raise MissingDependency.of("psycopg", "postgres", "a PostgreSQL store") from error
         self._errors = psycopg.Error
-        parsed = make_url(url).set(drivername="postgresql")
+        try:
+            parsed = make_url(url).set(drivername="postgresql")
+        except (ValueError, ArgumentError):  # which may show the password
+            raise StoreError(
+                "what follows postgresql:// is no address",
+                "give postgresql://user:password@host:port/name, with a number as port",
+            ) from None
         self.url = parsed.render_as_string(hide_password=False)
         self.shown = parsed.render_as_string(hide_password=True)
         self.dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
@@ -65,13 +72,15 @@ class PostgresDatabase(Database):
         return _PostgresLink(self.url, self.dialect)
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
         try:
             yield
         except self._errors as error:
             if self._link_is_broken():
                 self.drop()
             raise _as_ours(error, self.shown) from error
+        except UnicodeError as error:
+            raise no_text(error) from error
 
     def _link_is_broken(self) -> bool:
         link = getattr(self._local, "link", None)
@@ -94,7 +103,7 @@ class PostgresDatabase(Database):
 
     @contextlib.contextmanager
     def _transaction(self, begin: bytes) -> Iterator[Transaction]:
-        with self._translated():
+        with self.translated():
             link = self._begin(begin)
             try:
                 yield link.tx
@@ -112,7 +121,7 @@ class PostgresDatabase(Database):
         return self._transaction(b"BEGIN")
 
     def once(self, statement: Statement, **values: object) -> list[tuple[Any, ...]]:
-        with self._translated():
+        with self.translated():
             try:
                 return self.link().tx.rows(statement, **values)
             except self._errors:
@@ -128,12 +137,12 @@ class PostgresDatabase(Database):
     def turn(self, name: str) -> Iterator[None]:
         # A session's lock, not a transaction's: it outlives the transactions within the turn, and ends with the connection.
         key = int.from_bytes(hashlib.blake2b(f"whet turn {name}".encode(), digest_size=8).digest(), "big", signed=True)
-        with self._translated():
+        with self.translated():
             self._begin(b"SELECT pg_advisory_lock(%d)" % key)
         try:
             yield
         finally:
-            with self._translated():
+            with self.translated():
                 link = self.link()
                 assert isinstance(link, _PostgresLink)
                 link.cursor.execute(b"SELECT pg_advisory_unlock(%d)" % key)
@@ -148,14 +157,14 @@ class PostgresDatabase(Database):
         return create_engine(make_url(self.url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
 
     def tables(self) -> set[str]:
-        with self._translated():
+        with self.translated():
             link = self._begin(b"SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
             return {name for (name,) in link.cursor.fetchall() if name in _TABLES}
 
     def size(self) -> int:
         total = 0
         for table in self.tables():  # with its indexes, and the long values beside it
-            with self._translated():
+            with self.translated():
                 cursor = self._begin(f"SELECT pg_total_relation_size('\"{table}\"')".encode()).cursor
                 total += sum(int(size) for (size,) in cursor.fetchall())
         return total
@@ -165,7 +174,7 @@ class PostgresDatabase(Database):
 
     def compact(self) -> None:
         for table in sorted(self.tables()):
-            with self._translated():
+            with self.translated():
                 self._begin(f'VACUUM (ANALYZE) "{table}"'.encode())
 
 

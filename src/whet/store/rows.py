@@ -10,7 +10,7 @@ from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from whet.store.base import Run, Sweep, SweepState
-from whet.store.codec import load, load_stats
+from whet.store.codec import dump, load, load_stats, text
 from whet.store.database import Statement
 from whet.store.schema import metas, projects, runs, sweeps
 from whet.trial import Goal, Phase, Trial
@@ -21,9 +21,12 @@ __all__ = [
     "NEW_RUN",
     "PHASES",
     "RUNS",
+    "RUN_COLUMNS",
     "STATES",
     "SWEEPS",
     "TRIALS",
+    "add_if_new",
+    "tag_begins",
     "to_run",
     "to_sweep",
     "to_trial",
@@ -42,13 +45,14 @@ def upsert(table: Table, *keys: str) -> Statement:
     )
 
 
-def _add_if_new(table: Table) -> Statement:
+def add_if_new(table: Table) -> Statement:
+    """Return the statement that adds a row, unless one with its key is there."""
     values = {c.name: bindparam(c.name, type_=c.type) for c in table.c}
     here, there = sqlite.insert(table).values(values), postgresql.insert(table).values(values)
     return Statement(here.on_conflict_do_nothing(), postgresql=there.on_conflict_do_nothing())
 
 
-ADD_PROJECT = _add_if_new(projects)
+ADD_PROJECT = add_if_new(projects)
 ADD_RUN = Statement(insert(runs).values({c.name: bindparam(c.name, type_=c.type) for c in runs.c if c.name != "key"}))
 
 NEW_RUN: Mapping[str, object] = MappingProxyType(
@@ -88,34 +92,24 @@ TRIALS = select(
 )
 """What `to_trial` wants."""
 
-RUNS = select(
-    *(
-        runs.c[name]
-        for name in (
-            *(
-                "id",
-                "project",
-                "sweep",
-                "number",
-                "name",
-                "phase",
-                "params",
-                "config",
-                "values",
-                "stopped",
-                "best",
-                "reason",
-            ),
-            *("note", "attempt", "parent", "owner", "group", "tags", "notes", "folder", "attrs", "stats", "summary"),
-            *("created", "started", "ended", "beat"),
-        )
-    ),
-    metas.c.meta,
-).select_from(runs.outerjoin(metas))
+RUN_COLUMNS = (
+    *("id", "project", "sweep", "number", "name", "phase", "params", "config", "values", "stopped", "best", "reason"),
+    *("note", "attempt", "parent", "owner", "group", "tags", "notes", "folder", "attrs", "stats", "summary"),
+    *("created", "started", "ended", "beat"),
+)
+"""What `to_run` wants, but for the last one (meta), which may be long."""
+
+RUNS = select(*(runs.c[name] for name in RUN_COLUMNS), metas.c.meta).select_from(runs.outerjoin(metas))
 """What `to_run` wants."""
 
 STATES: Mapping[str, SweepState] = MappingProxyType({state.value: state for state in SweepState})
 PHASES: Mapping[str, Phase] = MappingProxyType({phase.value: phase for phase in Phase})
+
+
+def tag_begins(tag: str) -> tuple[str, str]:
+    """Return what stands before and at a tag in the column of tags, and nowhere else: in compact JSON, ``["a`` and ``,"b``."""
+    kept = dump(text(tag))
+    return "[" + kept, "," + kept
 
 
 def _result(text: str | None) -> tuple[float, ...] | None:

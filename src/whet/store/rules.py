@@ -24,6 +24,7 @@ __all__ = [
     "CANCELED",
     "ambiguous",
     "beats",
+    "best_of",
     "check_attempt",
     "check_run_id",
     "is_run_id",
@@ -34,12 +35,15 @@ __all__ = [
     "check_finish",
     "check_hand_out",
     "check_lost",
+    "check_most",
     "check_move",
+    "check_limit",
     "check_number",
     "check_open",
     "check_result",
     "check_run_edit",
     "check_running",
+    "check_time",
     "check_told",
     "check_version",
     "check_waiting",
@@ -115,6 +119,18 @@ def check_hand_out(sweep: str, state: SweepState, cap: int | None, next_number: 
     check_open(sweep, state)
     if cap is not None and next_number >= cap:
         raise CapReached(f"sweep {sweep!r} has handed out all {cap} trials of its run cap", "raise the cap for more")
+
+
+def check_most(limit: int | None) -> None:
+    """Raise StoreError where so many can't be asked for."""
+    if limit is not None and not 0 <= limit < 2**63:
+        raise StoreError(f"limit={limit} is no count", "give 0 or more, or none for all")
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise StoreError unless pages of `limit` come to an end."""
+    if limit is not None and not 1 <= limit <= 1_000_000:
+        raise StoreError(f"limit={limit}", "give 1 to 1000000, or none")
 
 
 def check_number(sweep: str, number: int, next_number: int) -> None:
@@ -237,6 +253,12 @@ def check_driver(sweep: str, driver: str | None, owner: str, beat: float | None,
     )
 
 
+def check_time(name: str, seconds: float | None) -> None:
+    """Raise StoreError where `seconds` can't be a time: seconds since the epoch, up to the year 5138."""
+    if seconds is not None and not 0 <= seconds <= 1e11:
+        raise StoreError(f"{name}={seconds} is no time", "give seconds since the epoch")
+
+
 def check_finish(run: str, phase: Phase, to: Phase) -> bool:
     """Return whether anything changes when a run ends as `to`.
 
@@ -280,6 +302,15 @@ def beats(goal: Goal, value: float, number: int, best: float | None, best_number
         return True
     loss, least = goal.loss(value), goal.loss(best)
     return loss < least or (loss == least and number < best_number)
+
+
+def best_of(goal: Goal, results: Iterable[tuple[str, float, int]]) -> tuple[str, float, int] | None:
+    """Return the best of (run, value, number), by `beats`; None where there is none."""
+    best: tuple[str, float, int] | None = None
+    for run, value, number in results:
+        if best is None or beats(goal, value, number, best[1], best[2]):
+            best = run, value, number
+    return best
 
 
 def searches_alike(config: Mapping[str, object], other: Mapping[str, object]) -> bool:

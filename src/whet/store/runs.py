@@ -9,19 +9,19 @@ from typing import Any, final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
-from whet.store import rules
+from whet.store import codec, rules
 from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
 from whet.store.codec import dump, dump_stats, load, load_stats, pack, text, unpack
 from whet.store.database import Database, Statement, Transaction
 from whet.store.lines import check_lines, to_lines
-from whet.store.rows import ADD_PROJECT, ADD_RUN, NEW_RUN, PHASES, RUNS, to_run, upsert
+from whet.store.rows import ADD_PROJECT, ADD_RUN, NEW_RUN, PHASES, RUNS, tag_begins, to_run, upsert
 from whet.store.schema import artifacts, chunks, metas, runs, sources
 from whet.store.stats import merge
 from whet.store.table import Place, Question, to_row
 from whet.store.table_sql import NAMES, by_key, names_of, statement
 from whet.trial import Phase
 
-__all__ = ["SqlRuns"]
+__all__ = ["SqlRuns", "curves_of"]
 
 _ID = runs.c.id == bindparam("run")
 _GET = Statement(RUNS.where(_ID))
@@ -63,6 +63,11 @@ _LOCK = Statement(select(runs.c.phase, runs.c.sweep).where(_ID).with_for_update(
 _FINISH = Statement(
     update(runs).where(_ID).values(phase=bindparam("to"), reason=bindparam("why"), ended=bindparam("now"))
 )
+_ENDED_LATER = Statement(
+    update(runs)
+    .where(_ID, runs.c.ended < bindparam("then", type_=runs.c.ended.type))
+    .values(ended=bindparam("then", type_=runs.c.ended.type))
+)
 _EDIT = Statement(
     update(runs)
     .where(_ID)
@@ -86,6 +91,7 @@ class SqlRuns(Runs):
 
     def create(self, run: NewRun) -> Run:
         rules.check_run_id(run.id)
+        rules.check_time("started", run.started)
         with self._db.write() as tx:
             row = tx.row(_GET, run=run.id)
             if row is not None:
@@ -98,13 +104,14 @@ class SqlRuns(Runs):
                 "name": text(run.name),
                 "phase": Phase.RUNNING.value,
                 "config": dump(run.config),
-                "parent": run.parent,
-                "owner": run.owner,
+                "parent": None if run.parent is None else text(run.parent),
+                "owner": text(run.owner),
                 "group": text(run.group),
                 "tags": _tags(run.tags),
                 "notes": text(run.notes),
                 "folder": text(run.folder),
-                **dict.fromkeys(("created", "started", "beat"), now),
+                **dict.fromkeys(("created", "beat"), now),
+                "started": now if run.started is None else run.started,
             }
             tx.run(ADD_RUN, **{**NEW_RUN, **known})
             return _read(tx, run.id)
@@ -117,6 +124,7 @@ class SqlRuns(Runs):
         return to_run(rows[0])
 
     def find(self, text: str, project: str | None = None) -> Run:
+        text = codec.text(text)
         with self._db.read() as tx:
             ways: list[tuple[Statement, dict[str, object]]] = [(_GET, {"run": text}), (_BY_NAME, {"text": text})]
             if text:
@@ -132,6 +140,7 @@ class SqlRuns(Runs):
             raise _no_run(tx, text)
 
     def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        rules.check_most(query.limit)
         wanted = RUNS.order_by(runs.c.key.desc() if query.newest_first else runs.c.key).limit(query.limit)
         for column, value in (
             (runs.c.project, query.project),
@@ -139,13 +148,14 @@ class SqlRuns(Runs):
             (runs.c.group, query.group),
         ):
             if value is not None:
-                wanted = wanted.where(column == value)
+                wanted = wanted.where(column == text(value))
         if query.phases:
             wanted = wanted.where(runs.c.phase.in_([phase.value for phase in query.phases]))
+        if query.ids is not None:
+            wanted = wanted.where(runs.c.id.in_(sorted(set(query.ids))))
         there = wanted
         if query.tag is not None:
-            tag = dump(query.tag)
-            begins = ("[" + tag, "," + tag)  # in compact JSON, these come before a tag and nowhere within one
+            begins = tag_begins(query.tag)
             wanted = wanted.where(or_(*(func.instr(runs.c.tags, begin) > 0 for begin in begins)))
             there = there.where(or_(*(func.strpos(runs.c.tags, begin) > 0 for begin in begins)))
         return [to_run(row) for row in self._db.once(Statement(wanted, postgresql=there))]
@@ -206,7 +216,7 @@ class SqlRuns(Runs):
             offset = _offset(tx, id, source)
             if start != offset:
                 return offset
-            tx.run(_SET_OFFSET, run=id, source=source, offset=end)
+            tx.run(_SET_OFFSET, run=id, source=text(source), offset=end)
             if payload is not None:
                 tx.run(_ADD_CHUNK, run=id, payload=payload)
                 stats = dump_stats(merge(load_stats(stats), batch.rows))
@@ -222,7 +232,7 @@ class SqlRuns(Runs):
         rows = self._db.once(_CHUNKS, run=id)
         if not rows:
             self.get(id)
-        return _curves(rows, None if names is None else frozenset(names))
+        return curves_of(rows, None if names is None else frozenset(names))
 
     def curves(
         self, ids: Collection[str], names: Collection[str] | None = None, *, max_points: int = 500, x: str = "step"
@@ -234,7 +244,7 @@ class SqlRuns(Runs):
             for id in dict.fromkeys(ids):
                 rows = tx.rows(_CHUNKS, run=id)
                 if rows or tx.row(_ATTEMPT, run=id) is not None:
-                    drawn[id] = to_lines(_curves(rows, wanted), max_points, x)
+                    drawn[id] = to_lines(curves_of(rows, wanted), max_points, x)
         return drawn
 
     def artifacts(self, id: str) -> list[Artifact]:
@@ -243,12 +253,15 @@ class SqlRuns(Runs):
             self.get(id)
         return [Artifact(name=n, kind=k, path=p, size=s, sha256=h) for n, k, p, s, h in rows]
 
-    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
+    def finish(self, id: str, phase: Phase, reason: str = "", *, ended: float | None = None) -> None:
+        rules.check_time("ended", ended)
         with self._db.write() as tx:
             now, sweep = _locked(tx, id)
             rules.check_run_edit(id, sweep, "ended")
             if rules.check_finish(id, PHASES[now], phase):
-                tx.run(_FINISH, run=id, to=phase.value, why=text(reason), now=time.time())
+                tx.run(_FINISH, run=id, to=phase.value, why=text(reason), now=time.time() if ended is None else ended)
+            elif ended is not None:
+                tx.run(_ENDED_LATER, run=id, then=ended)
 
     def edit(
         self,
@@ -299,7 +312,7 @@ def _locked(tx: Transaction, id: str) -> tuple[Any, ...]:
     return row
 
 
-def _curves(rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None) -> dict[str, Curve]:
+def curves_of(rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None = None) -> dict[str, Curve]:
     """Return the curves of a run's chunks, by name."""
     curves: dict[str, Curve] = {}
     for (payload,) in rows:
@@ -312,7 +325,7 @@ def _curves(rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None) -> 
 
 
 def _offset(tx: Transaction, id: str, source: str) -> int:
-    row = tx.row(_OFFSET, run=id, source=source)
+    row = tx.row(_OFFSET, run=id, source=text(source))
     return int(row[0]) if row else 0
 
 
@@ -331,5 +344,5 @@ def _artifact(run: str, a: Artifact) -> dict[str, object]:
         "kind": text(a.kind),
         "path": text(a.path),
         "size": a.size,
-        "sha256": a.sha256,
+        "sha256": text(a.sha256),
     }

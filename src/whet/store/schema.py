@@ -26,6 +26,7 @@ from sqlalchemy import (
 __all__ = [
     "HEAD",
     "VERSION_TABLE",
+    "answers",
     "artifacts",
     "chunks",
     "former",
@@ -40,7 +41,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0004"
+HEAD = "0005"
 """The version of these tables: the last migration's."""
 VERSION_TABLE = "whet_version"
 
@@ -201,6 +202,15 @@ tokens = Table(
     Column("expires", _Seconds),
     Column("revoked", _Seconds),
     Column("used", _Seconds),
+)
+
+answers = Table(  # to what was asked for with a key, until it is too old to be asked for again
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("answer", Text, nullable=False),
+    Column("at", _Seconds, nullable=False),
+    Index("answers_by_time", "at"),
 )
 
 versions = Table(

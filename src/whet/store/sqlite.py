@@ -21,9 +21,9 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.dialects import sqlite
 
 from whet.errors import Conflict, StoreError, StoreUnavailable
+from whet.locks import FileLock
 from whet.store.codec import finite, item, item_number
-from whet.store.database import Database, Link, Statement, Transaction
-from whet.store.locks import FileLock
+from whet.store.database import Database, Link, Statement, Transaction, no_text
 
 __all__ = ["SqliteDatabase"]
 
@@ -64,7 +64,7 @@ class SqliteDatabase(Database):
         )
         self._watching = threading.Lock()
         self.dialect = sqlite.dialect(paramstyle="named")  # type: ignore[no-untyped-call, unused-ignore]
-        with _translated(self.shown):
+        with self.translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
         if prepare:
             self.prepare()
@@ -77,12 +77,15 @@ class SqliteDatabase(Database):
         return link
 
     def once(self, statement: Statement, **values: object) -> list[tuple[Any, ...]]:
-        with _translated(self.shown):
+        with self.translated():
             return self.link().tx.rows(statement, **values)
+
+    def translated(self) -> contextlib.AbstractContextManager[None]:
+        return _translated(self.shown)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
-        with _translated(self.shown):
+        with self.translated():
             link = self.link()
             try:
                 link.tx.cursor.execute("BEGIN")  # within, lest Ctrl-C leave it open
@@ -92,7 +95,7 @@ class SqliteDatabase(Database):
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
-        with _translated(self.shown):
+        with self.translated():
             link = self.link()
             assert isinstance(link, _SqliteLink)
             with link.lock:
@@ -106,7 +109,7 @@ class SqliteDatabase(Database):
 
     @contextlib.contextmanager
     def turn(self, name: str) -> Iterator[None]:
-        with _translated(self.shown):
+        with self.translated():
             link = self.link()
             assert isinstance(link, _SqliteLink)
             lock = link.turns.get(name)
@@ -128,7 +131,7 @@ class SqliteDatabase(Database):
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        with _translated(self.shown):
+        with self.translated():
             link = self.link()
             assert isinstance(link, _SqliteLink)
             with link.lock:
@@ -140,13 +143,13 @@ class SqliteDatabase(Database):
         return engine
 
     def tables(self) -> set[str]:
-        with _translated(self.shown):
+        with self.translated():
             cursor = self.link().tx.cursor
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             return {name for (name,) in cursor.fetchall()}
 
     def mark(self) -> str:
-        with _translated(self.shown), self._watching:
+        with self.translated(), self._watching:
             if self._watch is None or self._watch[0] != os.getpid():
                 self._watch = os.getpid(), secrets.token_hex(4), _open(self.path)
             _, name, connection = self._watch
@@ -163,7 +166,7 @@ class SqliteDatabase(Database):
         return sum(p.stat().st_size for p in (self.path, _beside(self.path, "-wal")) if p.exists())
 
     def damage(self) -> list[str]:
-        with _translated(self.shown):
+        with self.translated():
             cursor = self.link().tx.cursor
             found = [said for (said,) in cursor.execute("PRAGMA integrity_check").fetchall() if said != "ok"]
             lost = cursor.execute("PRAGMA foreign_key_check").fetchall()
@@ -179,7 +182,7 @@ class SqliteDatabase(Database):
         names = (f".bak-{version}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
         path = next(path for name in names if not (path := _beside(self.path, name)).exists())
         unfinished = _beside(path, ".part")  # what bears the name of a back-up is one
-        with _translated(self.shown):
+        with self.translated():
             unfinished.unlink(missing_ok=True)
             with contextlib.closing(sqlite3.connect(unfinished)) as copy:
                 link = self.link()
@@ -221,6 +224,8 @@ def _translated(shown: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _as_ours(error, shown) from error
+    except UnicodeError as error:
+        raise no_text(error) from error
     except OverflowError as error:
         raise StoreError(f"a number can't be kept ({error})", "use 64-bit integers") from error
     except OSError as error:  # the folder, or the lock file

@@ -8,7 +8,7 @@ from typing import final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
-from whet.store import rules
+from whet.store import answered, codec, rules
 from whet.store.base import Sweep, Sweeps, SweepState
 from whet.store.codec import dump, load, text
 from whet.store.database import Database, Statement, Transaction
@@ -107,15 +107,19 @@ class SqlSweeps(Sweeps):
         goals: Sequence[Goal],
         name: str | None = None,
         cap: int | None = None,
+        once: str | None = None,
     ) -> Sweep:
         id = new_id()
         project, name = text(project), text(name) if name is not None else id
         now, goal_names = time.time(), dump([goal.value for goal in goals])
         with self._db.write() as tx:
+            if (there := answered.before(tx, once)) is not None:
+                return _read(tx, there)
             tx.run(ADD_PROJECT, name=project, created=now)
             if tx.rows(_TAKEN, project=project, name=name):
                 raise rules.name_taken(project, name)
             tx.run(_CREATE, id=id, project=project, name=name, config=dump(config), goals=goal_names, cap=cap, now=now)
+            answered.keep(tx, once, id)
             return _read(tx, id)
 
     def get(self, id: str) -> Sweep:
@@ -126,6 +130,7 @@ class SqlSweeps(Sweeps):
         return to_sweep(rows[0])
 
     def find(self, text: str, project: str | None = None) -> Sweep:
+        text = codec.text(text)
         with self._db.read() as tx:
             ways: list[tuple[Statement, dict[str, object]]] = [(_GET, {"sweep": text}), (_BY_NAME, {"text": text})]
             if text:
@@ -174,6 +179,7 @@ class SqlSweeps(Sweeps):
             return {version: load(config) for version, config in tx.rows(_FORMER, sweep=id)}
 
     def drive(self, id: str, owner: str, *, silent_s: float) -> None:
+        owner = text(owner)
         now = time.time()
         with self._db.write() as tx:
             row = tx.row(_DRIVER, sweep=id)
@@ -184,6 +190,7 @@ class SqlSweeps(Sweeps):
             tx.run(_DRIVE, sweep=id, owner=owner, now=now)
 
     def release(self, id: str, owner: str) -> None:
+        owner = text(owner)
         with self._db.write() as tx:
             tx.run(_RELEASE, sweep=id, owner=owner)
 

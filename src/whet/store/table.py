@@ -7,17 +7,18 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from whet.errors import ExpressionError, StoreError
 from whet.filters import STATS, Column, Node, column, parse, scalar
+from whet.store.describe import kept_state
 from whet.store.values import Run, TableQuery, TableRow
-from whet.trial import Phase
 
 __all__ = ["PLACE_OF_STAT", "Place", "Question", "rank", "to_row", "value_of"]
 
 _MOST = 1000
+_ROW = tuple(field.name for field in fields(TableRow) if field.name != "cells")
 PLACE_OF_STAT: Mapping[str, int] = {name: i for i, name in enumerate(STATS)}
 """Where a statistic lies in what the codec writes."""
 
@@ -149,7 +150,7 @@ def _nested(value: object, name: str) -> Any:
 
 def _built_in(run: Run, name: str) -> Any:
     if name == "state":
-        return "stopped" if run.stopped and run.phase is Phase.FINISHED else run.phase.value
+        return kept_state(run)
     if name == "value":
         return run.values[0] if run.values else None
     if name == "duration":
@@ -161,23 +162,4 @@ def _built_in(run: Run, name: str) -> Any:
 def to_row(run: Run, columns: Mapping[str, Column]) -> TableRow:
     """Return the run as a row of the table with these columns."""
     cells = {name: value for name, which in columns.items() if (value := value_of(run, which)) is not None}
-    return TableRow(
-        id=run.id,
-        project=run.project,
-        sweep=run.sweep,
-        number=run.number,
-        name=run.name,
-        phase=run.phase,
-        stopped=run.stopped,
-        best=run.best,
-        reason=run.reason,
-        owner=run.owner,
-        group=run.group,
-        tags=run.tags,
-        values=run.values,
-        created=run.created,
-        started=run.started,
-        ended=run.ended,
-        beat=run.beat,
-        cells=cells,
-    )
+    return TableRow(**{name: getattr(run, name) for name in _ROW}, cells=cells)

@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import text
 
 from whet.filters import And, Column, Compare, Contains, Missing, Node, Not, Or, Tagged, Truth
+from whet.store import codec
 from whet.store.database import Statement
+from whet.store.rows import RUN_COLUMNS, tag_begins
 from whet.store.table import PLACE_OF_STAT, Place, Question
 
-__all__ = ["NAMES", "RAW", "TO_JSON", "by_key", "names_of", "statement"]
+__all__ = ["NAMES", "TO_JSON", "by_key", "names_of", "statement"]
 
 TO_JSON = r"""
 CREATE OR REPLACE FUNCTION pg_temp.whet_json(t text) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$
@@ -35,14 +37,10 @@ END $$
 """
 """PostgreSQL's JSON holds no NaN, no infinity and no NUL: a function of the session that reads them as null and U+FFFD."""
 
-RAW = (
-    *("id", "project", "sweep", "number", "name", "phase", "params", "config", "values", "stopped", "best", "reason"),
-    *("note", "attempt", "parent", "owner", "group", "tags", "notes", "folder", "attrs", "stats", "summary"),
-    *("created", "started", "ended", "beat"),
-)
-"""The columns of `whet.store.rows.to_run`, in its order, but for the last one (meta), which may be long."""
-
 _JSON = {"metrics": "stats", "config": "config", "params": "params", "summary": "summary", "attrs": "attrs"}
+_GREATEST = (
+    "1.7976931348623158e308"  # numbers beyond no 64-bit float holds, and PostgreSQL would refuse the whole question
+)
 _NUMBERS = ("number", "attempt", "created", "started", "ended")
 
 
@@ -70,7 +68,7 @@ class _Writer:
 
     def bind(self, value: object) -> str:
         name = f"v{len(self.values)}"
-        self.values[name] = value
+        self.values[name] = codec.text(value) if isinstance(value, str) else value
         return f":{name}"
 
     def operand(self, operand: Column | float | str) -> _Value:
@@ -124,7 +122,8 @@ class _Writer:
             for key in path:
                 found = f"({found} -> CAST({self.bind(key)} AS {'integer' if isinstance(key, int) else 'text'}))"
             kind, plain = f"jsonb_typeof({found})", f"({found} #>> '{{}}')"
-            number = f"CASE {kind} WHEN 'number' THEN CAST({found} AS double precision)"
+            finite = f"CASE WHEN abs(CAST({found} AS numeric)) < {_GREATEST} THEN CAST({found} AS double precision) END"
+            number = f"CASE {kind} WHEN 'number' THEN {finite}"
             if numbers:
                 return _Value(number=f"{number} END")
             return _Value(
@@ -137,10 +136,15 @@ class _Writer:
             return _Value(either=slowly)
         steps = (f"[{key}]" if isinstance(key, int) else f".{json.dumps(key)}" for key in path)
         where = self.bind("$" + "".join(steps))
-        wanted = "('integer', 'real')" if numbers else "('integer', 'real', 'text', 'true', 'false')"
-        quickly = f"json_extract({mine}, {where})"
-        if kept != "stats":  # which holds nothing but numbers there
-            quickly = f"CASE WHEN json_type({mine}, {where}) IN {wanted} THEN {quickly} END"
+        plain = f"json_extract({mine}, {where})"
+        number = f"NULLIF(NULLIF({plain} + 0.0, 9e999), -9e999)"  # integers become floats, and those too large nothing
+        quickly = f"CASE json_type({mine}, {where}) WHEN 'integer' THEN {number} WHEN 'real' THEN {plain}"
+        if kept == "stats":  # which holds nothing but numbers there
+            quickly = f"({plain} + 0.0)"
+        elif numbers:
+            quickly += " END"
+        else:
+            quickly += f" WHEN 'text' THEN {plain} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
         # SQLite parses a text once for all these calls; what holds NaN is no JSON to it.
         return _Value(
             either=f"CASE WHEN {mine} = '{{}}' THEN NULL WHEN json_valid({mine}) THEN {quickly} ELSE {slowly} END"
@@ -183,10 +187,8 @@ class _Writer:
             case Contains(column, part):
                 return self._contains(self.operand(column), self.bind(part))
             case Tagged(tag):
-                # In compact JSON, these come before a tag and nowhere within one.
-                kept = json.dumps(tag)
                 where = "strpos" if self.postgres else "instr"
-                begins = [f"{where}(tags, {self.bind(before + kept)}) > 0" for before in "[,"]
+                begins = [f"{where}(tags, {self.bind(begin)}) > 0" for begin in tag_begins(tag)]
                 return "(" + " OR ".join(begins) + ")"
             case Compare(left, op, right):
                 return self._compare(self.operand(left), "=" if op == "==" else op, self.operand(right))
@@ -298,9 +300,9 @@ def _where(conditions: Sequence[str]) -> str:
 
 
 def by_key(keys: Sequence[int]) -> tuple[Statement, dict[str, Any]]:
-    """Return the statement for the runs of these creation keys: key, then `RAW`."""
+    """Return the statement for the runs of these creation keys: key, then `RUN_COLUMNS`."""
     binds = {f"k{i}": key for i, key in enumerate(keys)}
-    columns = ", ".join(f'"{name}"' for name in ("key", *RAW))
+    columns = ", ".join(f'"{name}"' for name in ("key", *RUN_COLUMNS))
     return Statement(
         text(f'SELECT {columns} FROM runs WHERE "key" IN ({", ".join(f":{name}" for name in binds)})')
     ), binds

@@ -16,9 +16,9 @@ from whet.errors import Conflict, NotFound, StoreError, UnknownName, nearest
 from whet.store.codec import text
 from whet.store.ids import new_id
 
-__all__ = ["PREFIX", "Scope", "Token", "Tokens", "digest"]
+__all__ = ["Scope", "Token", "Tokens", "digest"]
 
-PREFIX = "whet_"
+_PREFIX = "whet_"
 """How every token begins, so that scanners for leaked secrets know one: ``whet_[0-9a-z]{10}_[0-9a-f]{64}``."""
 _SECRET_BYTES = 32
 _NOBODY = hashlib.sha256(b"").hexdigest()
@@ -77,7 +77,7 @@ class Token:
 
 def digest(secret: str) -> str:
     """Return what is kept of a token: its SHA-256, in hex. Its 256 random bits need no salt and no slow hash."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Tokens(ABC):
@@ -126,7 +126,7 @@ class Tokens(ABC):
             created=now,
             expires=expires,
         )
-        secret = f"{PREFIX}{token.id}_{secrets.token_hex(_SECRET_BYTES)}"
+        secret = f"{_PREFIX}{token.id}_{secrets.token_hex(_SECRET_BYTES)}"
         self.keep(token, digest(secret))
         return token, secret
 
@@ -136,7 +136,7 @@ class Tokens(ABC):
 
         The comparison takes as long whether the secret is right or wrong, and whether there is a token of its id or not.
         """
-        id = secret.removeprefix(PREFIX).partition("_")[0]
+        id = secret.removeprefix(_PREFIX).partition("_")[0]
         found = self.read(id) if id.isalnum() and id.isascii() else None
         token, kept = found or (None, _NOBODY)
         return token if hmac.compare_digest(kept, digest(secret)) else None

@@ -18,6 +18,8 @@ __all__ = [
     "BUMP",
     "BUMP_REPORTS",
     "CHANGED",
+    "CHANGED_AFTER",
+    "CHANGED_FIRST",
     "CLAIM",
     "FORGET_METRICS",
     "FORGET_OFFSETS",
@@ -34,6 +36,9 @@ __all__ = [
     "ORIGINS",
     "REPORT",
     "REPORTED",
+    "REPORTED_AFTER",
+    "REPORTED_FIRST",
+    "REPORTED_OF",
     "REPORT_REVISIONS",
     "REQUEUE",
     "RUN_ID",
@@ -85,11 +90,32 @@ LINE = Statement(select(*(runs.c[name] for name in Line._fields)).where(*_TRIAL)
 NOW = Statement(
     select(sweeps.c.revision, sweeps.c.reports_revision, sweeps.c.version, sweeps.c.state, sweeps.c.cap).where(_SWEEP)
 )
-CHANGED = Statement(TRIALS.where(_OF_SWEEP, runs.c.revision > bindparam("since")).order_by(runs.c.number))
-REPORTED = Statement(
-    select(reports.c.number, reports.c.attempt, reports.c.step, reports.c["values"])
-    .where(reports.c.sweep == bindparam("sweep_id"), reports.c.revision > bindparam("since"))
-    .order_by(reports.c.revision, reports.c.number, reports.c.step)
+# By revision, where little is new; by number (the sum keeps the index over revisions out of it) where pages are cut.
+_NEW_TRIALS = TRIALS.where(_OF_SWEEP, runs.c.revision > bindparam("since"))
+CHANGED = Statement(_NEW_TRIALS.order_by(runs.c.number))
+CHANGED_FIRST = Statement(_NEW_TRIALS.order_by(runs.c.revision).limit(bindparam("most")))
+CHANGED_AFTER = Statement(
+    TRIALS.where(_OF_SWEEP, runs.c.number > bindparam("after"), runs.c.revision + 0 > bindparam("since"))
+    .order_by(runs.c.number)
+    .limit(bindparam("most"))
+)
+_REPORTS = select(reports.c.number, reports.c.attempt, reports.c.step, reports.c["values"]).where(
+    reports.c.sweep == bindparam("sweep_id")
+)
+_NEW_REPORTS = _REPORTS.where(reports.c.revision > bindparam("since")).order_by(
+    reports.c.revision, reports.c.number, reports.c.step
+)
+REPORTED = Statement(_NEW_REPORTS)
+REPORTED_FIRST = Statement(_NEW_REPORTS.limit(bindparam("most")))
+REPORTED_AFTER = Statement(
+    _REPORTS.where(reports.c.number > bindparam("after"), reports.c.revision + 0 > bindparam("since"))
+    .order_by(reports.c.number, reports.c.step)
+    .limit(bindparam("most"))
+)
+REPORTED_OF = Statement(
+    _REPORTS.where(reports.c.number == bindparam("trial"), reports.c.revision + 0 > bindparam("since")).order_by(
+        reports.c.step
+    )
 )
 RUN_ID = Statement(select(runs.c.id).where(*_TRIAL))
 HANDED_OUT = Statement(

@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, final
+from typing import final
 
-from whet.store import rules
+from whet.store import answered, rules
 from whet.store import trial_statements as say
 from whet.store.base import NOTHING, Changes, Lease, Origin, Trials
+from whet.store.changes import changes
 from whet.store.codec import dump, floats, load, text
 from whet.store.database import Database, Transaction
 from whet.store.ids import new_id
-from whet.store.rows import ADD_RUN, NEW_RUN, PHASES, STATES, to_trial
+from whet.store.rows import ADD_RUN, NEW_RUN, PHASES, STATES
 from whet.store.sweeps import no_sweep
 from whet.store.trial_statements import Head, Line
 from whet.trial import Goal, Phase, Report, Suggestion, Trial
@@ -32,22 +33,8 @@ class SqlTrials(Trials):
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def changes(self, sweep: str, since: int = -1) -> Changes:
-        rows = self._db.once(say.NOW, sweep_id=sweep)
-        if rows and rows[0][0] == since:
-            return _changes(rows[0], (), ())
-        with self._db.read() as tx:
-            now = tx.row(say.NOW, sweep_id=sweep)
-            if now is None:
-                raise no_sweep(tx, sweep)
-            trials = tuple(map(to_trial, tx.rows(say.CHANGED, sweep_id=sweep, since=since)))
-            reported: tuple[tuple[int, int, Report], ...] = ()
-            if now[1] > since:
-                reported = tuple(
-                    (number, attempt, Report(step=step, values=tuple(load(values))))
-                    for number, attempt, step, values in tx.rows(say.REPORTED, sweep_id=sweep, since=since)
-                )
-        return _changes(now, trials, reported)
+    def changes(self, sweep: str, since: int = -1, *, limit: int | None = None, after: int = -1) -> Changes:
+        return changes(self._db, sweep, since, limit, after)
 
     def turn(self, sweep: str) -> AbstractContextManager[None]:
         return self._db.turn(sweep)
@@ -87,33 +74,48 @@ class SqlTrials(Trials):
                 note=note,
                 parent=parent,
                 parent_number=suggestion.parent,
-                owner=owner,
+                owner=text(owner),
                 started=now,
                 beat=now,
                 seen=seen,
                 seen_version=version,
-                asked=asked,
+                asked=None if asked is None else text(asked),
                 **({} if name is None else {"name": text(name)}),
             )
         return id
 
-    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = NOTHING) -> int:
+    def enqueue(
+        self,
+        sweep: str,
+        params: Mapping[str, object],
+        *,
+        attrs: Mapping[str, object] = NOTHING,
+        once: str | None = None,
+    ) -> int:
         kept, kept_attrs = dump(params), dump(attrs)
         with self._db.write() as tx:
+            if (there := answered.before(tx, once)) is not None:
+                return int(there)
             head = _head(tx, sweep)
             rules.check_hand_out(head.name, head.state, head.cap, head.next_number)
             phase = Phase.PENDING.value
             _hand_out(tx, sweep, head, time.time(), id=new_id(), phase=phase, params=kept, attrs=kept_attrs)
+            answered.keep(tx, once, head.next_number)
         return head.next_number
 
-    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
+    def extend(
+        self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = (), once: str | None = None
+    ) -> list[int]:
         with self._db.write() as tx:
+            if (there := answered.before(tx, once)) is not None:
+                return list(range(*there))
             head = _head(tx, sweep)
             goals, first = load(head.goals), head.next_number
             for trial in trials:
                 rules.check_extra(trial.phase)
                 rules.check_result(trial.number, trial.phase, trial.values, trial.stopped, len(goals))
             if not trials:
+                answered.keep(tx, once, [0, 0])
                 return []
             now, rev = time.time(), head.revision + 1
             ids = [new_id() for _ in trials]
@@ -162,6 +164,7 @@ class SqlTrials(Trials):
             tx.run(say.HANDED_OUT, sweep_id=sweep, next=first + len(trials), rev=rev, now=now)
             if reported:
                 tx.run(say.BUMP_REPORTS, sweep_id=sweep, rev=rev, now=now)
+            answered.keep(tx, once, [first, first + len(trials)])
         return list(range(first, first + len(trials)))
 
     def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
@@ -178,7 +181,15 @@ class SqlTrials(Trials):
                 if tx.run(say.KEEP_REPORTS, sweep_id=sweep, trial=number, nth=attempt, rev=rev):
                     bump = say.BUMP_REPORTS
             tx.run(
-                say.CLAIM, sweep_id=sweep, trial=number, by=owner, key=asked, nth=attempt, start=start, now=now, rev=rev
+                say.CLAIM,
+                sweep_id=sweep,
+                trial=number,
+                by=text(owner),
+                key=None if asked is None else text(asked),
+                nth=attempt,
+                start=start,
+                now=now,
+                rev=rev,
             )
             tx.run(bump, sweep_id=sweep, rev=rev, now=now)
         return line.id, attempt
@@ -187,8 +198,8 @@ class SqlTrials(Trials):
         with self._db.write() as tx:
             _, line = _trial(tx, sweep, number)
             rules.check_running(number, line.phase, attempt, line.attempt)
-            rules.check_lost(number, line.owner, was)
-            tx.run(say.TAKE_OVER, sweep_id=sweep, trial=number, by=owner, now=time.time())
+            rules.check_lost(number, line.owner, text(was))
+            tx.run(say.TAKE_OVER, sweep_id=sweep, trial=number, by=text(owner), now=time.time())
         return line.id
 
     def requeue(self, sweep: str, number: int, attempt: int, reason: str, *, lost: bool = False) -> None:
@@ -316,12 +327,7 @@ class SqlTrials(Trials):
 
     def beat(self, sweep: str, owner: str) -> None:
         with self._db.write() as tx:
-            tx.run(say.BEAT, sweep_id=sweep, by=owner, now=time.time())
-
-
-def _changes(now: Sequence[Any], trials: tuple[Trial, ...], reported: tuple[tuple[int, int, Report], ...]) -> Changes:
-    revision, _, version, state, cap = now
-    return Changes(revision=revision, version=version, state=STATES[state], cap=cap, trials=trials, reports=reported)
+            tx.run(say.BEAT, sweep_id=sweep, by=text(owner), now=time.time())
 
 
 def _head(tx: Transaction, sweep: str) -> Head:

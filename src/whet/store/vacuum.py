@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, select, update
 
 from whet.errors import StoreError
+from whet.store import answered
 from whet.store.codec import join
 from whet.store.database import Database, Statement
 from whet.store.schema import chunks, runs
@@ -38,7 +40,10 @@ _DROP = Statement(delete(chunks).where(chunks.c.key == bindparam("other", type_=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vacuumed:
-    """What a vacuum did: bytes on the disk before and after, chunks of metrics joined into how many, of how many runs."""
+    """What a vacuum did: bytes on the disk before and after, chunks of metrics joined into how many, of how many runs.
+
+    What requests were answered is forgotten after a day, too (`whet.store.answered`).
+    """
 
     bytes_before: int
     bytes_after: int
@@ -60,6 +65,8 @@ def vacuum(database: Database, *, on_step: Callable[[str], None] = lambda what: 
         on_step(f"run {number + 1} of {len(ids)}")
         was, now = _join(database, id)
         were, are, touched = were + was, are + now, touched + (was > now)
+    with database.write() as tx:
+        answered.forget(tx, time.time())
     on_step("the database itself")
     database.compact()
     return Vacuumed(

@@ -81,7 +81,8 @@ class Sweep:
 class Changes:
     """What changed in a sweep since a revision.
 
-    `trials` come without their reports; `reports` are (trial number, attempt, report), in order of revision.
+    `trials` come without their reports; `reports` are (trial number, attempt, report), in order of revision (in pages by number).
+    `after`: the last trial of a page, behind which there are more; None: that was all.
     """
 
     revision: int
@@ -90,6 +91,7 @@ class Changes:
     cap: int | None
     trials: tuple[Trial, ...]
     reports: tuple[tuple[int, int, Report], ...]
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run to be kept, outside any sweep (a sweep's are made by `Trials.add`)."""
+    """A run to be kept, outside any sweep (a sweep's are made by `Trials.add`).
+
+    `started` is when it began, for a run that another tool wrote; by default now. When it was created is the store's to say.
+    """
 
     id: str
     project: str
@@ -144,6 +149,7 @@ class NewRun:
     notes: str = ""
     folder: str = ""
     parent: str | None = None
+    started: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +244,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs: those that match every field given; no `phases` means any."""
+    """Which runs: those that match every field given; no `phases` means any. `ids`: of these only, which may be none."""
 
     project: str | None = None
     sweep: str | None = None
@@ -247,6 +253,7 @@ class RunQuery:
     group: str | None = None
     limit: int | None = None
     newest_first: bool = True
+    ids: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

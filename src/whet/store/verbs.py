@@ -13,7 +13,10 @@ from whet.errors import StoreError
 from whet.store import base
 from whet.store.wire import decoder, encode, schema
 
-__all__ = ["Verb", "verbs"]
+__all__ = ["API_VERSION", "Verb", "verbs"]
+
+API_VERSION = 1
+"""What servers and their clients agree in. It grows when one of them could take the other's words for something else."""
 
 _FACETS = {"sweeps": base.Sweeps, "trials": base.Trials, "runs": base.Runs}
 _LOCKS = frozenset({"trials.turn"})  # no call with an answer
@@ -38,6 +41,11 @@ class Verb:
     result: Callable[[Any], Any]
     reads: bool
     doc: str
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it may be given a key, with which it is done once for good."""
+        return "once" in self.params
 
     def arguments(self, args: tuple[object, ...], given: Mapping[str, object]) -> dict[str, object]:
         """Return a call's arguments as JSON knows them."""

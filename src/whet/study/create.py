@@ -34,9 +34,11 @@ from whet.trial import Goal, Metric, Problem
 
 __all__ = [
     "DEFAULT_PROJECT",
+    "check",
     "create_study",
     "create_sweep",
     "delete_study",
+    "edit_sweep",
     "get_all_study_names",
     "load_study",
     "sweep",
@@ -133,27 +135,68 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
         raise Conflict(f"{error.problem}", "give another name, or load_if_exists=True") from None
 
 
-def create_sweep(
-    store: Store, config: SweepConfig, *, project: str | None = None, start_from: Sequence[str | Study] = ()
-) -> str:
-    """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none.
+def check(config: SweepConfig) -> None:
+    """See that a sweep can be: its space is not empty by its constraints, and its method and its stopper can be built.
 
-    What it learns from earlier sweeps (its own `start_from`, and more of them) is taken now and kept with it.
+    Raises:
+        WhetError: they can't.
     """
-    if config.seed is None:
-        config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
     config.problem.space.check()
-    config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
     check_method(config)
     if config.stopper is not None:
         build("stopper", config.stopper.name, config.problem, knobs_given=dict(config.stopper.knobs))
+
+
+def create_sweep(
+    store: Store,
+    config: SweepConfig,
+    *,
+    project: str | None = None,
+    start_from: Sequence[str | Study] = (),
+    once: str | None = None,
+) -> str:
+    """Keep a sweep and return its id: method and stopper are built once to see that they can be, and a seed is drawn if there is none.
+
+    What it learns from earlier sweeps (its own `start_from`, and more of them) is taken now and kept with it. With the same key `once` it is
+    made once.
+    """
+    if config.seed is None:
+        config = replace(config, seed=int.from_bytes(os.urandom(4), "big") >> 1)
+    config = with_earlier(store, config, project or config.project or DEFAULT_PROJECT, start_from)
+    check(config)
     return store.sweeps.create(
         project or config.project or DEFAULT_PROJECT,
         to_mapping(config),
         goals=[m.goal for m in config.problem.metrics],
         name=config.name,
         cap=config.run_cap,
+        once=once,
     ).id
+
+
+def edit_sweep(
+    store: Store, id: str, *, version: int, config: SweepConfig | None = None, cap: int | None = None
+) -> Sweep:
+    """Change a stored sweep's configuration or its cap, if it still has this version; what is None stays.
+
+    Raises:
+        StudyError: it has trials, and `config` has other metrics.
+        Conflict: somebody else changed it meanwhile, or the cap is below what was handed out.
+        WhetError: the method can't be built.
+    """
+    if config is not None:
+        check_method(config)
+        found = store.sweeps.get(id)
+        if found.next_number and _aims(config) != _aims(parse(dict(found.config))):
+            raise StudyError(
+                f"sweep {found.name!r} has trials, whose results are of other metrics",
+                "make a new sweep, with start_from",
+            )
+    return store.sweeps.edit(id, version=version, config=None if config is None else to_mapping(config), cap=cap)
+
+
+def _aims(config: SweepConfig) -> list[tuple[str, Goal]]:
+    return [(metric.name, metric.goal) for metric in config.problem.metrics]
 
 
 def sweep(sweep: Mapping[str, Any] | str | os.PathLike[str] | SweepConfig, entity: str | None = None,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from whet.config import SweepConfig, parse
 from whet.errors import StudyError
+from whet.search.history import thinned
 from whet.search.overlap import overlap
 from whet.store.base import Store, Sweep
 from whet.store.rules import not_found
-from whet.study.history import History
+from whet.study.catching_up import history_of
 from whet.trial import Earlier, Past, Phase, Problem, Trial
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ def _earlier(store: Store, sweep: Sweep, config: SweepConfig) -> Earlier:
             f"start_from: {sweep.name} is to {old.metric.goal.value} {old.metric.name}, this sweep to {new.metric.goal.value} it",
             "set the goals right, or leave that sweep out",
         )
-    history = History(None)
-    history.apply(store.trials.changes(sweep.id))
-    found = taken(sweep.name, old, history.in_order())
+    found = taken(sweep.name, old, history_of(store, sweep.id).in_order())
     if not any(past.loss is not None for past in found.trials):
         raise StudyError(f"start_from: {sweep.name} has no results yet", "wait for some, or leave that sweep out")
     if config.define_by_run and not new.space:
@@ -129,9 +128,4 @@ def taken(name: str, problem: Problem, trials: Sequence[Trial]) -> Earlier:
         place = 2 if not trial.complete else 0 if problem.keeps(trial) else 1
         ranked.append(((place, loss, trial.number), Past(number=trial.number, params=trial.params, loss=loss)))
     ranked.sort(key=lambda pair: pair[0])
-    every = [past for _, past in ranked]
-    if len(every) > _MOST:
-        near = _MOST // 2
-        stride = (len(every) - near) / (_MOST - near)
-        every = [*every[:near], *(every[near + int(i * stride)] for i in range(_MOST - near))]
-    return Earlier(name=name, trials=tuple(every))
+    return Earlier(name=name, trials=tuple(thinned([past for _, past in ranked], _MOST)))

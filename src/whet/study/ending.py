@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from whet.config import SweepConfig, Termination
@@ -45,14 +44,15 @@ class Ending:
         is_aimed = any(metric.target is not None for metric in self._config.problem.metrics)
         return cap is not None or self._config.terminate is not None or is_aimed
 
-    def why(self, history: History, cap: int | None, now: float, gain: Callable[[], float | None] | None = None) -> str:
+    def why(self, history: History, cap: int | None, now: float) -> str:
         """Return why the sweep is over, in words; empty while it goes on. With a reason no trial is handed out any more.
+
+        Where the method may know one more (`asks_for_gain`), ask `little_to_gain`, too.
 
         Args:
             history: Its trials.
             cap: Its cap.
             now: Seconds since the epoch: the present, or when the sweep was last changed, if that is finished.
-            gain: By how much its method expects the next trial to improve the best (`Searcher.expected_gain`); asked only where that matters.
         """
         for trial in history.ended_since(self._num_taken):
             self._num_taken += 1
@@ -63,7 +63,6 @@ class Ending:
             or self._no_improvement()
             or self._cost(history, now)
             or self._wall_clock(history, now)
-            or self._little_to_gain(history.best, gain)
         )
 
     def _take(self, trial: Trial) -> None:
@@ -117,18 +116,26 @@ class Ending:
             self._bests.append(min(self._bests[-1], best) if self._bests else best)
         return self._bests
 
-    def _little_to_gain(self, best: Trial | None, gain: Callable[[], float | None] | None) -> str:
+    def asks_for_gain(self, best: Trial | None) -> bool:
+        """Return whether the sweep may be over because little is to be gained: its method has to be asked, which takes as long as a search."""
         share = self._rules.expected_improvement
-        if share is None or gain is None or best is None or best.values is None or not math.isfinite(best.values[0]):
-            return ""
+        if share is None or best is None or best.values is None or not math.isfinite(best.values[0]):
+            return False
         if len(self._ends) < _LEAST or len(self._first) < _FIRST:
-            return ""
-        spread = self._spread()
-        bests = self._bests_so_far()
+            return False
         # What the last trials have gained beyond what the model foresees says that it is wrong.
-        if bests[-_LATEST - 1][0] - bests[-1][0] >= share * spread or (expected := gain()) is None:
-            return ""
-        if expected >= share * spread:
+        bests = self._bests_so_far()
+        return bests[-_LATEST - 1][0] - bests[-1][0] < share * self._spread()
+
+    def little_to_gain(self, best: Trial | None, expected: float | None) -> str:
+        """Return that little is to be gained, in words, or an empty text. For sweeps where `asks_for_gain`, after `why`.
+
+        Args:
+            best: The best trial.
+            expected: By how much the method expects the next one to improve on it (`Searcher.expected_gain`).
+        """
+        share, spread = self._rules.expected_improvement, self._spread()
+        if share is None or expected is None or best is None or best.values is None or expected >= share * spread:
             return ""
         was = f"{self._config.problem.metric.name} {best.values[0]:.6g}"
         return f"the next trial is expected to improve {was} by {expected:.2g}, less than {100 * share:.3g} % of the spread {spread:.3g}"

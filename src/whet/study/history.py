@@ -25,10 +25,16 @@ class History:
         self.open: dict[int, Trial] = {}
         """Those that are not over."""
         self.revision = -1
+        self._ended: list[int] = []  # it only grows, so readers remember how far they got
+        self.judge_by(problem)
+
+    def judge_by(self, problem: Problem | None) -> None:
+        """Go by other metrics and limits from now on: another trial may be the best."""
         self._goal: Goal | None = problem.metric.goal if problem and len(problem.metrics) == 1 else None
         self.problem = problem
-        self._ended: list[int] = []  # it only grows, so readers remember how far they got
         self._best: tuple[float, int] | None = None  # loss, number
+        for trial in self.ended_since(0):
+            self._rank(trial)
 
     def apply(self, changes: Changes) -> None:
         """Take in what changed since `revision`. An attempt's reports go when its trial is handed out again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from whet.errors import Conflict
 from whet.stop.base import Stopper
@@ -15,37 +15,38 @@ __all__ = ["assigned", "end_paused", "filled", "may_go_on", "parent_run", "promo
 
 
 def promoted(
-    stopper: Stopper | None, open_: Mapping[int, Trial], trials: Sequence[Trial], *, closing: bool
+    stopper: Stopper | None, pending: Sequence[Trial], trials: Callable[[], Sequence[Trial]], *, closing: bool
 ) -> tuple[Suggestion, Trial] | None:
     """Return the paused trial that the stopper resumes, and why, or None.
 
     Args:
         stopper: The sweep's.
-        open_: Its trials that are not over, by number.
-        trials: All of them.
+        pending: Its trials that are not over.
+        trials: Returns all of them.
         closing: As in `Stopper.promote`.
     """
-    if stopper is None or not any(t.phase is Phase.PAUSED for t in open_.values()):
+    paused = {t.number: t for t in pending if t.phase is Phase.PAUSED}
+    if stopper is None or not paused:
         return None
-    found = stopper.promote(trials, closing=closing)
-    trial = None if found is None or found.parent is None else open_.get(found.parent)
-    return None if found is None or trial is None or trial.phase is not Phase.PAUSED else (found, trial)
+    found = stopper.promote(trials(), closing=closing)
+    trial = None if found is None or found.parent is None else paused.get(found.parent)
+    return None if found is None or trial is None else (found, trial)
 
 
 def may_go_on(
-    stopper: Stopper | None, open_: Mapping[int, Trial], answer: Nothing, mine: Collection[int] | None
+    stopper: Stopper | None, pending: Sequence[Trial], answer: Nothing, mine: Collection[int] | None
 ) -> Nothing | None:
     """Return that it is too early to leave, though there is nothing new to do, while what runs may have paused trials go on; else None.
 
     Args:
         stopper: The sweep's.
-        open_: Its trials that are not over, by number.
+        pending: Its trials that are not over.
         answer: Why there is nothing new to do.
         mine: The trials that the caller has started, if it is to start no other: it waits for those only, and where only others run, it
             leaves what is paused to whoever runs them and gets the `answer` as it is.
     """
-    running = [number for number, trial in open_.items() if trial.phase is Phase.RUNNING]
-    paused = sum(t.phase is Phase.PAUSED for t in open_.values())
+    running = [trial.number for trial in pending if trial.phase is Phase.RUNNING]
+    paused = sum(t.phase is Phase.PAUSED for t in pending)
     if not running or not (paused or (stopper is not None and stopper.pauses)):
         return None
     if mine is not None and not any(number in mine for number in running):
@@ -56,23 +57,23 @@ def may_go_on(
     )
 
 
-def filled(cap: int | None, trials: Mapping[int, Trial]) -> str:
+def filled(cap: int | None, num_trials: int, pending: Sequence[Trial]) -> str:
     """Return that all the trials a sweep may have were started, in words; empty while that is not so."""
-    if cap is None or len(trials) < cap or any(t.phase is Phase.PENDING for t in trials.values()):
+    if cap is None or num_trials < cap or any(t.phase is Phase.PENDING for t in pending):
         return ""
     return f"the run cap of {cap} is used up"
 
 
-def end_paused(store: Store, sweep: str, open_: Mapping[int, Trial], why: str) -> int:
+def end_paused(store: Store, sweep: str, pending: Sequence[Trial], why: str) -> int:
     """End the paused trials as stopped early, with the reason, and return how many there were."""
     count = 0
-    for number, trial in sorted(open_.items()):
+    for trial in pending:
         if trial.phase is Phase.PAUSED:
             values = trial.reports[-1].values if trial.reports else None
             reason = f"{trial.reason}; it never went on: {why}" if trial.reason else f"it never went on: {why}"
             with contextlib.suppress(Conflict):  # somebody else did
                 store.trials.tell(
-                    sweep, number, trial.attempt, phase=Phase.FINISHED, values=values, stopped=True, reason=reason
+                    sweep, trial.number, trial.attempt, phase=Phase.FINISHED, values=values, stopped=True, reason=reason
                 )
                 count += 1
     return count

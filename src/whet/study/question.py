@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
@@ -16,9 +16,13 @@ from whet.trial import Phase, Trial
 if TYPE_CHECKING:
     from whet.study.engine import Engine
 
-__all__ = ["Question"]
+__all__ = ["Question", "Unwanted"]
 
 _LOOK_FOR_LOST_S = 2.0
+
+
+class Unwanted(Exception):
+    """Who asked is gone."""
 
 
 @final
@@ -30,13 +34,27 @@ class Question:
         mine: The trials that were started for whoever asks, if there are to be no others.
         owner: To whom the trial is handed out.
         key: The question's: the same again gets what it got before, while that runs.
+        is_wanted: Whether there is still somebody to answer. Looked at before a trial is handed out; once it is, it is.
     """
 
-    def __init__(self, engine: Engine, *, mine: Collection[int] | None, owner: str, key: str | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        mine: Collection[int] | None,
+        owner: str,
+        key: str | None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._engine, self._mine, self._owner, self._key = engine, mine, owner, key
+        self._is_wanted = is_wanted
 
     def answer(self) -> Assignment | Nothing:
-        """Return a trial: one that waits, else a paused one worth resuming, else a new one; or why there is none."""
+        """Return a trial: one that waits, else a paused one worth resuming, else a new one; or why there is none.
+
+        Raises:
+            Unwanted: nobody waits for the answer any more; nothing was handed out.
+        """
         engine = self._engine
         if (before := answered(engine.store, engine.id, self._key)) is not None:
             engine.sync()
@@ -63,17 +81,18 @@ class Question:
         engine = self._engine
         if engine.state is not SweepState.RUNNING or self._mine is not None:
             return None
-        waiting = [number for number, trial in engine.history.open.items() if trial.phase is Phase.PENDING]
-        return self._claimed(engine.trials[min(waiting)]) if waiting else None
+        waiting = [trial for trial in engine.pending() if trial.phase is Phase.PENDING]
+        return self._claimed(waiting[0]) if waiting else None
 
     def _resumed(self, *, closing: bool = False) -> Assignment | None:
         engine = self._engine
         if engine.state is not SweepState.RUNNING:
             return None
-        found = promoted(engine.stopper, engine.history.open, engine.in_order(), closing=closing)
+        found = promoted(engine.stopper, engine.pending(), engine.in_order, closing=closing)
         return None if found is None else self._claimed(replace(found[1], note=found[0].note), found[1].last_step)
 
     def _claimed(self, trial: Trial, after: int | None = None) -> Assignment:
+        self._check_wanted()
         store, sweep = self._engine.store, self._engine.id
         run_id, attempt = store.trials.claim(sweep, trial.number, owner=self._owner, asked=self._key)
         return assigned(store, run_id, attempt, trial.number, trial, after)
@@ -81,32 +100,40 @@ class Question:
     def _closed(self, answer: Nothing) -> Assignment | Nothing | None:
         """Return what becomes of paused trials now that there is nothing else: the best may go on; when none does, all are over (None)."""
         engine, mine = self._engine, self._mine
-        later = may_go_on(engine.stopper, engine.history.open, answer, mine) or self._resumed(closing=True)
+        pending = engine.pending()
+        later = may_go_on(engine.stopper, pending, answer, mine) or self._resumed(closing=True)
         if later is not None and engine.state is SweepState.RUNNING:
             return later
-        why = answer.reason if mine is None else filled(engine.cap, engine.trials)  # empty: others may start more
-        if not why or not end_paused(engine.store, engine.id, engine.history.open, why):
+        why = (
+            answer.reason if mine is None else filled(engine.cap, len(engine.trials), pending)
+        )  # empty: others may start more
+        if not why or not end_paused(engine.store, engine.id, pending, why):
             return answer
         engine.finish_if_done()
         return None
 
     def _suggested(self) -> Assignment | Nothing:
         engine = self._engine
-        if engine.state is SweepState.FINISHED and (why := engine.why_over()):
+        seen = engine.snapshot()
+        if seen.state is SweepState.FINISHED and (why := engine.why_over()):
             return Nothing(f"the sweep is finished: {why}", final=True)
-        if engine.state is not SweepState.RUNNING:
-            return Nothing(f"the sweep is {engine.state.value}", final=engine.state is not SweepState.PAUSED)
-        number, method = len(engine.trials), engine.config.method.name
+        if seen.state is not SweepState.RUNNING:
+            return Nothing(f"the sweep is {seen.state.value}", final=seen.state is not SweepState.PAUSED)
         if self._mine is not None:
             return Nothing("the trials asked for are done", final=True)
-        if engine.cap is not None and number >= engine.cap:
-            return Nothing(f"the run cap of {engine.cap} is used up", final=True)
-        suggestion = engine.searching.suggest(engine.history, is_first_version=engine.version == 0)
+        if seen.cap is not None and seen.num_trials >= seen.cap:
+            return Nothing(f"the run cap of {seen.cap} is used up", final=True)
+        suggestion = seen.searching.suggest(seen.news)  # however long: nobody but the next question waits for it
         if suggestion is None:
-            if waiting := sum(t.phase is not Phase.PAUSED for t in engine.history.open.values()):
-                return Nothing(f"{method} waits for {waiting} running trial(s)", final=False)
-            return Nothing(f"{method} has tried everything", final=True)
+            if waiting := sum(t.phase is not Phase.PAUSED for t in seen.news.pending):
+                return Nothing(f"{seen.method} waits for {waiting} running trial(s)", final=False)
+            return Nothing(f"{seen.method} has tried everything", final=True)
+        self._check_wanted()
         run_id = engine.store.trials.add(
-            engine.id, number, suggestion, owner=self._owner, seen=engine.history.revision, version=engine.version, asked=self._key
+            engine.id, seen.num_trials, suggestion, owner=self._owner, seen=seen.revision, version=seen.version, asked=self._key
         )  # fmt: skip
-        return assigned(engine.store, run_id, 0, number, suggestion)
+        return assigned(engine.store, run_id, 0, seen.num_trials, suggestion)
+
+    def _check_wanted(self) -> None:
+        if not self._is_wanted():
+            raise Unwanted

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from whet.config import SweepConfig, parse
 from whet.parameters import identity
 from whet.store.base import Origin, Store, Sweep
-from whet.study.history import History
-from whet.study.searching import searcher_of
-from whet.study.told import as_told
+from whet.study.catching_up import history_of
+from whet.study.searching import News, Searching, basis
 from whet.trial import Phase, Report, Suggestion, Trial
-
-if TYPE_CHECKING:
-    from whet.search.base import Searcher
 
 __all__ = ["Difference", "Replay", "replay"]
 
@@ -77,9 +73,7 @@ def replay(store: Store, sweep: Sweep) -> Replay:
     Not known is what a pending trial was like at the time where its worker was lost or it was paused since: reports from before that are
     left out.
     """
-    history = History(None)
-    changes = store.trials.changes(sweep.id)
-    history.apply(changes)
+    history = history_of(store, sweep.id)
     origins = {origin.number: origin for origin in store.trials.origins(sweep.id)}
     configs = _Configs(store, store.sweeps.get(sweep.id))
     trials = [_Known(trial, origins[trial.number]) for trial in history.in_order()]
@@ -183,32 +177,19 @@ class _Player:
     """Tells a searcher what it knew, as an engine does, and asks."""
 
     def __init__(self) -> None:
-        self._config: SweepConfig | None = None
-        self._searcher: Searcher | None = None
+        self._made: tuple[object, Searching] | None = None  # of what, and the searcher
         self._num_told = 0
 
     def suggestion(
         self, config: SweepConfig, ended: list[Trial], num_ended: int, pending: list[Trial], *, edited: bool
     ) -> Suggestion | None:
-        old = self._config
-        if old is None or (old.problem, old.method, old.seed) != (config.problem, config.method, config.seed):
-            self._searcher, self._num_told, self._config = None, 0, config
-        config = self._config or config
-        if self._searcher is None:
-            self._searcher = searcher_of(config)
-        space = config.problem.space
-        plain = not edited and not config.define_by_run
-
-        def told(trial: Trial) -> Trial:
-            return trial if plain else as_told(trial, space)
-
-        fresh = [told(trial) for trial in ended[self._num_told : num_ended]]
-        self._num_told = num_ended
-        self._searcher.tell(fresh, [told(trial) for trial in pending])
-        if config.define_by_run and not space:
-            return Suggestion(params={})
-        found = self._searcher.ask(1)
-        return found[0] if found else None
+        if self._made is None or self._made[0] != basis(config):
+            self._made, self._num_told = (basis(config), Searching(config)), 0
+        as_they_are = not edited and not config.define_by_run
+        fresh, self._num_told = tuple(ended[self._num_told : num_ended]), num_ended
+        return self._made[1].suggest(
+            News(ended=fresh, pending=tuple(pending), num_ended=num_ended, as_they_are=as_they_are)
+        )
 
 
 def _same(one: object, other: object) -> bool:

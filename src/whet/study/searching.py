@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from whet.config import SweepConfig
+from whet.config import Plugin, SweepConfig
 from whet.errors import ConfigError
 from whet.plugins import build, find
 from whet.plugins import knobs as knobs_of
 from whet.study.told import as_told
-from whet.trial import Suggestion, Trial
+from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
     from whet.search.base import Searcher
     from whet.study.history import History
 
-__all__ = ["Searching", "check_method", "searcher_of"]
+__all__ = ["News", "Searching", "basis", "check_method", "searcher_of"]
+
+
+def basis(config: SweepConfig) -> tuple[Problem, Plugin, int, float | None]:
+    """Return all that a sweep's searcher is made of, lastly the budget of the cost that it weighs by: where it is equal, so are searchers."""
+    cost = config.method.knobs.get("cost")
+    budgets = config.terminate.cost if config.terminate else {}
+    return config.problem, config.method, config.seed or 0, budgets.get(cost) if isinstance(cost, str) else None
 
 
 def searcher_of(config: SweepConfig) -> Searcher:
@@ -26,15 +34,11 @@ def searcher_of(config: SweepConfig) -> Searcher:
     Raises:
         UnknownName, ConfigError: as `whet.plugins.build`.
     """
-    problem, method, knobs = config.problem, config.method, dict(config.method.knobs)
-    budgets = config.terminate.cost if config.terminate else {}
-    if (
-        isinstance(cost := knobs.get("cost"), str)
-        and cost in budgets
-        and "budget" in knobs_of(find("searcher", method.name))
-    ):
-        knobs.setdefault("budget", budgets[cost])
-    made: Searcher = build("searcher", method.name, problem, knobs_given=knobs, seed=config.seed or 0)
+    problem, method, seed, budget = basis(config)
+    knobs = dict(method.knobs)
+    if budget is not None and "budget" in knobs_of(find("searcher", method.name)):
+        knobs.setdefault("budget", budget)
+    made: Searcher = build("searcher", method.name, problem, knobs_given=knobs, seed=seed)
     if not problem.earlier or not problem.space:
         return made
     from whet.search.starting import Starting
@@ -58,8 +62,26 @@ def check_method(config: SweepConfig) -> None:
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What a searcher is told before it is asked: values, so that the history may go on while it searches.
+
+    Args:
+        ended: The trials that ended since it was last told, in the order of their ends.
+        pending: Those that are not over, by number.
+        num_ended: How many are over in all.
+        as_they_are: The configuration was never changed, so that all params fit the space.
+    """
+
+    ended: tuple[Trial, ...]
+    pending: tuple[Trial, ...]
+    num_ended: int
+    as_they_are: bool
+
+
+@final
 class Searching:
-    """A sweep's searcher, built when it is first asked and told what is new each time."""
+    """A sweep's searcher, built when it is first asked and told what is new each time. One thread at a time may use it."""
 
     def __init__(self, config: SweepConfig) -> None:
         self._config = config
@@ -67,45 +89,47 @@ class Searching:
         self._gain: tuple[int, float | None] | None = None  # after how many ends, and what
         self.searcher: Searcher | None = None
 
-    def suggest(self, history: History, *, is_first_version: bool) -> Suggestion | None:
-        """Return a suggestion for the next trial, or None: nothing left, or not yet.
+    def news(self, history: History, *, is_first_version: bool) -> News:
+        """Return what the searcher does not know yet.
 
         Args:
             history: All trials.
-            is_first_version: The configuration was never changed, so that all params fit the space as they are.
+            is_first_version: The configuration was never changed.
         """
-        config, searcher = self._config, self._told(history, is_first_version=is_first_version)
+        known = 0 if self.searcher is None else self._num_told
+        return News(
+            ended=tuple(history.ended_since(known)),
+            pending=tuple(history.pending()),
+            num_ended=history.num_ended,
+            as_they_are=is_first_version and not self._config.define_by_run,
+        )
+
+    def suggest(self, news: News) -> Suggestion | None:
+        """Return a suggestion for the next trial, or None: nothing left, or not yet."""
+        config, searcher = self._config, self._told(news)
         is_unknown = config.define_by_run and not config.problem.space
         suggestions = [Suggestion(params={})] if is_unknown else searcher.ask(1)
         self.searcher = searcher
         return suggestions[0] if suggestions else None
 
-    def expected_gain(self, history: History, *, is_first_version: bool) -> float | None:
-        """Return by how much the next trial is expected to improve the best result; None where the method does not know. Computed once a history.
-
-        Args:
-            history, is_first_version: As in `suggest`.
-        """
-        known = history.num_ended
-        if self._gain is None or self._gain[0] != known:
-            searcher = self._told(history, is_first_version=is_first_version)
-            self._gain = known, searcher.expected_gain()
+    def expected_gain(self, news: News) -> float | None:
+        """Return by how much the next trial is expected to improve the best result; None where the method does not know. Computed once a history."""
+        if self._gain is None or self._gain[0] != news.num_ended:
+            searcher = self._told(news)
+            self._gain = news.num_ended, searcher.expected_gain()
             self.searcher = searcher
         return self._gain[1]
 
-    def _told(self, history: History, *, is_first_version: bool) -> Searcher:
+    def _told(self, news: News) -> Searcher:
         """Return the searcher, told what is new; the caller keeps it again once it is done with it."""
         config, searcher = self._config, self.searcher
         self.searcher = None  # for good if this is interrupted: it may know but half
         if searcher is None:
             searcher = searcher_of(config)
-            self._num_told = 0
-        is_fixed = is_first_version and not config.define_by_run
 
         def told(trial: Trial) -> Trial:
-            return trial if is_fixed else as_told(trial, config.problem.space)
+            return trial if news.as_they_are else as_told(trial, config.problem.space)
 
-        fresh = [told(trial) for trial in history.ended_since(self._num_told)]
-        self._num_told += len(fresh)
-        searcher.tell(fresh, [told(trial) for trial in history.pending()])
+        searcher.tell([told(trial) for trial in news.ended], [told(trial) for trial in news.pending])
+        self._num_told = news.num_ended
         return searcher

@@ -27,6 +27,7 @@ from whet.study.live import LiveTrial
 from whet.study.logs import LOGGER, log_trial
 from whet.study.look import Look
 from whet.study.progress import progress
+from whet.study.renaming import renamed
 from whet.study.results import as_values, check_count
 from whet.trial import Goal, Phase, Problem, Trial, TrialState
 
@@ -109,13 +110,12 @@ class Study(Look):
         return self._engine.why_over()
 
     def set_metric_names(self, metric_names: Sequence[str]) -> None:
-        """Call the values so, one name a metric."""
-        if len(metric_names) != len(self.directions):
-            raise StudyError(
-                f"{len(metric_names)} metric names for {len(self.directions)} direction(s)", "give one each"
-            )
-        metrics = tuple(replace(m, name=n) for m, n in zip(self.problem.metrics, metric_names, strict=True))
-        self._engine.edit(lambda config: replace(config, problem=replace(config.problem, metrics=metrics)))
+        """Call the values so, one name a metric; limits, budgets and a cost of such a name go with it.
+
+        Raises:
+            StudyError: not one name a metric, or one that is there twice.
+        """
+        self._engine.edit(lambda config: renamed(config, metric_names))
 
     @property
     def user_attrs(self) -> dict[str, Any]:

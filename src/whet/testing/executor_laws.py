@@ -78,6 +78,14 @@ with open(sys.argv[1], "a") as file:
     file.write(f"{os.getpid()}\\n")
 time.sleep(3600)
 """
+_LISTENS = """
+import pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+signal.signal(signal.SIGUSR1, lambda *_: (folder / "heard").touch())
+(folder / "ready").touch()
+while True:
+    time.sleep(0.05)
+"""
 _POLITE = """
 import signal, sys, time
 from pathlib import Path
@@ -359,6 +367,22 @@ class ExecutorLaws(ABC):
         handle, status = self.run(executor, self.python("pass"))
         executor.cancel(handle)
         assert self.make(tmp_path / "jobs").poll([handle])[handle] == status
+
+    def test_a_signal_reaches_the_command(self, tmp_path: Path) -> None:
+        self.needs_concurrency()
+        if not self.posix:
+            pytest.skip("no signals (posix = False)")
+        executor = self.make(tmp_path / "jobs")
+        handle = executor.submit(self.python(_LISTENS, str(tmp_path)), Resources(), name="listens")
+        until((tmp_path / "ready").exists, "the job is ready")
+        restarted = self.make(tmp_path / "jobs")
+        restarted.signal(handle, signal.SIGUSR1)
+        until((tmp_path / "heard").exists, "it has heard the signal")
+        assert executor.poll([handle])[handle].state is JobState.RUNNING
+        restarted.signal(handle, signal.SIGTERM)
+        status = self.over(executor, handle)
+        assert (status.state, status.exit_code) == (JobState.FAILED, -signal.SIGTERM)  # it was not canceled by us
+        executor.signal(handle, signal.SIGTERM)
 
     def test_timeout_ends_every_process(self, tmp_path: Path) -> None:
         executor = self.make(tmp_path / "jobs")

@@ -16,8 +16,12 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
     """Serve `app` while the block runs, on a free port unless one is given; yields its URL."""
     import uvicorn
 
+    from whet.server.process import Process
+
+    pulse = getattr(getattr(app, "state", None), "pulse", None)
     listener = socket.create_server(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    server = Process(config, pulse.end if pulse is not None else lambda: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -11,6 +11,7 @@ Example::
 
 from __future__ import annotations
 
+from whet.testing.store_page_laws import PageLaws
 from whet.testing.store_replay_laws import ReplayLaws
 from whet.testing.store_run_laws import RunLaws
 from whet.testing.store_sweep_laws import SweepLaws
@@ -20,5 +21,5 @@ from whet.testing.store_trial_laws import TrialLaws
 __all__ = ["StoreLaws"]
 
 
-class StoreLaws(SweepLaws, TrialLaws, RunLaws, TableLaws, ReplayLaws):
+class StoreLaws(SweepLaws, TrialLaws, RunLaws, TableLaws, ReplayLaws, PageLaws):
     """What every store does alike. Inherit, and say with `make` how to get an empty one."""

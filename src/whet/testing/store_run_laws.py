@@ -7,7 +7,7 @@ import math
 import pytest
 
 from whet.errors import Conflict, IllegalMove, NotFound, StoreError
-from whet.store.base import Artifact, Batch, NewRun, Row, RunQuery, Store, Sweep
+from whet.store.base import Artifact, Batch, NewRun, Row, RunQuery, Store, Sweep, TableQuery
 from whet.testing.store_case import ME, OTHER, StoreCase
 from whet.trial import Phase
 
@@ -62,6 +62,22 @@ class RunLaws(StoreCase):
         assert store.runs.delete(["r1", "r1"]) == 1
         with pytest.raises(NotFound, match="no run 'r1'"):
             store.runs.delete(["r1"])
+
+    def test_a_run_that_another_tool_wrote_keeps_its_times(self, store: Store) -> None:
+        run = store.runs.create(NewRun(id="old", project="p", name="n", owner=ME, started=1000.5))
+        assert run.started == 1000.5
+        assert run.created > 1e9  # that is when it came here
+        store.runs.finish("old", Phase.FINISHED, ended=1060.25)
+        assert store.runs.get("old").ended == 1060.25
+        store.runs.finish("old", Phase.FINISHED, ended=1090.0)  # it went on
+        store.runs.finish("old", Phase.FINISHED, ended=1080.0)
+        store.runs.finish("old", Phase.FINISHED)
+        assert store.runs.get("old").ended == 1090.0
+        for wrong in (math.nan, math.inf, -1.0):
+            with pytest.raises(StoreError, match=r"started=.* is no time: give seconds since the epoch"):
+                store.runs.create(NewRun(id="new", project="p", name="n", owner=ME, started=wrong))
+            with pytest.raises(StoreError, match=r"ended=.* is no time"):
+                store.runs.finish("old", Phase.FINISHED, ended=wrong)
 
     def test_a_trials_run_is_not_ended_or_deleted_alone(self, store: Store, sweep: Sweep) -> None:
         run = self.add(store, sweep, 0)
@@ -164,3 +180,37 @@ class RunLaws(StoreCase):
         store.trials.tell(sweep.id, 0, 0, phase=Phase.FAILED, reason=odd, attrs={odd: odd})
         (trial,) = store.trials.changes(sweep.id).trials
         assert (trial.note, trial.reason, trial.attrs) == (kept, kept, {odd: odd})
+
+    def test_no_store_returns_less_than_nothing(self, store: Store) -> None:
+        store.runs.create(NewRun(id="r", project="p", name="r", owner=ME))
+        assert store.runs.select(RunQuery(limit=0)) == []
+        with pytest.raises(StoreError, match="limit=-1 is no count"):
+            store.runs.select(RunQuery(limit=-1))
+
+    def test_any_text_is_looked_for_and_names_a_worker(self, store: Store, sweep: Sweep) -> None:
+        """What can't be kept as it is, is found as it was kept; what there can't be, is not there."""
+        odd, kept = "nul \0, half a pair \ud800", "nul \ufffd, half a pair \ufffd"
+        run = store.runs.create(NewRun(id="r", project=odd, name=odd, owner=odd, parent=odd, group=odd, tags=(odd,)))
+        assert (run.owner, run.parent, run.name) == (kept, kept, kept)
+        assert store.runs.create(NewRun(id="r", project=odd, name=odd, owner=odd)) == run
+        assert store.runs.find(odd).id == "r"
+        assert store.runs.table(TableQuery(filter=f"name == {odd!r}")).total <= 1
+        assert store.runs.ship("r", 0, odd, 0, 5, Batch()) == store.runs.shipped("r", 0, odd) == 5
+        for text in ("\udcff", "\ud800\0"):
+            with pytest.raises(NotFound):
+                store.runs.find(text)
+            with pytest.raises(NotFound):
+                store.sweeps.find(text)
+            assert store.runs.select(RunQuery(project=text)) == store.runs.select(RunQuery(tag=text)) == []
+            assert store.runs.table(TableQuery(filter=f"name == {text!r}")).total == 0
+        with pytest.raises(StoreError):
+            store.runs.get("\udcff")
+        store.trials.enqueue(sweep.id, {"x": 1})
+        store.trials.claim(sweep.id, 0, owner=odd, asked=odd)
+        store.trials.beat(sweep.id, odd)
+        (lease,) = store.trials.leases(sweep.id)
+        assert (lease.owner, lease.asked) == (kept, kept)
+        store.trials.take_over(sweep.id, 0, 0, owner=ME, was=odd)
+        store.sweeps.drive(sweep.id, odd, silent_s=1e9)
+        store.sweeps.drive(sweep.id, odd, silent_s=1e9)
+        store.sweeps.release(sweep.id, odd)

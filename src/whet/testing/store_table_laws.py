@@ -180,6 +180,26 @@ class TableLaws(StoreCase):
         assert "é\\" in table.runs.columns()["config"]
         assert table.runs.columns("nobody")["config"] == []
 
+    def test_numbers_are_those_of_64_bit_floats(self, store: Store) -> None:
+        """Integers that a float can't tell apart are equal; what is beyond all floats is nothing, and harms no page."""
+        seeds = [10**400, 2**53 + 1, -(10**400), 2**53 + 1, 2**63 - 1, 2**53 + 1, 2**64]
+        for i, seed in enumerate(seeds):
+            store.runs.create(NewRun(id=f"s{i}", project="p", name="s", owner=ME, config={"seed": seed}))
+        for sort, wanted in (("config.seed", "1354602"), ("-config.seed", "6413502")):
+            read, cursor = "", None
+            for _ in seeds:
+                query = TableQuery(sort=sort, limit=2, cursor=cursor, columns=("config.seed",))
+                page = store.runs.table(query)
+                read, cursor = read + "".join(row.id[1] for row in page.rows), page.cursor
+                if cursor is None:
+                    break
+            assert read == wanted
+        for condition, num_found in (("== 9007199254740993", 3), ("> 9007199254740994", 2), ("!= None", 5)):
+            assert store.runs.table(TableQuery(filter=f"config.seed {condition}")).total == num_found
+        assert store.runs.table(TableQuery(sort="created", columns=("config.seed",))).rows[0].cells == {
+            "config.seed": 10**400
+        }
+
     def test_trials_are_in_the_table(self, table: Store, sweep: Sweep) -> None:
         for number in range(3):
             self.add(table, sweep, number)

@@ -49,6 +49,7 @@ class TokenLaws(StoreCase):
             "\0",
             "ü",
             "\udcff",
+            "\ud800",
             "whet_0000000000_" + 64 * "0",
             "'; DROP TABLE tokens",
         ):

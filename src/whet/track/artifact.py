@@ -5,31 +5,16 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, final
 
+from whet.blobs.names import safe_name
 from whet.errors import StoreUnavailable, TrackError
 from whet.store.base import Artifact as Kept
 
-__all__ = ["Artifact", "Shelf", "keep", "safe_name"]
-
-_DEVICES = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
-
-
-def safe_name(name: str) -> str:
-    """Return `name` as a relative path that can't leave a folder: no root, no drive, no ``..``, no control characters.
-
-    Raises:
-        TrackError: nothing of it is left.
-    """
-    parts = [re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", p).strip(" ") for p in re.split(r"[/\\]", name)]
-    parts = [f"_{p}" if _DEVICES.match(p) else p for p in parts if p not in ("", ".", "..")]
-    if not parts:
-        raise TrackError(f"{name!r} names no file", "give the file a name, such as 'model.pt'")
-    return "/".join(p[:200] for p in parts)
+__all__ = ["Artifact", "Shelf", "keep"]
 
 
 def keep(source: Path, files: Path, name: str, kind: str) -> Kept:
@@ -45,7 +30,8 @@ def keep(source: Path, files: Path, name: str, kind: str) -> Kept:
         raise TrackError(f"there is no file {str(source)!r} to keep", "save it first, or correct the path")
     digest = hashlib.sha256()
     size = 0
-    in_place = target.exists() and os.path.samefile(source, target)
+    # A link in the run's folder is replaced by what it leads to: what is kept must not change elsewhere.
+    in_place = target.exists() and not target.is_symlink() and os.path.samefile(source, target)
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

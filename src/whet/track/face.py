@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 from whet.checkpoints import Checkpoint
 from whet.errors import TrackError
 from whet.track.artifact import Artifact
+from whet.track.fetch import restore
 from whet.track.opening import abandon, current, init
 from whet.track.run import Run
 from whet.track.settings import Settings
@@ -34,6 +35,7 @@ __all__ = [
     "load_checkpoint",
     "log",
     "log_artifact",
+    "restore",
     "run",
     "save",
     "save_checkpoint",

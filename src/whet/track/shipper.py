@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from whet.errors import Conflict, IllegalMove, NotFound, WhetError
 from whet.store.base import Artifact, Batch, NewRun, Row
 from whet.track.notices import Notices
 from whet.track.spool import Kind, Piece, SpoolReader
+from whet.track.uploads import Uploader
 from whet.trial import Phase, Report
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = ["Delivery", "Shipped", "Shipper", "shared_store", "ship_all"]
 _PIECE_BYTES = 256 << 10
 _SOURCE = "spool"
 _FORK_S = 5.0
+_SILENT_S = 3.0  # the end of a run says nothing about its files before
 
 _opening = threading.RLock()
 """Held while a store is opened: a child forked meanwhile would wait for ever for the modules that the thread was just importing."""
@@ -64,6 +67,7 @@ class Delivery:
     def __init__(self, path: Path, store: Store) -> None:
         self.damaged = 0
         self.num_records = 0
+        self.num_files = 0
         self.finished = False
         self._store = store
         self._reader = SpoolReader(path)
@@ -144,6 +148,7 @@ class Delivery:
             self._store.runs.edit(self.id, **edit)
         shipped = self._store.runs.ship(self.id, self.attempt, _SOURCE, start, end, batch)
         self.num_records += len(records)
+        self.num_files += len(batch.artifacts)
         self._reader.offset = shipped
         return shipped == end  # otherwise somebody else ships too: go on from where he is
 
@@ -213,6 +218,7 @@ class Shipper:
         self._offset = 0
         self._pause_s = 0.0
         self._delivery: Delivery | None = None
+        self._uploader: Uploader | None = None
         self._thread = threading.Thread(target=self._work, name="whet-shipper", daemon=True)
         self._thread.start()
 
@@ -223,22 +229,38 @@ class Shipper:
         self._wake.set()
 
     def sync(self, timeout_s: float) -> bool:
-        """Return once all that is in the spool now is in the store; False after `timeout_s` or when that can't be."""
+        """Return once all that is in the spool now is in the store, files too; False after `timeout_s` or when that can't be."""
+        end = time.monotonic() + timeout_s
         target = self._path.stat().st_size
         self._hurry.set()
         self._wake.set()
         with self._changed:
             self._changed.wait_for(lambda: self._offset >= target or self._over, timeout_s)
-            return self._offset >= target
+            if self._offset < target:
+                return False
+        return self._uploader is None or self._uploader.sync(max(0.0, end - time.monotonic()))
 
     def close(self, timeout_s: float) -> bool:
-        """Ship what is left and end; False when that was not possible in `timeout_s`."""
-        complete = self.sync(timeout_s)
+        """Ship what is left and end; False when nothing was possible for `timeout_s`. Files take as long as they take."""
+        complete = self.sync(min(timeout_s, _SILENT_S))
+        sent = -1
+        while not complete and self._num_sent() > sent:
+            sent = self._num_sent()
+            if self._uploader is not None and not self._uploader.sync(0.0):
+                self._notices.once(
+                    "uploading", "the run's files are being sent to the store; Ctrl-C leaves the rest to: whet sync"
+                )
+            complete = self.sync(timeout_s)
+        if self._uploader is not None:
+            self._uploader.close()
         self._closing = True
         self._hurry.set()
         self._wake.set()
         self._thread.join(1.0)
         return complete
+
+    def _num_sent(self) -> int:
+        return self._uploader.num_bytes if self._uploader is not None else 0
 
     def _work(self) -> None:
         try:
@@ -262,8 +284,14 @@ class Shipper:
                     return True  # the first line, which says what run it is, is still on its way
                 with _opening:
                     store = self._open_store()
-                self._delivery = Delivery(self._path, store)
-            while self._delivery.step():
+                    files = store.files
+                delivery = Delivery(self._path, store)
+                if files.collects:
+                    self._uploader = Uploader(files, delivery.id, self._path.parent, self._notices)
+                    if delivery.offset:  # somebody began: not all that he kept may have been sent
+                        self._uploader.wake()
+                self._delivery = delivery
+            while self._step(self._delivery):
                 self._note(self._delivery.offset)
             self._note(self._delivery.offset)
             self._pause_s = 0.0
@@ -283,6 +311,15 @@ class Shipper:
         if self._delivery is not None and self._delivery.damaged:
             self._notices.once("ship-damaged", _damage(self._path, self._delivery.damaged))
         return True
+
+    def _step(self, delivery: Delivery) -> bool:
+        """Ship the next piece, as `Delivery.step` does; the files that it tells of are sent by a thread of their own."""
+        before = delivery.num_files
+        try:
+            return delivery.step()
+        finally:
+            if self._uploader is not None and delivery.num_files > before:
+                self._uploader.wake()
 
     def _note(self, offset: int) -> None:
         with self._changed:
@@ -304,8 +341,9 @@ def shared_store(url: str | None, dir: Path) -> Store:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipped:
-    """What `ship_all` did: records shipped, damaged lines skipped, attempts that are no longer wanted, and whether the run told its end."""
+    """What `ship_all` did: the run, records shipped, damaged lines skipped, attempts that are no longer wanted, and whether the run told its end."""
 
+    run: str = ""
     records: int = 0
     damaged: int = 0
     superseded: tuple[int, ...] = ()
@@ -313,7 +351,7 @@ class Shipped:
 
 
 def ship_all(folder: Path, store: Store) -> Shipped:
-    """Bring what is left in a run's folder to the store.
+    """Bring what is left in a run's folder to the store; its files are sent by `whet.track.uploads.send_files`.
 
     Idempotent, and harmless beside a live shipper. A run outside any sweep whose process is gone without an end is ended as failed.
 
@@ -329,6 +367,7 @@ def ship_all(folder: Path, store: Store) -> Shipped:
     records = damaged = 0
     superseded: list[int] = []
     finished = False
+    id = folder.name
     paths = [p for p in folder.glob("spool-*") if p.name.rpartition("-")[2].isdigit()]
     for path in sorted(paths, key=lambda p: int(p.name.rpartition("-")[2])):
         try:
@@ -341,8 +380,8 @@ def ship_all(folder: Path, store: Store) -> Shipped:
         records += delivery.num_records
         damaged += delivery.damaged
         finished = delivery.finished
-        header = delivery.header
+        header, id = delivery.header, delivery.id
         plain = bool(header) and header["sweep"] is None
         if plain and alive(header["owner"]) is False and store.runs.get(delivery.id).phase is Phase.RUNNING:
             store.runs.finish(delivery.id, Phase.FAILED, "its process ended without a word (killed?)")
-    return Shipped(records=records, damaged=damaged, superseded=tuple(superseded), finished=finished)
+    return Shipped(run=id, records=records, damaged=damaged, superseded=tuple(superseded), finished=finished)

@@ -7,7 +7,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, final
+from functools import partial
+from typing import Any, TypeVar, final
 
 from whet.errors import Conflict, NotFound, StoreUnavailable, StudyError, TrialPruned
 from whet.launch.local import Local
@@ -22,16 +23,20 @@ from whet.track import opening
 from whet.track.claim import current
 from whet.track.shipper import ship_all
 from whet.trial import Phase
-from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
+from whet.tune.events import MAX_FAILURES, Ending, Event, EventKind, Tally, failed, finished, started
 from whet.tune.job import claim_of, measured, result_of
 from whet.tune.loop import drive
-from whet.tune.sharing import num_in_other_hands, stays_for
+from whet.tune.patience import PATIENCE_S, Patience
+from whet.tune.sharing import num_in_other_hands, stays_for, why_end
 
 __all__ = ["agent", "work"]
 
 _WATCH_S = 0.05
 _ASK_S = 0.25
-_PATIENCE_S = 60.0
+_AGAIN_S = 1.0
+"""How long it waits before it tries a store again that was out of reach."""
+
+T = TypeVar("T")
 
 
 def agent(
@@ -42,6 +47,8 @@ def agent(
     count: int | None = None,
     *,
     storage: str | Store | None = None,
+    max_failures: int = MAX_FAILURES,
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """Work for a sweep until there is nothing left, or `count` trials were run (W&B's `wandb.agent`).
 
@@ -53,6 +60,8 @@ def agent(
         project: Where to look for the sweep; default everywhere.
         count: The most trials to run.
         storage: As in `whet.create_study`.
+        max_failures: It ends when so many trials in a row failed here; 0: never.
+        patience_s: How long to wait for a store that is out of reach.
 
     Raises:
         NotFound: there is no such sweep.
@@ -66,9 +75,20 @@ def agent(
         print(f"whet: {event.text}", flush=True)
 
     if function is None:
-        ending = drive(store, sweep.id, Local(whet_dir() / "jobs"), count=count, exclusive=False, on_event=say)
+        ending = drive(
+            store,
+            sweep.id,
+            Local(whet_dir() / "jobs"),
+            count=count,
+            exclusive=False,
+            max_failures=max_failures,
+            patience_s=patience_s,
+            on_event=say,
+        )
     else:
-        ending = work(store, sweep.id, function, count=count, on_event=say)
+        ending = work(
+            store, sweep.id, function, count=count, max_failures=max_failures, patience_s=patience_s, on_event=say
+        )
     say(Event(EventKind.NOTICE, None, f"the agent of sweep {sweep.name} ends: {ending.reason}"))
     if ending.interrupted:
         raise KeyboardInterrupt
@@ -80,6 +100,8 @@ def work(
     function: Callable[[], Any],
     *,
     count: int | None = None,
+    max_failures: int | None = None,
+    patience_s: float = PATIENCE_S,
     on_event: Callable[[Event], None] | None = None,
 ) -> Ending:
     """Run a sweep's trials by calling `function` in this process; returns why it ended and what it did.
@@ -93,13 +115,15 @@ def work(
         sweep: Its id.
         function: Called without arguments; its run is `whet.init()`'s.
         count: The most trials to run in this call.
+        max_failures: As in `whet.tune.loop.drive`.
+        patience_s: How long to wait for a store that is out of reach, with a result to tell or without.
         on_event: Told what happens.
     """
     if count is not None and count < 1:
         raise StudyError(f"count={count}", "give 1 or more, or None")
     engine = Engine(store, sweep)
     tally = Tally()
-    said = ""
+    said, asked = "", 0.0
 
     def say(event: Event) -> None:
         tally.add(event)
@@ -111,29 +135,46 @@ def work(
         if why != said:
             said = why
             say(Event(EventKind.NOTICE, None, why))
-        watcher.pause(_ASK_S)
+        watcher.pause(max(0.0, asked + _ASK_S - time.monotonic()))  # a server has waited already, and wakes at once
 
+    def patiently(step: Callable[[], T], meanwhile: str = "") -> T:
+        """Do `step`, which may be repeated, again for as long as the store is out of reach."""
+        while True:
+            try:
+                found = step()
+            except StoreUnavailable as error:
+                interrupts.check()
+                patience.failed(error, meanwhile)
+                watcher.pause(_AGAIN_S)
+            else:
+                patience.succeeded()
+                return found
+
+    patience = Patience(patience_s, say)
     watcher = _Watcher(engine)
     try:
         with Interrupts() as interrupts:
             while count is None or tally.num_over < count:
                 interrupts.check()
-                answer = engine.ask()
+                asked = time.monotonic()
+                answer = patiently(engine.ask)
                 if isinstance(answer, Assignment):
                     notes = how_it_starts(answer, checkpoints_of(store, answer))
                     say(started(answer.number, answer.params, notes, resumed=answer.after is not None))
-                    event = _run(engine, answer, function, watcher, interrupts)
+                    event = _run(engine, answer, function, watcher, interrupts, patiently)
                     say(event)
                     if event.kind is EventKind.CANCELED:
                         return tally.ending("the sweep was canceled", final=True)
-                    if tally.hopeless and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
-                        return tally.ending(tally.hopeless)
+                    if event.kind is EventKind.FAILED:
+                        why, aside = why_end(engine, tally, max_failures)
+                        if why:
+                            return tally.ending(why, aside=aside)
                 elif not answer.final:
                     wait(_why_idle(engine, answer))
-                elif engine.state is SweepState.RUNNING and (others := num_in_other_hands(engine)):
+                elif engine.state is SweepState.RUNNING and (others := patiently(partial(num_in_other_hands, engine))):
                     wait(stays_for(answer.reason, others))
                 else:
-                    engine.finish_if_done(exhausted=True)
+                    patiently(partial(engine.finish_if_done, exhausted=True))
                     return tally.ending(answer.reason, final=True)
     except KeyboardInterrupt:
         return tally.ending("interrupted", interrupted=True)
@@ -149,7 +190,12 @@ def _why_idle(engine: Engine, answer: Nothing) -> str:
 
 
 def _run(
-    engine: Engine, assignment: Assignment, function: Callable[[], Any], watcher: _Watcher, interrupts: Interrupts
+    engine: Engine,
+    assignment: Assignment,
+    function: Callable[[], Any],
+    watcher: _Watcher,
+    interrupts: Interrupts,
+    patiently: Callable[[Callable[[], Event], str], Event],
 ) -> Event:
     number, attempt = assignment.number, assignment.attempt
     token = current.set(claim_of(engine, assignment, stop=lambda: watcher.reason))
@@ -177,7 +223,9 @@ def _run(
                 ship_all(folder, engine.store)
             return _tell(engine, assignment, failure, pruned, watcher)
 
-        return _patiently(tell)
+        return patiently(
+            tell, f"trial {number} is over and its result is kept"
+        )  # the training is done and must not be lost
     except Conflict as error:
         return Event(EventKind.NOTICE, number, f"the result of trial {number} came too late: {error.problem}")
     except KeyboardInterrupt:
@@ -187,18 +235,6 @@ def _run(
     finally:
         watcher.watch(None)
         current.reset(token)
-
-
-def _patiently(step: Callable[[], Event]) -> Event:
-    """Do `step`, which may be repeated, again for as long as the store is out of reach: the training is done and must not be lost."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return step()
-        except StoreUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1.0)
 
 
 def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | None, watcher: _Watcher) -> Event:
@@ -222,7 +258,7 @@ def _tell(engine: Engine, assignment: Assignment, failure: str, pruned: str | No
     elif engine.tell(number, attempt, values, attrs=attrs) is not Phase.FAILED:
         return finished(number, engine.problem.metrics, values)
     engine.sync()
-    return Event(EventKind.FAILED, number, f"trial {number} failed: {engine.trial(number).reason}")
+    return failed(number, engine.trial(number).reason, is_result=values is not None)
 
 
 @final

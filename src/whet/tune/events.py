@@ -10,10 +10,26 @@ from typing import final
 
 from whet.trial import Metric
 
-__all__ = ["FAILURES_IN_A_ROW", "Ending", "Event", "EventKind", "Tally", "describe", "finished", "started"]
+__all__ = [
+    "ASIDE",
+    "FAILURES_IN_A_ROW",
+    "MAX_FAILURES",
+    "Ending",
+    "Event",
+    "EventKind",
+    "Tally",
+    "describe",
+    "failed",
+    "finished",
+    "started",
+]
 
 FAILURES_IN_A_ROW = 3
 """With so many failed trials before the first success a loop gives up: a script that can't run burns no budget."""
+ASIDE = 3
+"""The exit status of an agent that was put aside."""
+MAX_FAILURES = 5
+"""With so many failed trials in a row an agent is put aside, however well others do."""
 
 
 class EventKind(Enum):
@@ -32,24 +48,30 @@ class EventKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a trial (or, with number None, to the sweep), as a sentence."""
+    """Something that happened to a trial (or, with number None, to the sweep), as a sentence.
+
+    `is_result`: of a failed one, it ran to its end and the result is what makes it fail (NaN): that is its parameters' doing, not the machine's.
+    """
 
     kind: EventKind
     number: int | None
     text: str
+    is_result: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """Why a loop ended, and what it did.
 
-    `final`: the sweep hands out no trial any more. `broken`: a process that worked for it broke down. The counts are of this call.
+    `final`: the sweep hands out no trial any more. `broken`: a process that worked for it broke down. `aside`: too many trials in a row failed
+    here. The counts are of this call.
     """
 
     reason: str
     final: bool = False
     interrupted: bool = False
     broken: bool = False
+    aside: bool = False
     num_finished: int = 0
     num_stopped: int = 0
     num_failed: int = 0
@@ -63,6 +85,8 @@ class Tally:
         self._counts: Counter[EventKind] = Counter()
         self._failures = 0
         self._last = ""
+        self.broke: list[int] = []
+        """The trials that failed in a row, the latest last, but for those that have a result."""
 
     def add(self, event: Event) -> None:
         """Count `event`."""
@@ -70,8 +94,11 @@ class Tally:
         if event.kind is EventKind.FAILED:
             self._failures += 1
             self._last = event.text
+            if not event.is_result and event.number is not None:
+                self.broke.append(event.number)
         elif event.kind in (EventKind.FINISHED, EventKind.STOPPED, EventKind.PAUSED):
             self._failures = 0
+            self.broke.clear()
 
     @property
     def num_over(self) -> int:
@@ -85,13 +112,27 @@ class Tally:
             return ""
         return f"the first {self._failures} trials failed, so no more are started; the last: {self._last}"
 
-    def ending(self, reason: str, *, final: bool = False, interrupted: bool = False, broken: bool = False) -> Ending:
+    @property
+    def last(self) -> str:
+        """What was said of the last failed trial."""
+        return self._last
+
+    def ending(
+        self,
+        reason: str,
+        *,
+        final: bool = False,
+        interrupted: bool = False,
+        broken: bool = False,
+        aside: bool = False,
+    ) -> Ending:
         """Return how the call ended."""
         return Ending(
             reason=reason,
             final=final,
             interrupted=interrupted,
             broken=broken,
+            aside=aside,
             num_finished=self._counts[EventKind.FINISHED],
             num_stopped=self._counts[EventKind.STOPPED],
             num_failed=self._counts[EventKind.FAILED],
@@ -117,3 +158,8 @@ def finished(number: int, metrics: Sequence[Metric], values: Sequence[float]) ->
     """Return the event of a trial that ran to its end."""
     shown = describe({m.name: float(v) for m, v in zip(metrics, values, strict=False)})
     return Event(EventKind.FINISHED, number, f"trial {number} finished{f': {shown}' if shown else ''}")
+
+
+def failed(number: int, reason: str, *, is_result: bool = False) -> Event:
+    """Return the event of a trial that failed; `is_result` as in `Event`."""
+    return Event(EventKind.FAILED, number, f"trial {number} failed: {reason}", is_result)

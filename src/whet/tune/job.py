@@ -52,7 +52,7 @@ class Intent:
 class Job:
     """A launched trial. The one mutable thing here: how far it was read, and how it is to end.
 
-    `after` is the step at which it was paused, if it goes on after a pause, and `starts` says from where.
+    `after` is the step at which it was paused, if it goes on after a pause, and `starts` says from where. `signals` were passed on to it.
     """
 
     engine: Engine
@@ -66,12 +66,18 @@ class Job:
     after: int | None = None
     starts: str = ""
     intent: Intent | None = None
+    signals: set[int] = field(default_factory=set)
     _pids: tuple[int, ...] = field(default=())
 
     def end(self, phase: Phase, reason: str) -> None:
         """Cancel it; once nothing of it is left, its trial becomes `phase`."""
         self.intent = Intent(phase, reason)
         self.executor.cancel(self.handle)
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on to its command."""
+        self.signals.add(number)
+        self.executor.signal(self.handle, number)
 
     def collect(self, status: JobStatus) -> None:
         """Bring what the job has reported by other means than `whet.log` into the store."""

@@ -19,18 +19,19 @@ from pathlib import Path
 from typing import final
 
 from whet.errors import Conflict, LaunchError, StoreUnavailable, StudyError
-from whet.launch.base import Executor, JobState, JobStatus
-from whet.stop.base import Verdict
+from whet.launch.base import Executor, JobStatus
 from whet.store.base import Lease, Store, SweepState
 from whet.store.owner import here
 from whet.study.engine import LEASE_S, Assignment, Engine
 from whet.study.interrupt import Interrupts
-from whet.study.judging import judge
 from whet.study.pauses import parent_run
 from whet.trial import Phase
-from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
+from whet.tune.ends import judged, told
+from whet.tune.events import Ending, Event, EventKind, Tally, failed, started
 from whet.tune.job import Job, launch, paused_at, was_launched
-from whet.tune.sharing import at_the_wheel, num_in_other_hands, stays_for
+from whet.tune.patience import PATIENCE_S, Patience
+from whet.tune.sharing import at_the_wheel, num_in_other_hands, stays_for, why_end
+from whet.tune.signals import ENDING, Signals, name_of
 
 __all__ = ["Ending", "Event", "EventKind", "drive"]
 
@@ -40,8 +41,8 @@ _ASK_S = 0.25
 _BEAT_S = LEASE_S / 4
 _GRACE_S = 30.0
 """How long an interrupted loop waits for its jobs to end."""
-_PATIENCE_S = 60.0
-"""How long it goes on without its store while jobs run."""
+_AGAIN_S = 1.0
+"""How long it waits before it tries a store again that was out of reach."""
 
 
 def drive(
@@ -52,6 +53,9 @@ def drive(
     workers: int = 1,
     count: int | None = None,
     exclusive: bool = True,
+    max_failures: int | None = None,
+    forward_signals: bool = False,
+    patience_s: float = PATIENCE_S,
     on_event: Callable[[Event], None] | None = None,
     on_tick: Callable[[Engine], None] | None = None,
     cwd: Path | None = None,
@@ -67,6 +71,11 @@ def drive(
         workers: Jobs at a time.
         count: The most trials to start in this call.
         exclusive: As the sweep's coordinator, of which there is one; False: as one of any number of agents.
+        max_failures: It ends when so many trials in a row failed here; 0: never. Otherwise also when the first three failed and nobody has a
+            result, and with None only then.
+        forward_signals: SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 go on to the jobs. After one of the first three no trial is started any more; what
+            ends without a result because of it is queued again. A second one ends the jobs as Ctrl-C does otherwise.
+        patience_s: How long to wait for a store that is out of reach; what runs goes on meanwhile.
         on_event: Told what happens.
         on_tick: Called ten to twenty times a second, for displays.
         cwd: The jobs' working directory; default this process's.
@@ -74,13 +83,15 @@ def drive(
     Raises:
         AlreadyDriven: there is a coordinator already, perhaps in another thread.
         StudyError: the sweep has no program, `workers` or `count` is below 1, or the store is in memory.
-        StoreUnavailable: the store is out of reach; with jobs running it is waited for first.
+        StoreUnavailable: the store is out of reach from the start, or was for longer than `patience_s`.
     """
     if workers < 1 or (count is not None and count < 1):
         raise StudyError(f"workers={workers}, count={count}", "give 1 or more")
     if store.url.startswith("memory"):
         raise StudyError("a store in memory can't be shared by processes", "use the default store, or a URL")
-    loop = _Loop(store, sweep, executor, workers, count, exclusive, on_event or (lambda event: None), cwd)
+    say = on_event or (lambda event: None)
+    signals = Signals(forward_signals)
+    loop = _Loop(store, sweep, executor, workers, count, exclusive, max_failures, signals, patience_s, say, cwd)
     with at_the_wheel(store, sweep) if exclusive else contextlib.nullcontext():
         return loop.run(on_tick or (lambda engine: None))
 
@@ -95,6 +106,9 @@ class _Loop:
         workers: int,
         count: int | None,
         exclusive: bool,
+        max_failures: int | None,
+        signals: Signals,
+        patience_s: float,
         emit: Callable[[Event], None],
         cwd: Path | None,
     ) -> None:
@@ -103,6 +117,8 @@ class _Loop:
         self.workers = workers
         self.left = count
         self.exclusive = exclusive
+        self.max_failures = max_failures
+        self.signals = signals
         self.on_event = emit
         self.cwd = cwd
         self.engine = Engine(store, sweep, recover=self._adopt)
@@ -115,13 +131,13 @@ class _Loop:
         self.held: list[Assignment] = []  # handed out, and waiting for a device
         self.tally = Tally()
         self.ending: str | None = None
-        self.final = False
+        self.final = self.aside = False
         self.said = ""
         self.ask_at = self.beaten = time.monotonic()
-        self.failing_since: float | None = None
+        self.patience = Patience(patience_s, self._say)
 
     def run(self, on_tick: Callable[[Engine], None]) -> Ending:
-        with Interrupts() as interrupts:
+        with self.signals, Interrupts() as interrupts:
             try:
                 self.engine.recover_lost()
                 while True:
@@ -130,6 +146,7 @@ class _Loop:
                     if self.ending is not None and not self.jobs:
                         break
                     interrupts.check()
+                    self._pass_on(self.signals.taken())
                     time.sleep(_TICK_S)
             except KeyboardInterrupt:
                 with contextlib.suppress(KeyboardInterrupt):
@@ -139,26 +156,22 @@ class _Loop:
                 with contextlib.suppress(Exception):  # what went wrong first matters
                     self._abandon()
                 raise
+        for assignment in self.held:
+            self.engine.give_back(assignment.number, assignment.attempt, "its agent ended before it was started")
         if self.final:
             self.engine.finish_if_done(exhausted=True)
-        return self.tally.ending(self.ending, final=self.final)
+        return self.tally.ending(self.ending, final=self.final, aside=self.aside)
 
     def _step(self) -> None:
         try:
+            if self.patience.is_waiting:
+                self._reclaim()
+                self.patience.succeeded()
             self._watch()
             self._fill()
         except StoreUnavailable as error:
-            now = time.monotonic()
-            if not self.jobs or now - (self.failing_since or now) > _PATIENCE_S:
-                raise
-            if self.failing_since is None:
-                self.failing_since = now
-                self._emit(EventKind.NOTICE, None, f"{error.problem}: what runs goes on, and the store is tried again")
-            time.sleep(1.0)
-            return
-        if self.failing_since is not None:
-            self.failing_since = None
-            self._reclaim()
+            self.patience.failed(error, "what runs goes on" if self.jobs else "")
+            time.sleep(_AGAIN_S)
 
     def _emit(self, kind: EventKind, number: int | None, text: str) -> None:
         self._say(Event(kind, number, text))
@@ -178,13 +191,14 @@ class _Loop:
             if self.left is not None and self.left <= 0:
                 self.ending = "the trials asked for are done"
                 return
+            asked = time.monotonic()
             answer = self.engine.ask()
             if isinstance(answer, Assignment):
                 if self.left is not None:
                     self.left -= 1
                 self._launch(answer)
                 continue
-            self.ask_at = time.monotonic() + _ASK_S
+            self.ask_at = (time.monotonic() if self.jobs else asked) + _ASK_S  # a server has waited already
             if answer.final:
                 if self.engine.state is SweepState.RUNNING and (others := num_in_other_hands(self.engine)):
                     self._once(stays_for(answer.reason, others))
@@ -217,7 +231,7 @@ class _Loop:
                 return False
             with contextlib.suppress(Conflict):
                 self.engine.tell(number, assignment.attempt, None, phase=Phase.FAILED, reason=str(error))
-            self._failed(number, str(error))
+            self._failed(failed(number, str(error)))
             return True
         self.jobs[number] = job
         if adopted:
@@ -283,88 +297,37 @@ class _Loop:
             if canceled and (job.intent is None or job.intent.phase is not Phase.CANCELED):
                 job.end(Phase.CANCELED, "the sweep was canceled")
             elif job.intent is None:
-                self._judge(job)
+                judged(job)
 
     def _polled(self) -> list[tuple[Job, JobStatus]]:
         statuses = self.executor.poll([job.handle for job in self.jobs.values()])
         return [(job, statuses[job.handle]) for job in self.jobs.values()]
 
-    def _judge(self, job: Job) -> None:
-        job.num_judged, decision = judge(self.engine, job.number, job.num_judged, job.after)
-        if decision is not None:
-            phase = Phase.PAUSED if decision.verdict is Verdict.PAUSE else Phase.FINISHED
-            job.end(phase, decision.reason)
-
     def _over(self, job: Job, status: JobStatus) -> None:
         job.collect_all(status)
         try:
-            self._tell(job, status)
+            event = told(job, status)
+            (self._failed if event.kind is EventKind.FAILED else self._say)(event)
         except Conflict as error:
             self._emit(EventKind.NOTICE, job.number, f"the result of trial {job.number} came too late: {error.problem}")
         del self.jobs[job.number]
         self.ask_at = time.monotonic()
 
-    def _tell(self, job: Job, status: JobStatus) -> None:
-        """Tell how the job ended. What ran to its end counts, whatever was meant to become of it."""
-        number = job.number
-        if status.state is JobState.SUCCEEDED:
-            values, problem = job.result()
-            if values is None:
-                self.engine.tell(number, job.attempt, None, phase=Phase.FAILED, reason=problem)
-                self._failed(number, problem)
-            elif self.engine.tell(number, job.attempt, values, attrs=job.attrs()) is Phase.FAILED:
-                self.engine.sync()
-                self._failed(number, self.engine.trial(number).reason)
-            else:
-                self._say(finished(number, self.engine.problem.metrics, values))
-        elif status.state is JobState.LOST:
-            self._queue_again(job, "its process vanished without an exit status")
-        elif status.state is JobState.CANCELED:
-            self._canceled(job)
-        else:
-            reason = job.why_failed(status)
-            self.engine.tell(number, job.attempt, None, phase=Phase.FAILED, reason=reason, attrs=job.attrs())
-            self._failed(number, reason)
+    def _failed(self, event: Event) -> None:
+        self._say(event)
+        why, self.aside = why_end(self.engine, self.tally, self.max_failures)
+        self.ending = why or self.ending
 
-    def _canceled(self, job: Job) -> None:
-        number, attempt = job.number, job.attempt
-        if job.intent is None:
-            # Who canceled it was killed before telling why. A stopper says the same again, or it runs again.
-            self.engine.sync()
-            if self.engine.state is SweepState.CANCELED:
-                job.end(Phase.CANCELED, "the sweep was canceled")
-            else:
-                self._judge(job)
-        intent = job.intent
-        if intent is None or intent.phase is Phase.PENDING:
-            reason = intent.reason if intent else "it was interrupted"
-            self.engine.give_back(number, attempt, reason)
-            self._emit(EventKind.REQUEUED, number, f"trial {number} is queued again: {reason}")
-        elif intent.phase is Phase.CANCELED:
-            self.engine.tell(number, attempt, None, phase=Phase.CANCELED, reason=intent.reason)
-            self._emit(EventKind.CANCELED, number, f"trial {number} canceled: {intent.reason}")
-        else:
-            stopped = intent.phase is Phase.FINISHED
-            self.engine.tell(
-                number, attempt, None, phase=intent.phase, stopped=stopped, reason=intent.reason, attrs=job.attrs()
-            )
-            kind, how = (EventKind.STOPPED, "stopped early") if stopped else (EventKind.PAUSED, "paused")
-            self._emit(kind, number, f"trial {number} {how}: {intent.reason}")
-
-    def _queue_again(self, job: Job, reason: str) -> None:
-        self.engine.requeue(job.number, job.attempt, reason)
-        self.engine.sync()
-        trial = self.engine.trial(job.number)
-        if trial.phase is Phase.FAILED:
-            self._failed(job.number, trial.reason)
-        else:
-            self._emit(EventKind.REQUEUED, job.number, f"trial {job.number} is queued again: {reason}")
-
-    def _failed(self, number: int, reason: str) -> None:
-        self._emit(EventKind.FAILED, number, f"trial {number} failed: {reason}")
-        hopeless = self.tally.hopeless
-        if hopeless and not any(t.phase is Phase.FINISHED for t in self.engine.in_order()):
-            self.ending = hopeless
+    def _pass_on(self, signals: list[int]) -> None:
+        for number in signals:
+            name, running = name_of(number), sorted(self.jobs)
+            for job in self.jobs.values():
+                job.signal(number)
+            to = f"goes on to trial {', '.join(map(str, running))}" if running else "finds nothing running"
+            if number in ENDING:
+                self.ending = self.ending or f"{name} came"
+                to += ", and no other is started; a second signal ends at once"
+            self._emit(EventKind.NOTICE, None, f"{name} {to}")
 
     # -- end ------------------------------------------------------------------------------------------------------------
 

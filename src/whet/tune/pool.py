@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from whet.errors import StudyError, WhetError
+from whet.errors import StoreUnavailable, StudyError, WhetError
 from whet.store.base import Store, SweepState
 from whet.study.engine import Engine
 from whet.trial import Phase, Trial
-from whet.tune.events import Ending, Event, EventKind, Tally, finished, started
+from whet.tune.events import ASIDE, Ending, Event, EventKind, Tally, finished, started
+from whet.tune.patience import PATIENCE_S, Patience
 
 __all__ = ["Observer", "find_function", "pool"]
 
@@ -60,7 +61,9 @@ def pool(
     *,
     workers: int,
     count: int | None = None,
+    max_failures: int | None = None,
     threads: int | None = None,
+    patience_s: float = PATIENCE_S,
     on_event: Callable[[Event], None] | None = None,
     on_tick: Callable[[Engine], None] | None = None,
 ) -> Ending:
@@ -74,7 +77,9 @@ def pool(
         function: ``module:function``.
         workers: Processes.
         count: The most trials a process runs.
+        max_failures: As in `whet.tune.loop.drive`, for each process.
         threads: Told to numeric libraries; default cores / workers.
+        patience_s: How long to wait for a store that is out of reach, the processes and this one.
         on_event, on_tick: As in `whet.tune.loop.drive`.
 
     Raises:
@@ -90,15 +95,28 @@ def pool(
     interrupted = False
     processes: list[subprocess.Popen[bytes]] = []
 
+    def say(event: Event) -> None:
+        if on_event is not None:
+            on_event(event)
+
+    patience = Patience(patience_s, say)
+
     def look() -> None:
-        for event in observer.look():
-            if on_event is not None:
-                on_event(event)
+        try:
+            events = observer.look()
+        except StoreUnavailable as error:
+            patience.failed(error, "what runs goes on")
+            return
+        patience.succeeded()
+        for event in events:
+            say(event)
         if on_tick is not None:
             on_tick(engine)
 
     try:
-        processes += [_start(store, sweep, function, count, workers, threads) for _ in range(workers)]
+        processes += [
+            _start(store, sweep, function, count, max_failures, workers, threads, patience_s) for _ in range(workers)
+        ]
         while any(p.poll() is None for p in processes):
             look()
             time.sleep(_TICK_S)
@@ -110,6 +128,9 @@ def pool(
     codes = [p.returncode for p in processes if p.returncode]
     if interrupted:
         return observer.tally.ending("interrupted", interrupted=True)
+    if codes and set(codes) == {ASIDE}:
+        how_many = f"{len(codes)} of {workers} processes were" if workers > 1 else "the process was"
+        return observer.tally.ending(f"{how_many} put aside: see what was written to standard error", aside=True)
     if codes:
         why = f"an agent ended with status {codes[0]}: see what it wrote to standard error"
         return observer.tally.ending(why, broken=True)
@@ -119,12 +140,28 @@ def pool(
 
 
 def _start(
-    store: Store, sweep: str, function: str, count: int | None, workers: int, threads: int | None
+    store: Store,
+    sweep: str,
+    function: str,
+    count: int | None,
+    max_failures: int | None,
+    workers: int,
+    threads: int | None,
+    patience_s: float,
 ) -> subprocess.Popen[bytes]:
     number = str(threads or max(1, (os.cpu_count() or 1) // workers))
     # The URL may hold a password, so it does not go into the command line, which everybody may read.
     env = {**os.environ, "OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYTHONUNBUFFERED": "1", _URL: store.url}
-    command = [sys.executable, "-m", "whet.tune.pool", sweep, function, str(count or 0)]
+    command = [
+        sys.executable,
+        "-m",
+        "whet.tune.pool",
+        sweep,
+        function,
+        str(count or 0),
+        "" if max_failures is None else str(max_failures),
+        str(patience_s),
+    ]
     # A session of its own: Ctrl-C reaches this process, which ends the others in its own time.
     return subprocess.Popen(
         command, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=os.name != "nt"
@@ -208,18 +245,23 @@ def _end_with_parent() -> None:
     threading.Thread(target=listen, name="whet-parent", daemon=True).start()
 
 
-def _main(sweep: str, function: str, count: str) -> int:
+def _main(sweep: str, function: str, count: str, max_failures: str, patience_s: str) -> int:
     from whet.store.open import open_store
     from whet.tune.agent import work
 
     _end_with_parent()
     try:
-        ending = work(open_store(os.environ.pop(_URL)), sweep, find_function(function), count=int(count) or None)
+        store, called = open_store(os.environ.pop(_URL)), find_function(function)
+        most = int(max_failures) if max_failures else None
+        ending = work(store, sweep, called, count=int(count) or None, max_failures=most, patience_s=float(patience_s))
     except KeyboardInterrupt:
         return 0
     except WhetError as error:  # whoever started this process has no use for a traceback of ours
         print(f"whet: {error}", file=sys.stderr)
         return error.exit_code
+    if ending.aside:
+        print(f"whet: {ending.reason}", file=sys.stderr)
+        return ASIDE
     if not ending.final and not ending.interrupted and int(count) == 0:
         print(f"whet: {ending.reason}", file=sys.stderr)
         return 1

@@ -307,7 +307,7 @@ export interface paths {
         put?: never;
         /**
          * Create
-         * @description Make a sweep from what a sweep file says.
+         * @description Make a sweep from what a sweep file says; with an Idempotency-Key, one however often it is sent.
          */
         post: operations["create_api_v1_sweeps_post"];
         delete?: never;
@@ -392,7 +392,7 @@ export interface paths {
         put?: never;
         /**
          * Enqueue
-         * @description Queue a configuration; the answer is its trial's number.
+         * @description Queue a configuration, with an Idempotency-Key once however often it is sent; the answer is its trial's number.
          */
         post: operations["enqueue_api_v1_sweeps__id__enqueue_post"];
         delete?: never;
@@ -769,9 +769,14 @@ export interface components {
             };
             values: (number | ("NaN" | "Infinity" | "-Infinity"))[];
         };
-        /** @description What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values). */
+        /**
+         * @description What changed in a sweep; `trials` come without their reports, and `reports` are (number, attempt, step, values).
+         *
+         *     `revision` is what is known now; with `more`, the rest of what leads to the next one follows in further events.
+         */
         Changed: {
             cap: number | null;
+            more: boolean;
             reports: [
                 number,
                 number,
@@ -3344,7 +3349,9 @@ export interface operations {
     create_api_v1_sweeps_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4020,7 +4027,9 @@ export interface operations {
     enqueue_api_v1_sweeps__id__enqueue_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 id: string;
             };

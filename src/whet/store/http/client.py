@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, final
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ import urllib3
 from whet import errors
 from whet.errors import Refused, StoreError, StoreUnavailable, WhetError
 from whet.store.codec import dump, load
-from whet.store.verbs import Verb
+from whet.store.verbs import API_VERSION, Verb
 
 __all__ = ["API", "Client"]
 
@@ -25,6 +26,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _AGAIN = frozenset({502, 503, 504})
 _CONNECT_S, _READ_S = 5.0, 60.0
 _KEPT = 16  # connections
+_PIECE_BYTES = 1 << 20
 
 _BY_NAME: Mapping[str, type[WhetError]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, WhetError)
@@ -42,11 +44,17 @@ class Client:
     """
 
     def __init__(self, url: str, token: str | None = None, *, patience_s: float = _PATIENCE_S) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise StoreError(
+                f"{url!r} is no address ({error})", "give http://host:port, with a port up to 65535"
+            ) from None
         if not parts.hostname:
             raise StoreError(f"{url!r} has no host", "give http://host:port")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        self.url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
+        self.url = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
         self._patience_s = patience_s
         self._headers = {"Accept-Encoding": "gzip"}
         self.token = parts.username or token
@@ -72,6 +80,11 @@ class Client:
         answer = self.get("")
         if not isinstance(answer, dict) or "whet" not in answer:
             raise StoreError(f"what answers at {self.url} is no Whet server", "check the address")
+        if answer.get("api") != API_VERSION:
+            raise StoreError(
+                f"the server at {self.url} is Whet {answer['whet']}, whose API has version {answer.get('api')}, wanted {API_VERSION}",
+                "use the same Whet on both sides",
+            )
 
     def call(self, verb: Verb, args: tuple[object, ...], given: Mapping[str, object]) -> Any:
         """Have the server do `verb`, and return its result."""
@@ -88,10 +101,50 @@ class Client:
         """
         return self._ask("POST", path, dump(body).encode(), key or secrets.token_hex(16))
 
-    def _ask(self, method: str, path: str, body: bytes | None, key: str = "") -> Any:
+    def patch(self, path: str, piece: bytes) -> Any:
+        """Return what the server answers to a piece of a file, which it must not mind to get again."""
+        return self._ask("PATCH", path, piece, kind="application/octet-stream")
+
+    def stream(self, path: str, start: int, end: int | None) -> tuple[int, Iterator[bytes]]:
+        """Return the status and the bytes [start, end) of what the server answers to GET, as they come. It is asked once.
+
+        Raises:
+            StoreUnavailable: nobody answers, also in the middle.
+        """
+        headers = {**self._headers, "Accept-Encoding": "identity"}
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        with self._reached():
+            answer = self._open().request("GET", f"{self.url}{API}{path}", headers=headers, preload_content=False)
+            if answer.status >= 400:
+                if answer.status in _AGAIN:
+                    raise StoreUnavailable(f"the server {self.url} says {answer.status}", "try again later")
+                self._read(answer)
+        return answer.status, self._pieces(answer)
+
+    def _pieces(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            with self._reached():
+                yield from answer.stream(_PIECE_BYTES, decode_content=False)
+        finally:
+            answer.close()  # not given back: what was not read would be the next answer
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except urllib3.exceptions.HTTPError as error:
+            raise StoreUnavailable(
+                f"the server {self.url} does not answer ({_in_words(error)})",
+                "see that it runs (whet serve) and can be reached",
+            ) from error
+
+    def _ask(self, method: str, path: str, body: bytes | None, key: str = "", kind: str = "application/json") -> Any:
         headers = dict(self._headers)
         if body is not None:
-            headers |= {"Content-Type": "application/json", "Idempotency-Key": key}
+            headers["Content-Type"] = kind
+        if key:
+            headers["Idempotency-Key"] = key
         deadline: float | None = None
         pause = _FIRST_PAUSE_S
         while True:

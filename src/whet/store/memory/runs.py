@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from whet.filters import matches, scalar
-from whet.store import rules
+from whet.store import codec, rules
 from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
 from whet.store.codec import text
 from whet.store.lines import check_lines, to_lines
@@ -32,6 +32,7 @@ class MemoryRuns(Runs):
 
     def create(self, run: NewRun) -> Run:
         rules.check_run_id(run.id)
+        rules.check_time("started", run.started)
         with self._world.lock:
             old = self._world.runs.get(run.id)
             if old is not None:
@@ -40,9 +41,11 @@ class MemoryRuns(Runs):
                 run.id, text(run.project), text(run.name), Phase.RUNNING, time.time()
             )
             new.config = dict(run.config)
-            new.parent, new.owner, new.group = run.parent, run.owner, text(run.group)
+            new.parent = None if run.parent is None else text(run.parent)
+            new.owner, new.group = text(run.owner), text(run.group)
             new.tags, new.notes, new.folder = _tags(run.tags), text(run.notes), text(run.folder)
-            new.started = new.beat = new.created
+            new.started = new.created if run.started is None else run.started
+            new.beat = new.created
             return new.as_run()
 
     def get(self, id: str) -> Run:
@@ -50,6 +53,7 @@ class MemoryRuns(Runs):
             return self._world.run(id).as_run()
 
     def find(self, text: str, project: str | None = None) -> Run:
+        text = codec.text(text)
         with self._world.lock:
             known = [r for r in reversed(self._world.runs.values()) if project is None or r.project == project]
             for found, newest in (
@@ -64,6 +68,7 @@ class MemoryRuns(Runs):
             raise rules.not_found("run", text, [name for r in known[:100] for name in (r.id, r.name)])
 
     def select(self, query: RunQuery = RunQuery()) -> list[Run]:  # noqa: B008 - frozen
+        rules.check_most(query.limit)
         with self._world.lock:
             everything = list(self._world.runs.values())
             found = [
@@ -74,6 +79,7 @@ class MemoryRuns(Runs):
                 and (not query.phases or run.phase in query.phases)
                 and (query.tag is None or query.tag in run.tags)
                 and (query.group is None or run.group == query.group)
+                and (query.ids is None or run.id in query.ids)
             ]
         return found[: query.limit]
 
@@ -134,9 +140,10 @@ class MemoryRuns(Runs):
 
     def shipped(self, id: str, attempt: int, source: str) -> int:
         with self._world.lock:
-            return (self._story(id, attempt).sources or {}).get(source, 0)
+            return (self._story(id, attempt).sources or {}).get(text(source), 0)
 
     def ship(self, id: str, attempt: int, source: str, start: int, end: int, batch: Batch) -> int:
+        source = text(source)
         with self._world.lock:
             run = self._story(id, attempt)
             run.sources = run.sources or {}
@@ -179,12 +186,15 @@ class MemoryRuns(Runs):
         with self._world.lock:
             return [artifact for _, artifact in sorted((self._world.run(id).artifacts or {}).items())]
 
-    def finish(self, id: str, phase: Phase, reason: str = "") -> None:
+    def finish(self, id: str, phase: Phase, reason: str = "", *, ended: float | None = None) -> None:
+        rules.check_time("ended", ended)
         with self._world.lock:
             run = self._world.run(id)
             rules.check_run_edit(id, run.sweep.id if run.sweep else None, "ended")
             if rules.check_finish(id, run.phase, phase):
-                run.phase, run.reason, run.ended = phase, text(reason), time.time()
+                run.phase, run.reason, run.ended = phase, text(reason), time.time() if ended is None else ended
+            elif ended is not None and run.ended is not None:
+                run.ended = max(run.ended, ended)
 
     def edit(
         self,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import cast, final
 
-from whet.store import rules
+from whet.store import codec, rules
 from whet.store.base import Sweep, Sweeps, SweepState
 from whet.store.codec import text
 from whet.store.ids import new_id
@@ -31,14 +31,18 @@ class MemorySweeps(Sweeps):
         goals: Sequence[Goal],
         name: str | None = None,
         cap: int | None = None,
+        once: str | None = None,
     ) -> Sweep:
         id = new_id()
         project, name = text(project), text(name) if name is not None else id
         with self._world.lock:
+            if (there := self._world.answers.get(once)) is not None:
+                return self._world.sweep(there).as_sweep()
             if any(s.project == project and s.name == name for s in self._world.sweeps.values()):
                 raise rules.name_taken(project, name)
             sweep = self._world.sweeps[id] = KeptSweep(id, project, name, dict(config), tuple(goals))
             sweep.cap = cap
+            self._world.keep(once, id)
             return sweep.as_sweep()
 
     def get(self, id: str) -> Sweep:
@@ -46,6 +50,7 @@ class MemorySweeps(Sweeps):
             return self._world.sweep(id).as_sweep()
 
     def find(self, text: str, project: str | None = None) -> Sweep:
+        text = codec.text(text)
         with self._world.lock:
             known = [s for s in self._world.sweeps.values() if project is None or s.project == project]
             for found in (
@@ -102,6 +107,7 @@ class MemorySweeps(Sweeps):
             return dict(self._world.sweep(id).former)
 
     def drive(self, id: str, owner: str, *, silent_s: float) -> None:
+        owner = text(owner)
         now = time.time()
         with self._world.lock:
             sweep = self._world.sweep(id)
@@ -109,6 +115,7 @@ class MemorySweeps(Sweeps):
             sweep.driver, sweep.driver_beat = owner, now
 
     def release(self, id: str, owner: str) -> None:
+        owner = text(owner)
         with self._world.lock:
             sweep = self._world.sweeps.get(id)
             if sweep is not None and sweep.driver == owner:

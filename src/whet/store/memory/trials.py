@@ -10,6 +10,7 @@ from typing import cast, final
 from whet.store import rules
 from whet.store.base import NOTHING, Changes, Lease, Origin, Trials
 from whet.store.codec import floats, text
+from whet.store.cut import last_whole
 from whet.store.ids import new_id
 from whet.store.memory.world import NO_STATS, KeptRun, KeptSweep, World
 from whet.trial import Phase, Report, Suggestion, Trial
@@ -26,7 +27,8 @@ class MemoryTrials(Trials):
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def changes(self, sweep: str, since: int = -1) -> Changes:
+    def changes(self, sweep: str, since: int = -1, *, limit: int | None = None, after: int = -1) -> Changes:
+        rules.check_limit(limit)
         with self._world.lock:
             s = self._world.sweep(sweep)
             revision, since = len(s.changed), max(since, 0)
@@ -41,9 +43,18 @@ class MemoryTrials(Trials):
                         kept = run.reports.get(step) if run.reports else None
                         if kept is not None and kept[0] == at:  # else it was overwritten since, or dropped
                             reports.append((number, run.attempt, kept[1]))
+            last: int | None = None
+            if limit is not None or after >= 0:
+                trials = tuple(t for t in trials if t.number > after)
+                reports = sorted((r for r in reports if r[0] > after), key=lambda r: r[0])
+                if limit is not None:
+                    last = last_whole([t.number for t in trials], [r[0] for r in reports], limit)
+                if last is not None:
+                    trials = tuple(t for t in trials if t.number <= last)
+                    reports = [r for r in reports if r[0] <= last]
             return Changes(
-                revision=revision, version=s.version, state=s.state, cap=s.cap, trials=trials, reports=tuple(reports)
-            )
+                revision=revision, version=s.version, state=s.state, cap=s.cap, trials=trials, reports=tuple(reports), after=last
+            )  # fmt: skip
 
     def turn(self, sweep: str) -> AbstractContextManager[None]:
         with self._world.lock:
@@ -70,7 +81,7 @@ class MemoryTrials(Trials):
             run.params = dict(suggestion.params)
             run.note = text(suggestion.note)
             run.parent, run.parent_number = parent, suggestion.parent
-            run.owner, run.asked = owner, asked
+            run.owner, run.asked = text(owner), None if asked is None else text(asked)
             run.seen, run.version = seen, version
             run.started = run.beat = run.created
             s.running[number] = run
@@ -84,23 +95,38 @@ class MemoryTrials(Trials):
         self._world.runs[run.id] = run
         return run
 
-    def enqueue(self, sweep: str, params: Mapping[str, object], *, attrs: Mapping[str, object] = NOTHING) -> int:
+    def enqueue(
+        self,
+        sweep: str,
+        params: Mapping[str, object],
+        *,
+        attrs: Mapping[str, object] = NOTHING,
+        once: str | None = None,
+    ) -> int:
         with self._world.lock:
+            if (there := self._world.answers.get(once)) is not None:
+                return int(there)
             s = self._world.sweep(sweep)
             number = len(s.trials)
             rules.check_hand_out(s.name, s.state, s.cap, number)
             run = self._append(s, f"{s.name}-{number}", Phase.PENDING)
             run.params, run.attrs = dict(params), dict(attrs)
             s.bump(run.created, (number,))
+            self._world.keep(once, number)
             return number
 
-    def extend(self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = ()) -> list[int]:
+    def extend(
+        self, sweep: str, trials: Sequence[Trial], *, barred: Collection[int] = (), once: str | None = None
+    ) -> list[int]:
         with self._world.lock:
+            if (there := self._world.answers.get(once)) is not None:
+                return list(there)
             s = self._world.sweep(sweep)
             for trial in trials:
                 rules.check_extra(trial.phase)
                 rules.check_result(trial.number, trial.phase, trial.values, trial.stopped, len(s.goals))
             if not trials:
+                self._world.keep(once, [])
                 return []
             first, revision = len(s.trials), len(s.changed) + 1
             places = {trial.number: first + i for i, trial in enumerate(trials)}
@@ -119,6 +145,7 @@ class MemoryTrials(Trials):
             s.bump(
                 new[0].created, numbers, [(cast(int, r.number), step) for r in new for step in sorted(r.reports or ())]
             )
+            self._world.keep(once, list(numbers))
             return list(numbers)
 
     def claim(self, sweep: str, number: int, *, owner: str, asked: str | None = None) -> tuple[str, int]:
@@ -129,9 +156,16 @@ class MemoryTrials(Trials):
             rules.check_waiting(number, run.phase)
             is_paused = run.phase is Phase.PAUSED
             now = time.time()
-            run.phase, run.values, run.stopped, run.reason, run.owner, run.beat = _RUNNING, None, False, "", owner, now
+            run.phase, run.values, run.stopped, run.reason, run.owner, run.beat = (
+                _RUNNING,
+                None,
+                False,
+                "",
+                text(owner),
+                now,
+            )
             run.started = now if run.started is None else run.started
-            run.asked = asked
+            run.asked = None if asked is None else text(asked)
             s.running[number] = run
             kept: list[tuple[int, int]] = []
             if is_paused:
@@ -147,8 +181,8 @@ class MemoryTrials(Trials):
         with self._world.lock:
             run = self._world.sweep(sweep).trial(number)
             rules.check_running(number, run.phase, attempt, run.attempt)
-            rules.check_lost(number, run.owner, was)
-            run.owner, run.beat = owner, time.time()
+            rules.check_lost(number, run.owner, text(was))
+            run.owner, run.beat = text(owner), time.time()
             return run.id
 
     def requeue(self, sweep: str, number: int, attempt: int, reason: str, *, lost: bool = False) -> None:
@@ -256,7 +290,7 @@ class MemoryTrials(Trials):
     def beat(self, sweep: str, owner: str) -> None:
         with self._world.lock:
             for run in self._world.sweep(sweep).running.values():
-                if run.owner == owner:
+                if run.owner == text(owner):
                     run.beat = time.time()
 
 

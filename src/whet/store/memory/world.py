@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from whet.store import rules
 from whet.store.base import NOTHING, Artifact, Curve, Origin, Run, Stat, Sweep, SweepState
@@ -215,6 +215,13 @@ class World:
         self.lock = threading.Lock()
         self.sweeps: dict[str, KeptSweep] = {}
         self.runs: dict[str, KeptRun] = {}
+        self.answers: dict[str | None, Any] = {}
+        """To what was asked for with a key; as long as the store itself."""
+
+    def keep(self, once: str | None, answer: object) -> None:
+        """Keep an answer by its key, if there is one."""
+        if once is not None:
+            self.answers[once] = answer
 
     def sweep(self, id: str) -> KeptSweep:
         """Return a sweep, or raise NotFound."""

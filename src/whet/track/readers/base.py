@@ -28,6 +28,8 @@ class Reader(ABC):
     A new reader with `offset` (what the store has) goes on exactly as the old one would have: what it has to remember from before
     that offset, such as the step at hand, it reads again. A file that is not there yet is empty.
 
+    It reads a piece at a time: a file is read to its end once a piece ends where it started. What is damaged is passed over, and counted.
+
     Args:
         path: The file.
         offset: 0, or the `end` of an earlier piece.
@@ -38,10 +40,18 @@ class Reader(ABC):
         self.path = path
         self.offset = offset
         self.clock = clock
+        self.num_damaged = 0
+        self.damage = ""
+        """Where the first damage is, in words."""
 
     @abstractmethod
     def read(self, *, final: bool = False) -> Rows:
         """Return what is new. `final`: nothing more will come, so an unfinished last line counts too."""
+
+    def damaged(self, where: str) -> None:
+        """Count something that is passed over."""
+        self.num_damaged += 1
+        self.damage = self.damage or where
 
     def bytes_from(self, offset: int, limit: int | None = None) -> bytes:
         """Return the file's bytes from `offset` on; none when there is no such file."""

@@ -1,0 +1,111 @@
+"""JSON and YAML documents: results, with the configuration that lies beside them; or any document that is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+from whet.errors import TrackError
+from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, quiet_since, run_id
+from whet.foreign.beside import Beside, config_in, results_in, told_by
+from whet.store.base import Row
+from whet.track.readers.base import Reader, Rows
+from whet.track.readers.files import row_of
+from whet.trial import Phase
+
+__all__ = ["HistoryReader", "Json", "Yaml"]
+
+_MOST_ROWS = 10_000
+
+
+@final
+class HistoryReader(Reader):
+    """Rows that a document holds; the offset counts them."""
+
+    def __init__(self, path: Path, offset: int, history: Sequence[Mapping[str, Any]]) -> None:
+        written = path.stat().st_mtime
+        super().__init__(path, offset, clock=lambda: written)
+        self._history = history
+
+    def read(self, *, final: bool = False) -> Rows:
+        start = self.offset
+        piece = self._history[start : start + _MOST_ROWS]
+        rows: Iterable[Row | None] = (row_of(values, start + i, self.clock) for i, values in enumerate(piece))
+        self.offset = start + len(piece)
+        return Rows(rows=tuple(row for row in rows if row is not None), start=start, end=self.offset)
+
+
+class _Documents(Format):
+    suffixes: ClassVar[tuple[str, ...]]
+
+    def find(self, folder: Folder, scope: Scope) -> Claim:
+        results = [path for path in results_in(folder) if path.suffix.lower() in self.suffixes]
+        configs = config_in(folder)
+        if not scope.sure:
+            if not results:
+                return Claim()
+            taken = {path.name for path in (*results_in(folder), *configs)} | {".hydra"}
+            run = _DocumentRun(self.name, folder.path, results[0], scope, Beside.of(configs, results_in(folder)))
+            return Claim(runs=(run,) if run.tells else (), taken=frozenset(taken))
+        runs, troubles = [], []
+        names = [name for name in folder.files if Path(name).suffix.lower() in self.suffixes]
+        for name in names:
+            path = folder.path / name
+            try:
+                run = _DocumentRun(self.name, path.with_suffix(""), path, scope, told_by(path))
+            except TrackError as error:
+                troubles.append((path, str(error)))
+                continue
+            if run.tells:
+                runs.append(run)
+            else:
+                troubles.append((path, f"{path} holds nothing that a run could have"))
+        return Claim(runs=tuple(runs), taken=frozenset(names), troubles=tuple(troubles))
+
+
+@final
+class Json(_Documents):
+    """JSON documents."""
+
+    name: ClassVar[str] = "json"
+    about: ClassVar[str] = ".json files called metrics, results, summary, history; config, params, args beside them"
+    suffixes: ClassVar[tuple[str, ...]] = (".json",)
+
+
+@final
+class Yaml(_Documents):
+    """YAML documents."""
+
+    name: ClassVar[str] = "yaml"
+    about: ClassVar[str] = ".yaml files called so"
+    suffixes: ClassVar[tuple[str, ...]] = (".yaml", ".yml")
+
+
+@final
+class _DocumentRun(ForeignRun):
+    def __init__(self, kind: str, named: Path, path: Path, scope: Scope, told: Beside) -> None:
+        first = json.dumps(told.history[0], default=str) if told.history else ""
+        super().__init__(kind=kind, path=path, id=run_id(kind, str(path), first), project=None, name=scope.name(named))
+        self._told = told
+        self._scope = scope
+        self.troubles += told.troubles
+
+    @property
+    def tells(self) -> bool:
+        told = self._told
+        return bool(told.config or told.summary or told.history or told.troubles)
+
+    def streams(self) -> Sequence[Stream]:
+        if not self._told.history:
+            return []
+        return [Stream(source=f"{self.kind}:{self.path.name}", path=self.path, open=self._open)]
+
+    def _open(self, offset: int) -> Reader:
+        return HistoryReader(self.path, offset, self._told.history)
+
+    def facts(self) -> Facts:
+        quiet = quiet_since([self.path], self._scope.now)
+        phase = Phase.RUNNING if quiet is None else Phase.FINISHED
+        return Facts(config=self._told.config, summary=self._told.summary, phase=phase, quiet=quiet)

@@ -1,0 +1,280 @@
+"""The contents of the files that runs keep: a run's own folder has them, or the blobs of the store.
+
+The store's rows say what a run keeps (`Runs.artifacts`: name, size, SHA-256); this says where the content is and brings it. As a facet it
+is the same next to the data (`LocalFiles`) and over HTTP (`whet.store.http.files`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import file_digest
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from whet.blobs.base import Blobs, check_digest, is_digest, room_of
+from whet.blobs.drafts import Drafts
+from whet.blobs.folder import Folder, pieces_of
+from whet.blobs.names import is_safe
+from whet.blobs.open import open_blobs
+from whet.errors import NotFound, TooLarge
+from whet.store.values import Artifact
+
+if TYPE_CHECKING:
+    from whet.store.base import Store
+
+__all__ = ["Content", "Files", "Limits", "LocalFiles", "Standing", "own_file"]
+
+_MOST_KNOWN = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A run's file and whether its content is here; where it is not, how many of its bytes have come."""
+
+    artifact: Artifact
+    here: bool
+    received: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """The bytes [start, end) of a file, in pieces that are read as they are asked for."""
+
+    artifact: Artifact
+    start: int
+    end: int
+    pieces: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most bytes that one file may have, and all contents of a project together (about: uploads under way are not counted)."""
+
+    file_bytes: int | None = None
+    project_bytes: int | None = None
+
+
+class Files(ABC):
+    """The contents of runs' files, by the run's id.
+
+    Laws (`whet.testing.store_file_laws`):
+
+    - What is read has the SHA-256 that the run's artifact says.
+    - A piece that does not begin at what has come changes nothing, so sending again is harmless.
+    - Only what the run says that it keeps can be sent, and it is in that run's project alone.
+    """
+
+    @property
+    @abstractmethod
+    def collects(self) -> bool:
+        """Whether those who log a run are to send its files; otherwise they stay in the run's folder, and are read there."""
+
+    @abstractmethod
+    def standing(self, run: str) -> list[Standing]:
+        """Return the run's files, by name. What the blobs have of them stays as long as the run keeps it."""
+
+    @abstractmethod
+    def send(self, run: str, sha256: str, offset: int, piece: bytes) -> int:
+        """Add a piece to a content that the run keeps, and return how many bytes are here now: all of them, once it is looked at and kept.
+
+        Raises:
+            NotFound: the run keeps no such file (any more).
+            Damaged: all came, and it is something else: begin again.
+            TooLarge: it passes a limit.
+        """
+
+    @abstractmethod
+    def read(self, run: str, name: str, start: int = 0, end: int | None = None) -> Content:
+        """Return what is in [start, end) of a file; what lies behind its end is left out.
+
+        Raises:
+            NotFound: the run keeps no such file, or its content is not here.
+        """
+
+
+@final
+class LocalFiles(Files):
+    """Next to the data.
+
+    Args:
+        store: Whose runs they are.
+        runs: The folder that has the folders of runs on this machine.
+        place: Where contents are kept: a folder or a URL (`open_blobs`).
+        drafts: A folder of this machine, for what is on its way.
+        collects: Whether whoever logs is to send files here.
+        limits: Held against what comes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        runs: Path,
+        place: str | Path,
+        drafts: Path,
+        collects: bool = False,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._place = place
+        self._collects = collects
+        self._known: OrderedDict[tuple[object, ...], str] = OrderedDict()
+        self._lock = threading.Lock()
+        self.drafts = Drafts(drafts)
+        self.limits = limits
+
+    @classmethod
+    def of(cls, store: Store) -> LocalFiles:
+        """Return those of a store: at ``$WHET_BLOBS``, else in ``blobs`` beside SQLite's file, or in Whet's folder."""
+        from whet.store.open import whet_dir
+
+        runs = whet_dir().absolute() / "runs"
+        if store.url == "memory":
+            folder = tempfile.mkdtemp(prefix="whet-blobs-")
+            found = cls(store, runs=runs, place=folder, drafts=Path(folder) / ".drafts")
+            weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+            return found
+        near = Path(store.url.removeprefix("sqlite:///")) if store.url.startswith("sqlite:///") else runs
+        home = near.parent.absolute() / "blobs"
+        place = os.environ.get("WHET_BLOBS")
+        blobs = open_blobs(place) if place and "://" not in place else None
+        drafts = (blobs.path if isinstance(blobs, Folder) else home) / ".drafts"
+        return cls(store, runs=runs, place=place or home, drafts=drafts, collects=bool(place))
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Where contents are kept."""
+        return open_blobs(self._place)
+
+    @property
+    def collects(self) -> bool:
+        return self._collects
+
+    def standing(self, run: str) -> list[Standing]:
+        room = self._room(run)
+        with self.blobs.gate():
+            # Rows first: what `whet.store.gc` has just dropped was in none of them.
+            return [self._standing(run, room, artifact) for artifact in self._store.runs.artifacts(run)]
+
+    def _standing(self, run: str, room: str, artifact: Artifact) -> Standing:
+        here = self._is_kept(room, artifact) or self._own_size(run, artifact)
+        received = artifact.size if here else self.drafts.size(run, artifact.sha256)
+        return Standing(artifact=artifact, here=here, received=received)
+
+    def send(self, run: str, sha256: str, offset: int, piece: bytes) -> int:
+        check_digest(sha256)
+        artifact = next((a for a in self._store.runs.artifacts(run) if a.sha256 == sha256), None)
+        if artifact is None:
+            raise NotFound(f"run {run} keeps no file with the SHA-256 {sha256}", "ship its record first")
+        room = self._room(run)
+        with self.blobs.gate():
+            kept = self._is_kept(room, artifact)
+        if kept:
+            self.drafts.drop(run, sha256)
+            return artifact.size
+        if not offset:
+            self._check(room, artifact)
+        return self.drafts.append(
+            run, sha256, offset, piece, artifact.size, whole=lambda path: self.blobs.keep(room, sha256, path)
+        )
+
+    def _check(self, room: str, artifact: Artifact) -> None:
+        most, all_of = self.limits.file_bytes, self.limits.project_bytes
+        if most is not None and artifact.size > most:
+            raise TooLarge(
+                f"{artifact.name!r} has {artifact.size} bytes, and this server takes {most} a file",
+                "keep it elsewhere, or ask whoever keeps the server",
+            )
+        if all_of is not None and (used := sum(b.size for b in self.blobs.all(room))) + artifact.size > all_of:
+            raise TooLarge(
+                f"{artifact.name!r} has {artifact.size} bytes, and of the {all_of} of its project {used} are used",
+                "remove runs (then: whet db gc), or ask whoever keeps the server",
+            )
+
+    def read(self, run: str, name: str, start: int = 0, end: int | None = None) -> Content:
+        artifact = next((a for a in self._store.runs.artifacts(run) if a.name == name), None)
+        if artifact is None:
+            raise NotFound(f"run {run} keeps no file {name!r}", f"whet artifacts ls {run}")
+        end = artifact.size if end is None else max(0, min(end, artifact.size))
+        start = max(0, min(start, end))
+        room = self._room(run)
+        with suppress(NotFound):
+            if self._is_kept(room, artifact):
+                pieces = self.blobs.read(room, artifact.sha256, start, end)
+                return Content(artifact=artifact, start=start, end=end, pieces=pieces)
+        if (file := self._own(run, artifact)) is not None:
+            return Content(artifact=artifact, start=start, end=end, pieces=pieces_of(file, start, end))
+        raise NotFound(
+            f"the content of {name!r} of run {run} is not here",
+            "it is where the run was logged: whet sync brings it to a server",
+        )
+
+    # -- where a content is
+
+    def _room(self, run: str) -> str:
+        return room_of(self._store.runs.get(run).project)
+
+    def _is_kept(self, room: str, artifact: Artifact) -> bool:
+        if not is_digest(artifact.sha256):
+            return False
+        found = self.blobs.find(room, artifact.sha256)
+        return found is not None and found.size == artifact.size
+
+    def _own_size(self, run: str, artifact: Artifact) -> bool:
+        """Return whether the run's own folder has a file of that size: reading it is for those who want it."""
+        file = own_file(self._runs / run, artifact)
+        if file is not None:
+            file.close()
+        return file is not None
+
+    def _own(self, run: str, artifact: Artifact) -> BufferedReader | None:
+        """Return the file in the run's own folder, open, if it is what was kept: the training may have changed it since."""
+        file = own_file(self._runs / run, artifact)
+        if file is None:
+            return None
+        found = os.fstat(file.fileno())
+        key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        digest = self._known.get(key)
+        if digest is None:
+            digest = file_digest(file, "sha256").hexdigest()
+            with self._lock:
+                self._known[key] = digest
+                while len(self._known) > _MOST_KNOWN:
+                    self._known.popitem(last=False)
+        if digest != artifact.sha256:
+            file.close()
+            return None
+        return file
+
+
+def own_file(folder: Path, artifact: Artifact) -> BufferedReader | None:
+    """Return the file of that name and size in a run's folder, open, or None. No name and no link leads out of the folder."""
+    if not is_safe(artifact.name):
+        return None
+    files = folder / "files"
+    path = files / artifact.name
+    try:
+        if not path.resolve().is_relative_to(files.resolve()):
+            return None
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))  # fmt: skip
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle
+        return None
+    file = os.fdopen(fd, "rb")
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_size == artifact.size:
+        return file
+    file.close()
+    return None

@@ -1,0 +1,126 @@
+"""Every place for contents keeps the laws; and a folder is safe from kills."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from whet.blobs.base import Blobs, room_of
+from whet.blobs.folder import Folder
+from whet.blobs.open import open_blobs
+from whet.blobs.remote import Remote
+from whet.errors import MissingDependency, StoreUnavailable
+from whet.testing.blob_laws import ROOM, BlobLaws
+
+
+class TestFolder(BlobLaws):
+    def make(self, tmp_path: Path) -> Blobs:
+        return open_blobs(tmp_path / "not yet there" / "blobs")
+
+
+class TestMemory(BlobLaws):
+    @pytest.fixture(autouse=True)
+    def _empty(self) -> None:
+        fsspec.filesystem("memory").store.clear()
+
+    def make(self, tmp_path: Path) -> Blobs:
+        return open_blobs("memory://bucket/whet")
+
+
+class TestFileUrl(BlobLaws):
+    """A place where a file grows, as it would over SFTP."""
+
+    def make(self, tmp_path: Path) -> Blobs:
+        return Remote(f"file://{tmp_path}/far/away")
+
+
+def test_places_by_name(tmp_path: Path) -> None:
+    assert isinstance(open_blobs("some/folder"), Folder)
+    assert isinstance(open_blobs(f"file://{tmp_path}"), Folder)
+    assert isinstance(open_blobs("memory://x"), Remote)
+    with pytest.raises(StoreUnavailable, match="correct WHET_BLOBS"):
+        open_blobs("nobody-knows://x")
+
+
+def test_without_its_package_a_place_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(MissingDependency, match=r'pip install "whet\[s3\]"'):
+        open_blobs("memory://x")
+
+
+def test_rooms_are_names_of_folders_and_apart() -> None:
+    names = ["p", "P", "", "..", "a/b", "\x00", "é", "\udc80", "p" * 1000]
+    assert len({room_of(name) for name in names}) == len(names)
+    assert all(len(room_of(name)) == 32 and room_of(name).isalnum() for name in names)
+
+
+def test_what_is_no_content_is_no_content(tmp_path: Path) -> None:
+    """Other files in the folder, drafts and links are not listed, nor read."""
+    blobs = Folder(tmp_path / "blobs")
+    inside = blobs.path / ROOM / "ab"
+    inside.mkdir(parents=True)
+    for path in (blobs.path / "README", inside / "x", inside / f"{62 * 'c'}.part", blobs.path / ROOM / "zz"):
+        path.write_text("x")
+    (inside / (62 * "d")).symlink_to("/etc/passwd")
+    (inside / (62 * "e")).mkdir()
+    assert list(blobs.all()) == []
+    assert blobs.find(ROOM, "ab" + 62 * "d") is None
+
+
+def test_a_folder_that_can_not_be_written_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("a file")
+    blobs, file = Folder(tmp_path / "blobs"), tmp_path / "x"
+    file.write_bytes(b"x")
+    with pytest.raises(StoreUnavailable, match="WHET_BLOBS"):
+        blobs.keep(ROOM, hashlib.sha256(b"x").hexdigest(), file)
+
+
+def test_what_is_open_can_be_read_to_its_end(tmp_path: Path) -> None:
+    blobs, file, content = Folder(tmp_path / "blobs"), tmp_path / "x", bytes(3 << 20)
+    file.write_bytes(content)
+    sha = hashlib.sha256(content).hexdigest()
+    blobs.keep(ROOM, sha, file)
+    reading = blobs.read(ROOM, sha)
+    next(blobs.all())
+    blobs.drop(next(blobs.all()))
+    assert b"".join(reading) == content
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_nobody_sees_a_part_after_a_kill(tmp_path: Path) -> None:
+    """A process that keeps and drops one content for ever is killed: then it is whole or not there."""
+    program = textwrap.dedent(
+        """
+        import hashlib, pathlib, sys
+        from whet.blobs.folder import Folder
+        place = pathlib.Path(sys.argv[1]); blobs = Folder(place / "blobs"); content = bytes(200_000)
+        sha = hashlib.sha256(content).hexdigest()
+        print("on", flush=True)
+        while True:
+            (place / "draft").write_bytes(content)
+            blobs.keep("0" * 32, sha, place / "draft")
+            blobs.drop(next(blobs.all()))
+        """
+    )
+    for again in range(3):
+        process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        if again:
+            (tmp_path / "blobs").exists()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        blobs = Folder(tmp_path / "blobs")
+        with blobs.gate():  # it is free
+            pass
+        for blob in blobs.all():
+            assert hashlib.sha256(b"".join(blobs.read(blob.room, blob.sha256))).hexdigest() == blob.sha256

@@ -1,0 +1,337 @@
+"""Files next to the data: what a run's own folder has, where contents are kept, what is collected and what is found missing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from whet.blobs.base import room_of
+from whet.blobs.remote import Remote
+from whet.errors import NotFound, TooLarge
+from whet.store import Store, gc, open_store
+from whet.store.base import Artifact, Batch, NewRun
+from whet.store.files import Limits, LocalFiles, own_file
+from whet.store.gc import check_files, collect
+from whet.store.http.files import HttpFiles
+from whet.store.owner import here
+from whet.trial import Phase
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHET_DIR", str(tmp_path / ".whet"))
+    monkeypatch.delenv("WHET_BLOBS", raising=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with contextlib.closing(open_store(str(tmp_path / ".whet" / "whet.db"))) as opened:
+        yield opened
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def artifact(name: str, content: bytes, path: str = "/gone") -> Artifact:
+    return Artifact(name=name, kind="file", path=path, size=len(content), sha256=sha(content))
+
+
+def new_run(store: Store, id: str, *kept: Artifact, project: str = "p", owner: str = "elsewhere|1|0") -> None:
+    store.runs.create(NewRun(id=id, project=project, name=id, owner=owner))
+    store.runs.ship(id, 0, "spool", 0, 1, Batch(artifacts=kept))
+
+
+def write(tmp_path: Path, run: str, name: str, content: bytes) -> Path:
+    path = tmp_path / ".whet" / "runs" / run / "files" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def text(store: Store, run: str, name: str) -> bytes:
+    return b"".join(store.files.read(run, name).pieces)
+
+
+# -- a run's own folder
+
+
+def test_the_runs_own_folder_is_read_and_no_byte_is_stored_twice(store: Store, tmp_path: Path) -> None:
+    write(tmp_path, "r", "a/b.pt", b"weights")
+    new_run(store, "r", artifact("a/b.pt", b"weights"))
+    assert not store.files.collects
+    assert [one.here for one in store.files.standing("r")] == [True]
+    assert text(store, "r", "a/b.pt") == b"weights"
+    assert b"".join(store.files.read("r", "a/b.pt", 2, 4).pieces) == b"ig"
+    assert not (tmp_path / ".whet" / "blobs").exists()
+
+
+def test_a_file_that_changed_since_is_not_what_was_kept(store: Store, tmp_path: Path) -> None:
+    path = write(tmp_path, "r", "m", b"weights")
+    new_run(store, "r", artifact("m", b"weights"))
+    assert text(store, "r", "m") == b"weights"
+    path.write_bytes(b"WEIGHTS")
+    with pytest.raises(NotFound, match="is not here"):
+        text(store, "r", "m")
+    path.write_bytes(b"longer than it was")
+    assert [one.here for one in store.files.standing("r")] == [False]
+    path.write_bytes(b"weights")
+    assert text(store, "r", "m") == b"weights"
+
+
+def test_a_digest_is_computed_once(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from whet.store import files
+
+    counted = []
+    digest = files.file_digest
+    monkeypatch.setattr(files, "file_digest", lambda *args: counted.append(1) or digest(*args))
+    write(tmp_path, "r", "m", b"weights")
+    new_run(store, "r", artifact("m", b"weights"))
+    for _ in range(3):
+        assert text(store, "r", "m") == b"weights"
+    assert len(counted) == 1
+
+
+def test_what_a_client_says_is_the_path_leads_nowhere(store: Store, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    new_run(store, "r", artifact("m", b"secret", path=str(secret)))
+    assert [one.here for one in store.files.standing("r")] == [False]
+    with pytest.raises(NotFound, match="is not here"):
+        text(store, "r", "m")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../secret",
+        "../../../.whet/secret",
+        "/etc/hostname",
+        "link",
+        "links/secret",
+        "self/secret",
+        "..",
+        "a\x00",
+        "",
+    ],
+)
+def test_no_name_and_no_link_leads_out_of_the_folder(store: Store, tmp_path: Path, name: str) -> None:
+    """Even where somebody knows what is in the file outside."""
+    (tmp_path / ".whet").mkdir(exist_ok=True)
+    for path in (tmp_path / "secret", tmp_path / ".whet" / "secret", tmp_path / ".whet" / "runs" / "secret"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"secret")
+    inside = write(tmp_path, "r", "x", b"x").parent
+    (inside / "link").symlink_to(tmp_path / "secret")
+    (inside / "links").symlink_to(tmp_path)
+    (inside / "self").symlink_to(inside / "self")
+    one = artifact(name, b"secret" if name != "/etc/hostname" else Path(name).read_bytes())
+    assert own_file(tmp_path / ".whet" / "runs" / "r", one) is None
+    new_run(store, "r", one)
+    assert [standing.here for standing in store.files.standing("r")] == [False]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_pipe_in_its_place_is_no_file_and_stops_nobody(tmp_path: Path) -> None:
+    path = write(tmp_path, "r", "x", b"")
+    path.unlink()
+    os.mkfifo(path)
+    assert own_file(tmp_path / ".whet" / "runs" / "r", artifact("x", b"")) is None
+
+
+# -- where contents are kept
+
+
+def test_places(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.files.blobs.url == str(tmp_path / ".whet" / "blobs")  # type: ignore[attr-defined]
+    elsewhere = open_store(str(tmp_path / "other" / "x.db"))
+    assert elsewhere.files.blobs.url == str(tmp_path / "other" / "blobs")  # type: ignore[attr-defined]
+    elsewhere.close()
+    monkeypatch.setenv("WHET_BLOBS", "memory://shared")
+    shared = LocalFiles.of(store)
+    assert isinstance(shared.blobs, Remote)
+    assert shared.collects
+    assert shared.drafts.folder == tmp_path / ".whet" / "blobs" / ".drafts"
+    monkeypatch.setenv("WHET_BLOBS", str(tmp_path / "shared"))
+    assert LocalFiles.of(store).drafts.folder == tmp_path / "shared" / ".drafts"
+
+
+def test_through_a_url(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHET_BLOBS", "memory://through")
+    new_run(store, "r", artifact("m", b"weights"))
+    assert store.files.send("r", sha(b"weights"), 0, b"wei") == 3
+    assert store.files.send("r", sha(b"weights"), 3, b"ghts") == 7
+    assert text(store, "r", "m") == b"weights"
+
+
+def test_limits(store: Store) -> None:
+    files = store.files
+    assert isinstance(files, LocalFiles)
+    files.limits = Limits(file_bytes=10, project_bytes=15)
+    new_run(
+        store, "r", artifact("a", bytes(10)), artifact("b", bytes(11)), artifact("c", bytes(6)), artifact("d", bytes(5))
+    )
+    new_run(store, "s", artifact("a", bytes(10)), project="q")
+    assert files.send("r", sha(bytes(10)), 0, bytes(10)) == 10
+    with pytest.raises(TooLarge, match="has 11 bytes, and this server takes 10 a file"):
+        files.send("r", sha(bytes(11)), 0, bytes(1))
+    with pytest.raises(TooLarge, match="of the 15 of its project 10 are used"):
+        files.send("r", sha(bytes(6)), 0, bytes(6))
+    assert files.send("r", sha(bytes(5)), 0, bytes(5)) == 5
+    assert files.send("s", sha(bytes(10)), 0, bytes(10)) == 10  # each project has its own
+
+
+# -- collection
+
+
+def collected(store: Store, grace_s: float = 0.0, **more: bool) -> tuple[int, int, int]:
+    done = collect(store, grace_s=grace_s, now=time.time() + 1, **more)  # type: ignore[arg-type]
+    return done.num_dropped, done.uploads_dropped, done.num_kept
+
+
+def test_what_no_run_keeps_is_dropped_when_it_is_old(store: Store) -> None:
+    new_run(store, "r", artifact("m", b"one"), artifact("n", b"two"))
+    new_run(store, "s", artifact("m", b"one"))
+    new_run(store, "t", artifact("m", b"one"), project="q")
+    for run in ("r", "t"):
+        store.files.send(run, sha(b"one"), 0, b"one")
+    store.files.send("r", sha(b"two"), 0, b"two")
+    assert collected(store) == (0, 0, 3)
+    for run in ("r", "t"):
+        store.runs.finish(run, Phase.FINISHED)
+    store.runs.delete(["r"])
+    assert collected(store, 3600.0) == (0, 0, 3)  # it is young
+    assert collected(store, dry_run=True) == (1, 0, 2)
+    assert collected(store) == (1, 0, 2)
+    assert text(store, "s", "m") == b"one"
+    store.runs.delete(["t"])
+    assert collected(store) == (1, 0, 1)  # of the other project alone
+    assert text(store, "s", "m") == b"one"
+
+
+def test_a_content_that_a_name_has_no_more_goes_and_uploads_that_stopped(store: Store) -> None:
+    new_run(store, "r", artifact("m", b"one"), artifact("n", b"two"))
+    store.files.send("r", sha(b"one"), 0, b"one")
+    store.files.send("r", sha(b"two"), 0, b"t")
+    assert collected(store, 3600.0) == (0, 0, 1)
+    assert store.files.send("r", sha(b"two"), 0, b"") == 1
+    store.runs.ship("r", 0, "spool", 1, 2, Batch(artifacts=[artifact("m", b"new")]))
+    assert collected(store, dry_run=True) == (1, 0, 0)
+    assert store.files.send("r", sha(b"two"), 0, b"") == 1
+    assert collected(store) == (1, 1, 0)
+    assert store.files.send("r", sha(b"two"), 9, b"") == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_run_that_comes_to_keep_it_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    """Who ships a record, then asks, is seen by the collector (the record came before it looked again), or sees that the content is gone."""
+    new_run(store, "r", artifact("m", b"one"))
+    store.files.send("r", sha(b"one"), 0, b"one")
+    store.runs.finish("r", Phase.FINISHED)
+    store.runs.delete(["r"])
+    said: list[bool] = []
+    kept, looks = gc._kept, []
+
+    def client() -> None:
+        said.append(store.files.standing("s")[0].here)
+        if not said[0]:
+            store.files.send("s", sha(b"one"), 0, b"one")
+
+    asking = threading.Thread(target=client)
+
+    def look(database: object) -> object:
+        looks.append(1)
+        if len(looks) == 1:
+            return kept(database)  # type: ignore[arg-type]
+        found = kept(database) if late else None  # type: ignore[arg-type]
+        new_run(store, "s", artifact("m", b"one"))
+        asking.start()
+        asking.join(0.1)
+        assert said == []  # he is held off until the collector is through
+        return found if late else kept(database)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gc, "_kept", look)
+    assert collected(store)[0] == (1 if late else 0)
+    asking.join()
+    assert said == [not late]
+    assert text(store, "s", "m") == b"one"
+
+
+def test_collecting_while_others_send(store: Store) -> None:
+    """Runs come and go with the same few contents; what one was told is there, is there as long as he keeps it."""
+    over, troubles = threading.Event(), []
+    contents = [bytes([i]) * 100 for i in range(3)]
+
+    def work(me: int) -> None:
+        try:
+            for turn in range(25):
+                content, id = contents[turn % 3], f"r{me}-{turn}"
+                new_run(store, id, artifact("m", content))
+                if not store.files.standing(id)[0].here:
+                    at = 0
+                    while at < 100:
+                        at = store.files.send(id, sha(content), at, content[at : at + 60])
+                assert text(store, id, "m") == content
+                store.runs.finish(id, Phase.FINISHED)
+                store.runs.delete([id])
+        except Exception as error:
+            troubles.append(error)
+
+    def sweep() -> None:
+        try:
+            while not over.is_set():
+                collected(store)
+        except Exception as error:
+            troubles.append(error)
+
+    collector = threading.Thread(target=sweep)
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in (collector, *workers):
+        thread.start()
+    for thread in workers:
+        thread.join()
+    over.set()
+    collector.join()
+    assert troubles == []
+    collected(store)
+    assert collected(store) == (0, 0, 0)
+
+
+# -- the check
+
+
+def test_the_check_reads_every_file(store: Store, tmp_path: Path) -> None:
+    mine = here()
+    assert mine.startswith(socket.gethostname())
+    path = write(tmp_path, "r", "m", b"weights")
+    new_run(store, "r", artifact("m", b"weights", str(path)), owner=mine)
+    new_run(store, "s", artifact("m", b"one"), owner=mine)
+    store.files.send("s", sha(b"one"), 0, b"one")
+    new_run(store, "far", artifact("m", b"never sent"))
+    assert check_files(store) == ([], 1)  # type: ignore[arg-type]
+
+    blob = tmp_path / ".whet" / "blobs" / room_of("p") / sha(b"one")[:2] / sha(b"one")[2:]
+    blob.write_bytes(b"eno")
+    path.write_bytes(b"WEIGHTS!")
+    found, elsewhere = check_files(store)  # type: ignore[arg-type]
+    assert elsewhere == 1
+    assert [(one.rule, one.run) for one in found] == [("files", "r"), ("files", "s")]
+    assert "is not the same any more" in found[0].problem
+    assert "is damaged" in found[1].problem
+
+    blob.unlink()
+    path.unlink()
+    found, _ = check_files(store)  # type: ignore[arg-type]
+    assert ["which is gone" in one.problem for one in found] == [True, True]
+
+
+def test_a_server_collects(store: Store) -> None:
+    assert HttpFiles(None).collects  # type: ignore[arg-type]

@@ -1,0 +1,36 @@
+"""A stored sweep is changed to what can be, from Python as over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from whet.config import parse
+from whet.errors import Conflict, StudyError, WhetError
+from whet.store import open_store
+from whet.study.create import create_sweep, edit_sweep
+from whet.trial import Suggestion
+
+PLAIN = {
+    "method": "random",
+    "metric": {"name": "loss", "goal": "minimize"},
+    "parameters": {"x": {"min": 0.0, "max": 1.0}},
+}
+
+
+def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
+    store = open_store("memory")
+    id = create_sweep(store, parse(PLAIN))
+    wider = parse({**PLAIN, "parameters": {"x": {"min": 0.0, "max": 9.0}}})
+    other = parse({**PLAIN, "metric": {"name": "acc", "goal": "minimize"}})
+    assert edit_sweep(store, id, version=0, config=other).version == 1  # nothing has been measured yet
+    edit_sweep(store, id, version=1, config=parse(PLAIN), cap=5)
+    store.trials.add(id, 0, Suggestion(params={"x": 0.5}), owner="me", seen=0)
+    before = store.sweeps.get(id)
+    with pytest.raises(StudyError, match="has trials, whose results are of other metrics"):
+        edit_sweep(store, id, version=2, config=other)
+    with pytest.raises(WhetError, match="unknown"):
+        edit_sweep(store, id, version=2, config=parse({**PLAIN, "method": {"name": "random", "knobs": {"zeal": 3}}}))
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        edit_sweep(store, id, version=1, config=wider)
+    assert store.sweeps.get(id) == before
+    assert edit_sweep(store, id, version=2, config=wider).config["parameters"] != before.config["parameters"]
