@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from tests.web.driving import Place, Server, arrive, violations
-from tests.web.filling import HOSTILE, many
+from tests.web.filling import FILE, HOSTILE, MODEL, many
 
 import whet
 from whet.store.base import SweepState
@@ -308,6 +308,39 @@ def test_curves_are_smoothed_and_scaled_and_the_address_says_so(place: Place, pa
     expect(page.locator(".plot canvas")).to_have_count(1)
     page.get_by_role("link", name="Logs").click()
     page.get_by_text("epoch 299").wait_for()
+
+
+def test_a_file_is_downloaded_and_one_that_is_elsewhere_is_not_offered(place: Place, page):
+    page.goto(f"{place.url}/runs/withcurves?tab=files")
+    with page.expect_download() as download:
+        page.get_by_role("link", name=FILE, exact=True).click()
+    assert download.value.suggested_filename.endswith(".pt")
+    with open(download.value.path(), "rb") as file:
+        assert file.read() == MODEL
+    expect(page.get_by_role("row", name=re.compile("elsewhere.pt"))).to_contain_text("where it ran")
+    expect(page.get_by_role("link", name="elsewhere.pt")).to_have_count(0)
+
+
+def test_a_run_says_how_to_make_it_again(place: Place, page):
+    page.goto(f"{place.url}/runs/withcurves")
+    again = page.get_by_role("region", name="To run it again")
+    expect(again.locator("code")).to_have_text(f"git checkout {'0123abcd' * 5}\ncd digits\npython train.py --lr=0.001")
+    expect(again).to_contain_text("not committed")
+
+
+def test_a_trial_shows_where_it_differs_from_the_best(place: Place, page):
+    sweep = place.store.sweeps.get(place.ids["classifier"])
+    best = place.store.runs.get(sweep.best_run)
+    page.goto(f"{place.url}/sweeps/{sweep.id}?sort=-value")
+    page.get_by_role("grid", name="Trials").locator(".row .opens").first.click()
+    page.get_by_role("link", name="Config").click()
+    table = page.get_by_role("region", name="Unlike the best of its sweep").get_by_role("table")
+    other = place.store.runs.get(page.url.partition("/runs/")[2].partition("?")[0])
+    for name, value in best.params.items():
+        row = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+        expect(row).to_have_count(0 if other.params[name] == value else 1)
+    table.get_by_role("link", name=best.name).click()
+    expect(page.get_by_text("best of its sweep", exact=True)).to_be_visible()
 
 
 def test_an_empty_store_teaches_the_first_command(tmp_path, page):
