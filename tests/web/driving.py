@@ -31,6 +31,7 @@ class Server:
     """`whet serve` over a store, which can be ended and begun anew where it was."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.database = folder / "whet.db"
         self.port = 0
         self._process: subprocess.Popen[str] | None = None
@@ -48,7 +49,10 @@ class Server:
             "--json",
         ]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "WHET_DIR": str(self.folder)},
         )
         assert self._process.stdout
         self.url = json.loads(self._process.stdout.readline())["url"]
