@@ -10,7 +10,7 @@ from tests.web.driving import Place, Server, arrive, violations
 from tests.web.filling import FILE, HOSTILE, MODEL, many
 
 import whet
-from whet.store.base import SweepState
+from whet.store.base import Batch, Row, SweepState
 from whet.store.token import Scope
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -308,6 +308,26 @@ def test_curves_are_smoothed_and_scaled_and_the_address_says_so(place: Place, pa
     expect(page.locator(".plot canvas")).to_have_count(1)
     page.get_by_role("link", name="Logs").click()
     page.get_by_text("epoch 299").wait_for()
+
+
+def test_curves_begin_with_the_result_and_the_machines_come_last(own: Place, page):
+    sweep = own.store.sweeps.get(own.ids["classifier"])
+    rows = [
+        Row(step=s, time=s, values={"system/cpu": s, "system/load": 1.0, "acc": s, "val_loss": s}) for s in range(3)
+    ]
+    rows.append(Row(step=3, time=3.0, values={"system/cpu": 3.0, "acc": 3.0}))
+    once = Row(step=0, time=0.0, values={"system/one": 1.0})
+    own.store.runs.ship(sweep.best_run, 0, "machine", 0, 1, Batch(rows=[*rows, once]))
+    page.goto(f"{own.url}/runs/{sweep.best_run}")
+    curves = page.get_by_role("region", name="Curves").get_by_role("img")
+    expect(curves).to_have_count(4)
+    names = [one.get_attribute("aria-label") for one in curves.all()]
+    assert [name.partition(":")[0].partition(" ")[0] for name in names] == [
+        "val_loss",
+        "acc",
+        "system/cpu",
+        "system/load",
+    ]
 
 
 def test_a_file_is_downloaded_and_one_that_is_elsewhere_is_not_offered(place: Place, page):

@@ -29,7 +29,7 @@ SCHEMES = ("light", "dark")
 
 def pages(store: Any) -> dict[str, str]:
     """Return the address of each page: of the sweep with the most trials, and of its best run."""
-    sweep = max((one for one in store.sweeps.list() if one.best_run), key=lambda one: one.next_number)
+    sweep = max((one for one in store.sweeps.all() if one.best_run), key=lambda one: one.next_number)
     return {"sweep": f"/sweeps/{sweep.id}", "runs": "/runs", "run": f"/runs/{sweep.best_run}", "sweeps": "/sweeps"}
 
 

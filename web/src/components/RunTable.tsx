@@ -147,7 +147,9 @@ function useGuess(project: string | undefined, wanted: boolean, names: Names | u
     if (!look.data) return look.isError ? [] : undefined;
     const runs = look.data.runs;
     const having = (column: string): unknown[] => runs.map((run) => run.cells[column]).filter((value) => value !== undefined && value !== null);
-    const metrics = asked.filter((one) => one.startsWith("metrics.") && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => having(b).length - having(a).length);
+    // A metric that is every trial's result stands in the column of results already.
+    const isResult = (column: string): boolean => runs.every((run) => run.values !== null && num(run.cells[column]) === num(run.values[0]));
+    const metrics = asked.filter((one) => one.startsWith("metrics.") && !isResult(one) && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => having(b).length - having(a).length);
     const varying = asked
       .filter((one) => one.startsWith("config."))
       .map((one) => ({ one, values: having(one) }))

@@ -170,6 +170,7 @@ function Overview(props: PartProps) {
 }
 
 const MOST_CURVES = 60;
+const MACHINE = "system/";
 
 function Drawn({ run, search, go }: PartProps) {
   const x = search.x === "time" ? "time" : "step";
@@ -177,7 +178,13 @@ function Drawn({ run, search, go }: PartProps) {
   const log = search.log === "1";
   const query = useQuery(ask.curves(run.id, x, run.ended === null));
   const find = (search.find ?? "").toLowerCase();
-  const lines = useMemo(() => Object.entries(query.data ?? {}).filter(([, line]) => line.x.length > 0), [query.data]);
+  const results = Object.keys(run.result ?? {}).join("\n");
+  const lines = useMemo(() => {
+    const rank = (name: string): number => (results.split("\n").includes(name) ? 0 : name.startsWith(MACHINE) ? 2 : 1);
+    // One value of the machine's says nothing as a curve.
+    const drawn = Object.entries(query.data ?? {}).filter(([name, line]) => line.x.length > (rank(name) === 2 ? 1 : 0));
+    return drawn.sort(([a], [b]) => rank(a) - rank(b));
+  }, [query.data, results]);
   const shown = useMemo(() => lines.filter(([name]) => name.toLowerCase().includes(find)).map(([name, line]) => ({ name, lines: [{ name, x: line.x, y: line.y }] })), [lines, find]);
   if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="the curves" />;
