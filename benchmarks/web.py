@@ -26,8 +26,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks._harness import Report, arguments, number, paired, spread
-from benchmarks.server import served
+import psutil
+
+from benchmarks._harness import Report, arguments, number, paired, served, spread
 
 __all__ = ["main"]
 
@@ -242,8 +243,8 @@ def main() -> int:
     with ExitStack() as stack:
         path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "whet.db"
         sweep = fill(path, num)
-        api, process, _ = stack.enter_context(served(path))
-        base, other = api.removesuffix("/api/v1"), stack.enter_context(peered(num))
+        server = stack.enter_context(served(path))
+        base, other = server.url, stack.enter_context(peered(num))
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         stack.callback(browser.close)
@@ -257,7 +258,7 @@ def main() -> int:
         turns = [scroll(browser, f"{base}/runs") for _ in range(given.repeats)]
         _frames(report, turns, num)
         _lives(report, live(browser, base, sweep, 2 * given.repeats))
-        report.remark(f"the server of Whet: {process.memory_info().rss / 1e6:,.0f} MB")
+        report.remark(f"the server of Whet: {psutil.Process(server.pid).memory_info().rss / 1e6:,.0f} MB")
     return report.finish(given)
 
 

@@ -42,9 +42,15 @@ def shoot(browser: Any, url: str, size: tuple[int, int], scheme: str, scale: flo
         reduced_motion="reduce",
     )
     page = context.new_page()
+    asked: set[Any] = set()
+    page.on("request", lambda one: None if one.resource_type == "eventsource" else asked.add(one))
+    page.on("requestfinished", lambda one: asked.discard(one))
+    page.on("requestfailed", lambda one: asked.discard(one))
     page.goto(url)
     expect(page.locator("main h1")).to_be_visible()
-    page.wait_for_timeout(1000)  # figures are drawn after their answers came
+    page.wait_for_timeout(1000)
+    while asked:  # an answer may lead to a further question, and is drawn a moment after it came
+        page.wait_for_timeout(1000)
     expect(page.locator(".loading, .coming")).to_have_count(0)
     taken = page.screenshot()
     context.close()
