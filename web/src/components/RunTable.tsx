@@ -183,7 +183,7 @@ function columnsOf(cells: readonly string[], sweep: SweepLine | undefined, nameO
       ];
   const rest: Column<RunLine>[] = [
     { id: "duration", title: "duration", width: 92, right: true, sort: "duration", cell: (run) => <Took started={run.started} ended={run.ended ?? (run.state === "lost" ? run.beat : null)} /> },
-    { id: "created", title: "created", width: 92, right: true, sort: "created", cell: (run) => <Ago time={run.created} /> },
+    { id: "created", title: "created", width: 104, right: true, sort: "created", cell: (run) => <Ago time={run.created} /> },
   ];
   return [...first, state, ...metric, ...others, ...of, ...rest, ...where, ...why];
 }
