@@ -8,6 +8,7 @@ import pytest
 from whet.analysis.compare import compare_runs
 from whet.analysis.correlation import correlation
 from whet.analysis.parallel import AxisKind, parallel_coordinates
+from whet.errors import UnknownName
 from whet.space import Choice, Float, Int, Normal, Space
 from whet.trial import Metric, Phase, Problem, Trial
 
@@ -54,6 +55,22 @@ def test_parallel_coordinates_put_the_important_axis_first_and_the_metrics_last(
         assert (at["momentum"] is None) == ("momentum" not in trial.params)
         assert all(p is None or 0 <= p <= 1 for p in line.positions)
         assert dict(zip(names, line.values, strict=True))["lr"] == trial.params["lr"]
+
+
+def test_parallel_coordinates_of_some_parameters():
+    trials = trials_of(lambda p: (abs(math.log10(p["lr"]) + 2),))
+    problem = Problem(space=SPACE, metrics=(Metric(name="loss"),))
+
+    def names(**chosen):
+        return [axis.name for axis in parallel_coordinates(problem, trials, **chosen).axes]
+
+    every = names()
+    assert names(most=2) == [*every[:2], "loss"]
+    assert names(params=["flag", "lr", "flag"], most=1) == ["flag", "lr", "loss"]
+    with pytest.raises(UnknownName, match="size"):
+        names(params=["sise"])
+    lines = parallel_coordinates(problem, trials, params=["lr"]).lines
+    assert [line.values for line in lines] == [(t.params["lr"], *t.values) for t in trials]
 
 
 def test_parallel_coordinates_of_few_trials_keep_the_order_of_the_space():

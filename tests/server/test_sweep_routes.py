@@ -157,6 +157,12 @@ def test_every_figure_as_data(ask: Any, behind: Store, monkeypatch: pytest.Monke
         ).status_code
         == 304
     )
+    parallel = f"{API}/sweeps/a/parallel-coordinates"
+    for params, num in [({"most": 1}, 2), ({"param": ["width", "lr"]}, 3)]:
+        axes = [axis["name"] for axis in ask.get(parallel, params=params).json()["axes"]]
+        assert len(axes) == num
+        assert axes[-1] == "loss"
+    assert ask.get(parallel, params={"param": ["widht"]}).status_code == 422
     unknown = ask.get(f"{API}/sweeps/a/figures/histroy")
     assert (unknown.status_code, "did you mean 'history'" in unknown.json()["fix"]) == (422, True)
     assert ask.get(f"{API}/sweeps/a/figures/history?metric=acc").status_code == 422

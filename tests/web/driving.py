@@ -13,7 +13,7 @@ from tests.web.filling import fill
 
 from whet.store import Store, open_store
 
-__all__ = ["CHROMIUM", "EXPECTED", "Place", "Server", "arrive", "violations"]
+__all__ = ["CHROMIUM", "EXPECTED", "Place", "Server", "arrive", "until", "violations"]
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -101,3 +101,12 @@ def violations(page) -> list[str]:
         f"{one['id']}: {one['help']}: {[node['html'][:160] + ' ' + node['failureSummary'][:200] for node in one['nodes'][:3]]}"
         for one in found["violations"]
     ]
+
+
+def until(page, holds: str, seconds: float = 30.0) -> None:
+    """Wait until the expression holds in the page, where no locator says it; its policy lets no text be run, so it is asked from here again and again."""
+    for _ in range(int(seconds / 0.05)):
+        if page.evaluate(holds):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"it never came to hold: {holds}")

@@ -48,7 +48,7 @@ export const sweepsRoute = createRoute({
 export const sweepRoute = createRoute({
   getParentRoute: () => root,
   path: "/sweeps/$sweep",
-  validateSearch: only("filter", "sort", "columns", "log"),
+  validateSearch: only("filter", "sort", "columns", "log", "chart", "axes", "flip", "params"),
   component: lazyRouteComponent(() => import("./pages/Sweep.tsx"), "Sweep"),
 });
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from whet.analysis.importance import importance
-from whet.errors import StudyError
+from whet.errors import StudyError, UnknownName
 from whet.parameters import Choice, Float, Int
 from whet.trial import Problem, Trial
 
@@ -74,17 +74,36 @@ class Parallel:
     lines: tuple[Line, ...]
 
 
-def parallel_coordinates(problem: Problem, trials: Iterable[Trial]) -> Parallel:
+def parallel_coordinates(
+    problem: Problem, trials: Iterable[Trial], *, params: Sequence[str] = (), most: int | None = None
+) -> Parallel:
     """Return axes and lines for the complete trials.
 
     Parameters come in the order of their importance for the first metric (of the space, while there are too few trials to tell),
     then the metrics. An axis of numbers spans the parameter's range, or what was observed if that is unbounded.
+
+    Args:
+        problem: Of the trials.
+        trials: Any; only the complete ones are shown.
+        params: Only these parameters, in the order in which they are named; empty: all.
+        most: Where none are named: so many of those that can vary, the most important ones.
+
+    Raises:
+        UnknownName: no such parameter.
     """
+    trials = list(trials)
     complete = sorted((t for t in trials if t.complete), key=lambda t: t.number)
     try:
-        names = list(importance(problem, complete, metric=problem.metrics[0].name if problem.metrics else None))
+        names = list(importance(problem, trials, metric=problem.metrics[0].name if problem.metrics else None))
     except StudyError:
         names = list(problem.space)
+    if params:
+        for name in params:
+            if name not in problem.space:
+                raise UnknownName.of("parameter", name, list(problem.space))
+        names = list(dict.fromkeys(params))
+    elif most is not None:
+        names = [name for name in names if problem.space[name].size != 1][:most]
     axes = [_axis(problem, name, [t.params[name] for t in complete if name in t.params]) for name in names]
     for i, metric in enumerate(problem.metrics):
         results = [t.values[i] for t in complete if t.values is not None]

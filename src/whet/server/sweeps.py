@@ -127,11 +127,16 @@ def router(store: Store, engines: Engines) -> APIRouter:
 
     @routes.get("/{id}/parallel-coordinates", response_model=Parallel)
     @needs("read", sweep="id")
-    def parallel(id: str) -> Response:
-        """Return axes and lines of the complete trials."""
+    def parallel(
+        id: str,
+        *,
+        param: Annotated[list[str], Query(default_factory=list)],
+        most: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Response:
+        """Return axes and lines of the complete trials: of all parameters, of those that are named (`param`, repeated), or of the `most` important ones."""
         engine = engines.get(store.sweeps.find(id).id)
         engine.sync()
-        return answer(parallel_coordinates(engine.problem, engine.in_order()))
+        return answer(parallel_coordinates(engine.problem, engine.in_order(), params=param, most=most))
 
     @routes.get("/{id}/correlation", response_model=Correlation)
     @needs("read", sweep="id")

@@ -42,6 +42,27 @@ export const history = (id: string) =>
     queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}/history", { signal, params: { path: { id } } })),
   });
 
+/** So many axes are shown unless others are chosen. */
+export const AXES = 7;
+
+/** Thousands of lines: what is new of them is not worth being told apart from what is not. */
+export const parallel = (id: string, params: readonly string[] | null) =>
+  queryOptions({
+    queryKey: ["sweep", id, "parallel", params],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}/parallel-coordinates", { signal, params: { path: { id }, query: params ? { param: [...params] } : { most: AXES } } })),
+    structuralSharing: false,
+    placeholderData: keepPreviousData,
+  });
+
+/** A figure of the sweep, as plain data; what it holds depends on its name. */
+export const figure = (id: string, name: string, params: readonly string[] = []) =>
+  queryOptions({
+    queryKey: ["sweep", id, "figure", name, params],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}/figures/{figure}", { signal, params: { path: { id, figure: name }, query: { param: [...params] } } })),
+    structuralSharing: false,
+    placeholderData: keepPreviousData,
+  });
+
 export interface Table {
   project?: string | undefined;
   sweep?: string | undefined;

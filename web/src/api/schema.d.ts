@@ -629,7 +629,7 @@ export interface paths {
         };
         /**
          * Parallel
-         * @description Return axes and lines of the complete trials.
+         * @description Return axes and lines of the complete trials: of all parameters, of those that are named (`param`, repeated), or of the `most` important ones.
          */
         get: operations["parallel_api_v1_sweeps__id__parallel_coordinates_get"];
         put?: never;
@@ -5749,7 +5749,10 @@ export interface operations {
     };
     parallel_api_v1_sweeps__id__parallel_coordinates_get: {
         parameters: {
-            query?: never;
+            query?: {
+                most?: number | null;
+                param?: string[];
+            };
             header?: never;
             path: {
                 id: string;

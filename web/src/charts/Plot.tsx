@@ -15,6 +15,11 @@ export interface Colours {
   warn: string;
   bad: string;
   series: string[];
+  /** From worst to best. */
+  scale: string[];
+  /** Below nothing, and above it. */
+  less: string;
+  more: string;
 }
 
 export function colours(): Colours {
@@ -30,6 +35,9 @@ export function colours(): Colours {
     warn: of("--warn"),
     bad: of("--bad"),
     series: [1, 2, 3, 4, 5, 6, 7, 8].map((i) => of(`--series-${i}`)),
+    scale: [1, 2, 3, 4, 5].map((i) => of(`--scale-${i}`)),
+    less: of("--less"),
+    more: of("--more"),
   };
 }
 

@@ -9,12 +9,14 @@ interface Props {
   standard: boolean;
   /** null: as the page chooses. */
   onChange: (columns: readonly string[] | null) => void;
+  /** What is picked, where it is not columns. */
+  label?: string;
 }
 
 const MOST = 200;
 
 /** Which columns a run table has, besides those that it always has. */
-export function ColumnPicker({ names, chosen, standard, onChange }: Props) {
+export function ColumnPicker({ names, chosen, standard, onChange, label = "Columns" }: Props) {
   const [part, setPart] = useState("");
   const groups = useMemo(() => {
     const of = names ?? { metrics: [], config: [], summary: [], attrs: [] };
@@ -22,9 +24,9 @@ export function ColumnPicker({ names, chosen, standard, onChange }: Props) {
   }, [names, part]);
   const is = new Set(chosen);
   return (
-    <Menu label={`Columns`} kind="panel" align="right">
+    <Menu label={label} kind="panel" align={label === "Columns" ? "right" : "left"}>
       <div className="picker">
-        <input type="search" aria-label="Find a column" placeholder="Find a column" value={part} onChange={(event) => setPart(event.target.value)} />
+        <input type="search" aria-label="Find by name" placeholder="Find by name" value={part} onChange={(event) => setPart(event.target.value)} />
         <div className="picker-list">
           {groups.map(([head, all]) => (
             <fieldset key={head}>
@@ -38,7 +40,7 @@ export function ColumnPicker({ names, chosen, standard, onChange }: Props) {
               {all.length > MOST ? <p className="note">and {all.length - MOST} more: find them by name</p> : null}
             </fieldset>
           ))}
-          {groups.length ? null : <p className="note">No column is called like that.</p>}
+          {groups.length ? null : <p className="note">Nothing is called like that.</p>}
         </div>
         <div className="picker-end">
           <Button kind="quiet" disabled={standard} onClick={() => onChange(null)}>

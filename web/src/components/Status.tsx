@@ -45,7 +45,8 @@ export function said(error: unknown): { title: string; fix: string } {
   return { title: "The page failed at this.", fix: `${error instanceof Error ? error.message : String(error)} – load it again; if it stays so, please report it.` };
 }
 
-const sentence = (text: string): string => (text ? `${text[0]?.toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
+// What begins with a name, as in `lr=12 is outside …`, keeps its first letter.
+const sentence = (text: string): string => (text ? `${/^[a-z]+[\s,]/.test(text) ? text[0]?.toUpperCase() : text[0]}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
 
 /** It is being asked for. Shown only after a moment, so that quick answers don't flicker. */
 export function Loading({ what }: { what: string }) {

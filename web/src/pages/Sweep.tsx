@@ -4,6 +4,7 @@ import { useMemo, useState } from "react";
 import { api, ok, type RunLine, type Stats, type SweepFull } from "../api/client.ts";
 import { useLive } from "../api/live.ts";
 import * as ask from "../api/queries.ts";
+import { Charts } from "../charts/Charts.tsx";
 import { Curves } from "../charts/Curves.tsx";
 import { History } from "../charts/History.tsx";
 import { Button, Choice } from "../components/Button.tsx";
@@ -12,6 +13,7 @@ import { Dialog } from "../components/Dialog.tsx";
 import { Facts, Page, Section } from "../components/Page.tsx";
 import { Bar, Progress } from "../components/Progress.tsx";
 import { RunTable } from "../components/RunTable.tsx";
+import { SweepMore } from "../components/SweepMore.tsx";
 import { Command, EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { useToasts } from "../components/Toast.tsx";
 import { Ago, Num, Span, State, Val } from "../components/Value.tsx";
@@ -36,7 +38,10 @@ function Found({ sweep }: { sweep: SweepFull }) {
   const live = useLive(sweep.id, sweep.revision);
   const stats = useQuery(ask.stats(sweep.id));
   const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value !== undefined)), replace: true, resetScroll: false });
-  const first = useMemo(() => columnsOf(sweep), [sweep]);
+  const config = useKept(sweep.config);
+  const params = useMemo(() => varying(config), [config]);
+  const first = useMemo(() => params.slice(0, 12).map((name) => `config.${name}`), [params]);
+  const open = useOpen(sweep.id);
   const counts = stats.data?.counts;
   const isOver = sweep.state === "finished" || sweep.state === "canceled";
 
@@ -60,7 +65,12 @@ function Found({ sweep }: { sweep: SweepFull }) {
           {isOver || !live ? null : <span className="live">live</span>}
         </>
       }
-      aside={<Moves sweep={sweep} running={counts?.running ?? 0} />}
+      aside={
+        <>
+          <Moves sweep={sweep} running={counts?.running ?? 0} />
+          <SweepMore sweep={sweep} stats={stats.data} params={params} filter={search.filter ?? ""} />
+        </>
+      }
     >
       <div className="hero">
         <Best sweep={sweep} stats={stats.data} />
@@ -87,10 +97,11 @@ function Found({ sweep }: { sweep: SweepFull }) {
       ) : null}
       {sweep.num_trials > 0 ? (
         <div className="two">
-          <Progression sweep={sweep} log={search.log} onLog={(log) => go({ log })} />
+          <Progression sweep={sweep} log={search.log} onLog={(log) => go({ log })} onPick={open} />
           <Importance stats={stats.data} />
         </div>
       ) : null}
+      {sweep.num_trials > 0 ? <Charts sweep={sweep} search={search} onSearch={go} params={params} onPick={open} /> : null}
       <Section title="Trials">
         <RunTable
           sweep={sweep}
@@ -111,15 +122,32 @@ function Found({ sweep }: { sweep: SweepFull }) {
 }
 
 /** The parameters that vary, in the sweep's own order. */
-function columnsOf(sweep: SweepFull): string[] {
-  const parameters = (sweep.config["parameters"] ?? {}) as Record<string, unknown>;
+function varying(config: SweepFull["config"]): string[] {
+  const parameters = (config["parameters"] ?? {}) as Record<string, unknown>;
   const isFixed = (one: unknown): boolean => typeof one !== "object" || one === null || ("value" in one && !("values" in one));
   const names = (of: Record<string, unknown>, head: string): string[] =>
     Object.entries(of).flatMap(([name, one]) => {
       const nested = typeof one === "object" && one !== null && "parameters" in one ? (one as { parameters: Record<string, unknown> }).parameters : null;
-      return nested ? names(nested, `${head}${name}.`) : isFixed(one) ? [] : [`config.${head}${name}`];
+      return nested ? names(nested, `${head}${name}.`) : isFixed(one) ? [] : [`${head}${name}`];
     });
-  return names(parameters, "").slice(0, 12);
+  return names(parameters, "");
+}
+
+/** The configuration as it was while it is the same, though the sweep is another with every trial. */
+function useKept(config: SweepFull["config"]): SweepFull["config"] {
+  const text = JSON.stringify(config);
+  return useMemo(() => JSON.parse(text) as SweepFull["config"], [text]);
+}
+
+/** To the run of a trial. */
+function useOpen(sweep: string): (number: number) => void {
+  const client = useQueryClient();
+  const navigate = route.useNavigate();
+  return async (number) => {
+    const found = await client.fetchQuery(ask.someRuns({ sweep, filter: `number == ${number}`, columns: [] }, 1));
+    const run = found.runs[0];
+    if (run) void navigate({ to: "/runs/$run", params: { run: run.id } });
+  };
 }
 
 function Best({ sweep, stats }: { sweep: SweepFull; stats: Stats | undefined }) {
@@ -219,12 +247,10 @@ function Tally({ counts }: { counts: Stats["counts"] }) {
   );
 }
 
-function Progression({ sweep, log, onLog }: { sweep: SweepFull; log: string | undefined; onLog: (log: string | undefined) => void }) {
-  const navigate = route.useNavigate();
+function Progression({ sweep, log, onLog, onPick }: { sweep: SweepFull; log: string | undefined; onLog: (log: string | undefined) => void; onPick: (number: number) => void }) {
   const query = useQuery(ask.history(sweep.id));
   const ended = useQuery(ask.someRuns({ sweep: sweep.id, filter: 'state in ["failed", "stopped"]', sort: "-number", columns: [] }, 1000));
   const metric = sweep.metrics[0];
-  const client = useQueryClient();
   const isFront = sweep.metrics.length > 1;
   const volume = useMemo(() => {
     const pairs = isFront ? ((query.data ?? []) as [number, number][]) : [];
@@ -236,11 +262,6 @@ function Progression({ sweep, log, onLog }: { sweep: SweepFull; log: string | un
         {query.isError && !query.data ? <ErrorState error={query.error} /> : query.data ? <Curves title="What the front covers (hypervolume)" lines={volume} x="step" smoothing={0} log={false} height={240} over="trial" /> : <Loading what="the history" />}
       </Section>
     );
-  const open = async (number: number): Promise<void> => {
-    const found = await client.fetchQuery(ask.someRuns({ sweep: sweep.id, filter: `number == ${number}`, columns: [] }, 1));
-    const run = found.runs[0];
-    if (run) void navigate({ to: "/runs/$run", params: { run: run.id } });
-  };
   return (
     <Section
       title="Progress"
@@ -252,7 +273,7 @@ function Progression({ sweep, log, onLog }: { sweep: SweepFull; log: string | un
       ) : query.data && !query.data.length && !ended.data?.runs.some((run) => run.values) ? (
         <p className="note">No trial has a result yet.</p>
       ) : query.data ? (
-        <History milestones={query.data as never} others={ended.data?.runs ?? NONE} metric={String(metric?.["name"])} maximize={metric?.["goal"] === "maximize"} log={log === undefined ? undefined : log === "1"} onPick={(number) => void open(number)} />
+        <History milestones={query.data as never} others={ended.data?.runs ?? NONE} metric={String(metric?.["name"])} maximize={metric?.["goal"] === "maximize"} log={log === undefined ? undefined : log === "1"} onPick={onPick} />
       ) : (
         <Loading what="the history" />
       )}

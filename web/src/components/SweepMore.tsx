@@ -1,0 +1,202 @@
+/** What else can be done with a sweep: a cap, a configuration of one's own, failed trials again, its runs as a file. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type ReactNode, useState } from "react";
+import { api, ok, type Stats, type SweepFull } from "../api/client.ts";
+import * as ask from "../api/queries.ts";
+import { typed } from "../lib/typed.ts";
+import { count, plain } from "../lib/format.ts";
+import { parameter } from "../lib/scale.ts";
+import { Button } from "./Button.tsx";
+import { Dialog } from "./Dialog.tsx";
+import { Item, Menu } from "./Menu.tsx";
+import { said } from "./Status.tsx";
+import { useToasts } from "./Toast.tsx";
+
+interface Props {
+  sweep: SweepFull;
+  stats: Stats | undefined;
+  /** The parameters that vary. */
+  params: readonly string[];
+  /** The table's: what is exported, where it is wanted so. */
+  filter: string;
+}
+
+type Open = "cap" | "enqueue" | "retry";
+
+export function SweepMore(props: Props) {
+  const { sweep, stats, filter } = props;
+  const scope = useQuery(ask.session).data?.scope;
+  const may = scope === "write" || scope === "admin";
+  const [open, setOpen] = useState<Open | null>(null);
+  const failed = stats?.counts.failed ?? 0;
+  const file = (format: string, some: boolean): string => `/api/v1/sweeps/${encodeURIComponent(sweep.id)}/export?${new URLSearchParams({ format, ...(some ? { filter } : {}) })}`;
+  const close = (): void => setOpen(null);
+  const save = (to: string): void => {
+    const link = document.createElement("a");
+    link.href = to;
+    link.download = "";
+    link.click();
+  };
+  return (
+    <>
+      <Menu label="More" align="right">
+        {(shut) => {
+          const then = (act: () => void) => () => {
+            shut();
+            act();
+          };
+          return (
+            <>
+              <Item disabled={!may} onSelect={then(() => setOpen("cap"))}>
+                Change the cap …
+              </Item>
+              <Item disabled={!may || sweep.state === "finished" || sweep.state === "canceled"} onSelect={then(() => setOpen("enqueue"))}>
+                Add a configuration …
+              </Item>
+              <Item disabled={!may || !failed} onSelect={then(() => setOpen("retry"))}>
+                Run failed trials again …
+              </Item>
+              {(["csv", "jsonl"] as const).map((format) => (
+                <Item key={format} onSelect={then(() => save(file(format, false)))}>
+                  Export as {format === "csv" ? "CSV" : "JSON Lines"}
+                </Item>
+              ))}
+              {filter ? <Item onSelect={then(() => save(file("csv", true)))}>Export what the filter shows (CSV)</Item> : null}
+            </>
+          );
+        }}
+      </Menu>
+      {open === "cap" ? <Cap {...props} onClose={close} /> : open === "enqueue" ? <Enqueue {...props} onClose={close} /> : open === "retry" ? <Retry {...props} failed={failed} onClose={close} /> : null}
+    </>
+  );
+}
+
+/** A dialog that asks the server for something; what the server has against it is shown where it was asked. */
+function Asking<T>({ title, verb, ask: send, done, sweep, onClose, children }: { title: string; verb: string; ask: () => Promise<T>; done: (answer: T) => string; sweep: SweepFull; onClose: () => void; children: ReactNode }) {
+  const client = useQueryClient();
+  const { tell } = useToasts();
+  const change = useMutation({
+    mutationFn: send,
+    onSuccess: (answer) => {
+      tell(done(answer));
+      void client.invalidateQueries({ queryKey: ["sweep", sweep.id] });
+      void client.invalidateQueries({ queryKey: ["runs"] });
+      onClose();
+    },
+  });
+  const wrong = change.isError ? said(change.error) : null;
+  return (
+    <Dialog
+      title={title}
+      onClose={onClose}
+      actions={
+        <Button kind="main" disabled={change.isPending} onClick={() => change.mutate()}>
+          {verb}
+        </Button>
+      }
+    >
+      <form
+        className="asking"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (!change.isPending) change.mutate();
+        }}
+      >
+        {children}
+        <button type="submit" hidden aria-hidden="true" tabIndex={-1} />
+      </form>
+      {wrong ? (
+        <div role="alert" className="wrong">
+          {wrong.title}
+          {wrong.fix ? <div className="toast-fix">{wrong.fix}</div> : null}
+        </div>
+      ) : null}
+    </Dialog>
+  );
+}
+
+function Cap({ sweep, onClose }: Props & { onClose: () => void }) {
+  const [text, setText] = useState(String(sweep.cap ?? ""));
+  const [version] = useState(sweep.version); // that which was seen as the dialog opened: what others changed meanwhile is not undone
+  return (
+    <Asking
+      title="Change the cap"
+      verb="Change it"
+      sweep={sweep}
+      onClose={onClose}
+      ask={() => ok(api.PUT("/api/v1/sweeps/{id}", { params: { path: { id: sweep.id } }, body: { version, cap: typed(text) as number } }))}
+      done={() => `The cap of ${sweep.name} is ${text.trim()}.`}
+    >
+      <p>
+        So many trials begin in all; {count(sweep.num_trials, "trial")} have begun. A sweep that its cap ended goes on when it is reopened.
+      </p>
+      <div className="fields">
+        <label>
+          <span>cap</span>
+          <input className="input" inputMode="numeric" autoFocus value={text} onChange={(event) => setText(event.target.value)} />
+        </label>
+      </div>
+    </Asking>
+  );
+}
+
+function Enqueue({ sweep, stats, params, onClose }: Props & { onClose: () => void }) {
+  const best = stats?.best[0]?.params ?? {};
+  const [texts, setTexts] = useState<Record<string, string>>(() => Object.fromEntries(params.map((name) => [name, name in best ? written(best[name]) : ""])));
+  const wanted = (): Record<string, unknown> => Object.fromEntries(Object.entries(texts).filter(([, text]) => text.trim() !== "").map(([name, text]) => [name, typed(text)]));
+  return (
+    <Asking
+      title="Add a configuration"
+      verb="Add it"
+      sweep={sweep}
+      onClose={onClose}
+      ask={() => ok(api.POST("/api/v1/sweeps/{id}/enqueue", { params: { path: { id: sweep.id } }, body: { params: wanted() } })) as Promise<{ number: number }>}
+      done={({ number }) => `Trial ${number} is queued: it is the next one that an agent gets.`}
+    >
+      <p>{Object.keys(best).length ? "Begun from the best one. " : ""}What is left empty is drawn.</p>
+      <div className="fields">
+        {params.map((name) => {
+          const options = parameter(sweep.config, name)?.["values"];
+          const put = (text: string): void => setTexts((all) => ({ ...all, [name]: text }));
+          return (
+            <label key={name}>
+              <span title={name}>{name}</span>
+              {Array.isArray(options) ? (
+                <select className="select" value={texts[name]} onChange={(event) => put(event.target.value)}>
+                  <option value="">(drawn)</option>
+                  {options.map((option, i) => (
+                    <option key={i} value={written(option)}>
+                      {plain(option) || "none"}
+                    </option>
+                  ))}
+                </select>
+              ) : (
+                <input className="input" value={texts[name]} spellCheck={false} onChange={(event) => put(event.target.value)} />
+              )}
+            </label>
+          );
+        })}
+      </div>
+    </Asking>
+  );
+}
+
+const written = (value: unknown): string => (typeof value === "string" && typed(value) === value ? value : JSON.stringify(value));
+
+function Retry({ sweep, failed, onClose }: Props & { failed: number; onClose: () => void }) {
+  return (
+    <Asking
+      title="Run failed trials again?"
+      verb="Run them again"
+      sweep={sweep}
+      onClose={onClose}
+      ask={() => ok(api.POST("/api/v1/sweeps/{id}/retry", { params: { path: { id: sweep.id } }, body: {} }))}
+      done={({ queued, waiting }) => (queued.length ? `${count(queued.length, "trial")} queued again.` : waiting.length ? `${count(waiting.length, "trial")} queued before still waiting.` : "There was none to be run again.")}
+    >
+      <p>
+        {count(failed, "trial")} failed. Those that were not run again yet are queued as new trials with the same parameters{sweep.cap === null ? "" : "; the cap is raised by as many"}
+        {sweep.state === "finished" ? "; the sweep is reopened" : ""}.
+      </p>
+    </Asking>
+  );
+}
