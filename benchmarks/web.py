@@ -74,7 +74,7 @@ SCROLL = """
 """
 ROWS = ".table-body .row .num"
 HISTORY = ".plot canvas"
-PEER_HISTORY = ".js-plotly-plot svg.main-svg"
+PEER_HISTORY = ".js-plotly-plot svg.main-svg"  # its frame: it is there before the data are, which flatters it
 PEER_ROWS = ".MuiChip-label"
 
 

@@ -37,7 +37,9 @@ export function useLive(id: string, since: number | undefined): boolean {
       again = false;
       // What is on its way may be from before the change. Asking again would do, but not for a first answer, which would be taken as it comes.
       await client.cancelQueries(mine);
-      await client.invalidateQueries(mine);
+      // The table first: the server computes the figures of ten thousand trials for longer than it looks the rows up.
+      await client.invalidateQueries({ predicate: (query) => mine.predicate(query) && (query.queryKey[0] === "runs" || query.queryKey.length === 2) });
+      await client.invalidateQueries({ predicate: (query) => mine.predicate(query) && query.queryKey[0] !== "runs" && query.queryKey.length > 2 });
       running = false;
       const ended = performance.now();
       next = ended + Math.min(MOST_MS, Math.max(SOON_MS, 2 * (ended - begun))); // a long history is asked for less often
