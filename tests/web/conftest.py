@@ -11,15 +11,19 @@ from tests.web.driving import CHROMIUM, EXPECTED, Place
 
 from whet.server.page import is_built
 
+PATIENCE_MS = 30_000
+"""A wait ends when what it waits for is there; this is only when it is given up, on a machine that does much else."""
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     if CHROMIUM is None:
         pytest.skip("no Chromium here: apt-get install chromium")
     if not is_built():
         pytest.skip("the page is not built: make ui")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
@@ -43,7 +47,10 @@ def own(tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture
 def page(browser) -> Iterator[object]:
     """A page 1440 wide; what its console says of errors, or a violated policy, fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+    context.set_default_timeout(PATIENCE_MS)
     made = context.new_page()
     wrong: list[str] = []
     made.on(

@@ -13,7 +13,7 @@ from tests.web.filling import fill
 
 from whet.store import Store, open_store
 
-__all__ = ["CHROMIUM", "EXPECTED", "Place", "Server", "until", "violations"]
+__all__ = ["CHROMIUM", "EXPECTED", "Place", "Server", "arrive", "until", "violations"]
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -31,6 +31,7 @@ class Server:
     """`whet serve` over a store, which can be ended and begun anew where it was."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.database = folder / "whet.db"
         self.port = 0
         self._process: subprocess.Popen[str] | None = None
@@ -48,7 +49,10 @@ class Server:
             "--json",
         ]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "WHET_DIR": str(self.folder)},
         )
         assert self._process.stdout
         self.url = json.loads(self._process.stdout.readline())["url"]
@@ -79,6 +83,14 @@ class Place:
         self.store.close()
 
 
+def arrive(page) -> None:
+    """Wait until everything that the page asks for has come: a heading, and nothing in it that is still loading."""
+    from playwright.sync_api import expect
+
+    expect(page.locator("main :is(h1, h2)").first).to_be_visible()
+    expect(page.locator(".loading, .coming")).to_have_count(0)
+
+
 def violations(page) -> list[str]:
     """Return what axe finds wrong with the page, as text."""
     page.evaluate(AXE.read_text())
@@ -91,8 +103,8 @@ def violations(page) -> list[str]:
     ]
 
 
-def until(page, holds: str, seconds: float = 15.0) -> None:
-    """Wait until the expression holds in the page; its policy lets no text be run, so it is asked from here again and again."""
+def until(page, holds: str, seconds: float = 30.0) -> None:
+    """Wait until the expression holds in the page, where no locator says it; its policy lets no text be run, so it is asked from here again and again."""
     for _ in range(int(seconds / 0.05)):
         if page.evaluate(holds):
             return

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from pathlib import Path
 
 import whet
 from whet.store import Store
-from whet.store.base import Batch, NewRun, Row, SweepState
+from whet.store.base import Artifact, Batch, NewRun, Row, SweepState
 from whet.trial import Phase
 
-__all__ = ["HOSTILE", "fill", "many"]
+__all__ = ["FILE", "HOSTILE", "MODEL", "fill", "many"]
 
 HOSTILE = "<img src=x onerror=alert(1)> & \"quotes\" 'and' ünïcode " + "long " * 90
 STEPS = 20
+FILE, MODEL = "best models/50 % #1?.pt", b"weights " * 100
 
 
 def fill(store: Store, folder: Path) -> dict[str, str]:
@@ -141,11 +143,17 @@ def _alone(store: Store, folder: Path) -> None:
             summary={"note": "good", "params_m": 11.2},
             meta={
                 "command": ["python", "train.py", "--lr=0.001"],
-                "git": {"commit": "0123abcd" * 5, "branch": "main"},
+                "cwd": "/home/me/net/digits",
+                "git": {"commit": "0123abcd" * 5, "branch": "main", "root": "/home/me/net", "dirty": True},
                 "host": "node-7",
             },
+            artifacts=[
+                Artifact(name=name, kind="model", path=str(own / name), size=len(MODEL), sha256=digest)
+                for name, digest in ((FILE, hashlib.sha256(MODEL).hexdigest()), ("elsewhere.pt", "0" * 64))
+            ],
         ),
     )
+    store.files.send("withcurves", hashlib.sha256(MODEL).hexdigest(), 0, MODEL)
     store.runs.finish("withcurves", Phase.FINISHED)
     nan = [
         Row(step=s, time=now + s, values={"loss": [1.0, float("nan"), float("inf")][s % 3], "acc": float("nan")})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
-from tests.web.driving import Place, Server, until, violations
-from tests.web.filling import HOSTILE, many
+from tests.web.driving import Place, Server, arrive, violations
+from tests.web.filling import FILE, HOSTILE, MODEL, many
 
 import whet
-from whet.store.base import SweepState
+from whet.store.base import Batch, Row, SweepState
 from whet.store.token import Scope
 
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PATHS = {
@@ -43,11 +45,9 @@ PATHS = {
 @pytest.mark.parametrize("name", PATHS)
 def test_a_page_has_a_heading_and_axe_finds_nothing_in_light_and_dark(place: Place, page, name: str):
     page.goto(place.url + PATHS[name].format(**place.ids))
-    page.locator("main :is(h1, h2)").first.wait_for()
-    page.wait_for_timeout(400)
+    arrive(page)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(150)  # colours change gently
         assert violations(page) == []
 
 
@@ -55,8 +55,7 @@ def test_a_page_has_a_heading_and_axe_finds_nothing_in_light_and_dark(place: Pla
 def test_on_a_telephone_nothing_but_tables_is_wider_than_the_page(place: Place, page, name: str):
     page.set_viewport_size({"width": 375, "height": 760})
     page.goto(place.url + PATHS[name].format(**place.ids))
-    page.locator("main h1").wait_for()
-    page.wait_for_timeout(500)
+    arrive(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     assert violations(page) == []
 
@@ -100,7 +99,7 @@ def test_filter_order_and_columns_are_in_the_address_and_survive_a_reload(place:
     grid.wait_for()
     assert page.get_by_role("columnheader", name="result").get_attribute("aria-sort") == "descending"
     head = [one.inner_text().strip() for one in grid.get_by_role("columnheader").all()]
-    until(page, "document.querySelectorAll('.table-body .row').length > 3")
+    expect(grid.locator(".table-body .row").nth(3)).to_be_visible()
     cells = [
         row.get_by_role("gridcell").all()[head.index("optimizer")].inner_text()
         for row in grid.locator(".table-body .row").all()
@@ -190,29 +189,76 @@ def test_a_sweep_is_moved_and_the_page_follows(own: Place, page):
     page.locator("h1 .state-finished").wait_for()
 
 
-def _better(place: Place) -> None:
+def _tell(place: Place, value: float) -> None:
     study = whet.load_study(name="image-classifier", storage=place.store)
-    sweep = place.store.sweeps.get(place.ids["classifier"])
-    study.tell(study.ask(), sweep.best_value / 2)
+    study.tell(study.ask(), value)
 
 
 def test_what_happens_is_seen_at_once_and_after_the_server_was_away(own: Place, page):
     id = own.ids["classifier"]
     page.goto(f"{own.url}/sweeps/{id}")
-    page.get_by_text("live", exact=True).wait_for()
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
     shown = page.locator(".hero-number .num")
-    before = float(shown.get_attribute("title"))
-    _better(own)
-    until(page, f"Number(document.querySelector('.hero-number .num').title) < {before * 0.6}")
+    _tell(own, 0.03125)
+    expect(shown).to_have_text("0.03125")
     own.server.stop()
-    page.get_by_role("alert").filter(has_text="does not answer").wait_for()
-    assert shown.is_visible()
-    _better(own)
+    expect(page.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
+    expect(shown).to_be_visible()
+    _tell(own, 0.02)
     own.server.start()
-    page.get_by_role("alert").wait_for(state="detached", timeout=15_000)
-    until(page, f"Number(document.querySelector('.hero-number .num').title) < {before * 0.3}")
-    _better(own)
-    until(page, f"Number(document.querySelector('.hero-number .num').title) < {before * 0.15}")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(shown).to_have_text("0.02")
+    _tell(own, 0.01)
+    expect(shown).to_have_text("0.01")
+
+
+EVENTS = """
+window.__events = 0;
+window.EventSource = class extends window.EventSource {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("changes", () => (window.__events += 1));
+  }
+};
+"""
+
+
+def test_an_event_brings_a_new_trial_into_table_and_figures_by_one_question_each(own: Place, page):
+    id = own.ids["classifier"]
+    page.add_init_script(EVENTS)
+    page.goto(f"{own.url}/sweeps/{id}")
+    arrive(page)
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    grid = page.get_by_role("grid", name="Trials")
+    before = own.store.sweeps.get(id).next_number
+    expect(grid).to_have_attribute("aria-rowcount", str(before + 1))
+    figure = page.get_by_role("img", name=re.compile("val_loss of .* trials"))
+    results = int(re.search(r"of (\d+) trials", figure.get_attribute("aria-label")).group(1))
+    greeted = page.evaluate("window.__events")
+    expect(page.locator(".hero-number .num")).to_be_visible()
+    asked: Counter[str] = Counter()
+    page.on("request", lambda request: asked.update([request.url.partition("/api/v1")[2]]))
+    study = whet.load_study(name="image-classifier", storage=own.store)
+    study.tell(study.ask(), 0.03125)
+    expect(grid).to_have_attribute("aria-rowcount", str(before + 2))
+    expect(grid.locator(".table-body .row").first).to_contain_text("0.03125")
+    expect(page.locator(".hero-number .num")).to_have_text("0.03125")
+    expect(figure).to_have_attribute("aria-label", re.compile(f"of {results + 1} trials"))
+    events = page.evaluate("window.__events") - greeted
+    assert events >= 1
+    assert asked
+    assert {one: count for one, count in asked.items() if count > events or id not in one} == {}
+
+
+def test_a_first_answer_that_is_late_does_not_hide_what_happened_since(own: Place, page):
+    late: list[object] = []
+    page.route("**/stats", lambda route: route.continue_() if late else late.append(route))
+    page.goto(f"{own.url}/sweeps/{own.ids['classifier']}")
+    expect(page.get_by_role("grid", name="Trials").locator(".row .opens").first).to_be_visible()
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    expect(page.locator(".hero-number")).to_have_count(0)
+    _tell(own, 0.03125)
+    expect(page.locator(".hero-number .num")).to_have_text("0.03125")
 
 
 def test_a_token_opens_the_page_where_one_wanted_to_go(own: Place, page):
@@ -259,9 +305,62 @@ def test_curves_are_smoothed_and_scaled_and_the_address_says_so(place: Place, pa
     page.get_by_label("smooth").fill("0.5")
     page.wait_for_url(re.compile("(?=.*log=1)(?=.*x=time)(?=.*smooth=0.5)"))
     page.get_by_label("Find a curve").fill("grad")
-    until(page, "document.querySelectorAll('.plot canvas').length === 1")
+    expect(page.locator(".plot canvas")).to_have_count(1)
     page.get_by_role("link", name="Logs").click()
     page.get_by_text("epoch 299").wait_for()
+
+
+def test_curves_begin_with_the_result_and_the_machines_come_last(own: Place, page):
+    sweep = own.store.sweeps.get(own.ids["classifier"])
+    rows = [
+        Row(step=s, time=s, values={"system/cpu": s, "system/load": 1.0, "acc": s, "val_loss": s}) for s in range(3)
+    ]
+    rows.append(Row(step=3, time=3.0, values={"system/cpu": 3.0, "acc": 3.0}))
+    once = Row(step=0, time=0.0, values={"system/one": 1.0})
+    own.store.runs.ship(sweep.best_run, 0, "machine", 0, 1, Batch(rows=[*rows, once]))
+    page.goto(f"{own.url}/runs/{sweep.best_run}")
+    curves = page.get_by_role("region", name="Curves").get_by_role("img")
+    expect(curves).to_have_count(4)
+    names = [one.get_attribute("aria-label") for one in curves.all()]
+    assert [name.partition(":")[0].partition(" ")[0] for name in names] == [
+        "val_loss",
+        "acc",
+        "system/cpu",
+        "system/load",
+    ]
+
+
+def test_a_file_is_downloaded_and_one_that_is_elsewhere_is_not_offered(place: Place, page):
+    page.goto(f"{place.url}/runs/withcurves?tab=files")
+    with page.expect_download() as download:
+        page.get_by_role("link", name=FILE, exact=True).click()
+    assert download.value.suggested_filename.endswith(".pt")
+    with open(download.value.path(), "rb") as file:
+        assert file.read() == MODEL
+    expect(page.get_by_role("row", name=re.compile("elsewhere.pt"))).to_contain_text("where it ran")
+    expect(page.get_by_role("link", name="elsewhere.pt")).to_have_count(0)
+
+
+def test_a_run_says_how_to_make_it_again(place: Place, page):
+    page.goto(f"{place.url}/runs/withcurves")
+    again = page.get_by_role("region", name="To run it again")
+    expect(again.locator("code")).to_have_text(f"git checkout {'0123abcd' * 5}\ncd digits\npython train.py --lr=0.001")
+    expect(again).to_contain_text("not committed")
+
+
+def test_a_trial_shows_where_it_differs_from_the_best(place: Place, page):
+    sweep = place.store.sweeps.get(place.ids["classifier"])
+    best = place.store.runs.get(sweep.best_run)
+    page.goto(f"{place.url}/sweeps/{sweep.id}?sort=-value")
+    page.get_by_role("grid", name="Trials").locator(".row .opens").first.click()
+    page.get_by_role("link", name="Config").click()
+    table = page.get_by_role("region", name="Unlike the best of its sweep").get_by_role("table")
+    other = place.store.runs.get(page.url.partition("/runs/")[2].partition("?")[0])
+    for name, value in best.params.items():
+        row = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+        expect(row).to_have_count(0 if other.params[name] == value else 1)
+    table.get_by_role("link", name=best.name).click()
+    expect(page.get_by_text("best of its sweep", exact=True)).to_be_visible()
 
 
 def test_an_empty_store_teaches_the_first_command(tmp_path, page):

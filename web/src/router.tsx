@@ -34,7 +34,7 @@ export const runsRoute = createRoute({
 export const runRoute = createRoute({
   getParentRoute: () => root,
   path: "/runs/$run",
-  validateSearch: only("tab", "x", "log", "smooth", "find", "stream"),
+  validateSearch: only("tab", "x", "log", "smooth", "find", "stream", "with"),
   component: lazyRouteComponent(() => import("./pages/Run.tsx"), "Run"),
 });
 

@@ -29,7 +29,7 @@ _NEVER = {"Cache-Control": "no-store"}
 _MISSING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Whet</title>
 <h1>Whet runs here, without its page</h1>
-<p>This copy of Whet comes from a checkout in which the page has not been built. Build it with Node 20 or later, then start the server again:</p>
+<p>This copy of Whet was made without the page. In a checkout, build it with Node 20.19 or later, then start the server or make the wheel again:</p>
 <pre>make ui</pre>
 <p>Everything else works: <a href="/api/v1/openapi.json">the API</a>, agents, and every command.</p>
 </html>

@@ -1,5 +1,5 @@
 /** A sweep as it happens: the server says that something changed, and what is shown of it is asked for again. */
-import { useQueryClient } from "@tanstack/react-query";
+import { type Query, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState, useSyncExternalStore } from "react";
 import { ask, setReachable } from "./reachable.ts";
 
@@ -22,24 +22,32 @@ export function useLive(id: string, since: number | undefined): boolean {
   const seen = useSyncExternalStore(onVisibility, () => !document.hidden);
   useEffect(() => {
     if (!known || !seen) return;
+    const mine = { predicate: ({ queryKey }: Query): boolean => (queryKey[0] === "sweep" && queryKey[1] === id) || (queryKey[0] === "runs" && JSON.stringify(queryKey).includes(id)) };
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let wait = SOON_MS;
-    let again = false;
     let reopening: ReturnType<typeof setTimeout> | undefined;
+    let next = 0; // when it may be asked for again: the first change is shown at once, those that follow it closely together
+    let running = false;
+    let again = false;
+    let over = false;
     const source = new EventSource(`/api/v1/sweeps/${encodeURIComponent(id)}/events?since=${since}`);
     const refresh = async (): Promise<void> => {
       const begun = performance.now();
-      await Promise.all([
-        client.invalidateQueries({ queryKey: ["sweep", id] }),
-        client.invalidateQueries({ queryKey: ["runs"], predicate: (query) => JSON.stringify(query.queryKey).includes(id) }),
-      ]);
-      wait = Math.min(MOST_MS, Math.max(SOON_MS, 4 * (performance.now() - begun))); // a long history is asked for less often
       timer = undefined;
-      if (again) later();
+      running = true;
+      again = false;
+      // What is on its way may be from before the change. Asking again would do, but not for a first answer, which would be taken as it comes.
+      await client.cancelQueries(mine);
+      // The table first: the server computes the figures of ten thousand trials for longer than it looks the rows up.
+      await client.invalidateQueries({ predicate: (query) => mine.predicate(query) && (query.queryKey[0] === "runs" || query.queryKey.length === 2) });
+      await client.invalidateQueries({ predicate: (query) => mine.predicate(query) && query.queryKey[0] !== "runs" && query.queryKey.length > 2 });
+      running = false;
+      const ended = performance.now();
+      next = ended + Math.min(MOST_MS, Math.max(SOON_MS, 2 * (ended - begun))); // a long history is asked for less often
+      if (again && !over) later();
     };
     const later = (): void => {
-      again = timer !== undefined;
-      if (timer === undefined) timer = setTimeout(refresh, wait);
+      if (running) again = true;
+      else timer ??= setTimeout(() => void refresh(), Math.max(0, next - performance.now()));
     };
     let first = true;
     source.addEventListener("changes", (event) => {
@@ -62,6 +70,7 @@ export function useLive(id: string, since: number | undefined): boolean {
       if (source.readyState === EventSource.CLOSED) reopening = setTimeout(() => setAttempt((count) => count + 1), AGAIN_MS);
     };
     return () => {
+      over = true;
       clearTimeout(timer);
       clearTimeout(reopening);
       source.close();

@@ -138,3 +138,14 @@ export const artifacts = (id: string) =>
     queryKey: ["run", id, "artifacts"],
     queryFn: ({ signal }) => ok(api.GET("/api/v1/runs/{run}/artifacts", { signal, params: { path: { run: id } } })),
   });
+
+/** Runs side by side. */
+export const compared = (ids: readonly string[]) =>
+  queryOptions({
+    queryKey: ["runs", "compared", ids],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs:compare", { signal, params: { query: { run: [...ids] } } })),
+  });
+
+/** Where a file that a run keeps is downloaded. */
+export const fileAddress = (run: string, name: string): string =>
+  `/api/v1/runs/${encodeURIComponent(run)}/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`;

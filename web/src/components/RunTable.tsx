@@ -147,7 +147,9 @@ function useGuess(project: string | undefined, wanted: boolean, names: Names | u
     if (!look.data) return look.isError ? [] : undefined;
     const runs = look.data.runs;
     const having = (column: string): unknown[] => runs.map((run) => run.cells[column]).filter((value) => value !== undefined && value !== null);
-    const metrics = asked.filter((one) => one.startsWith("metrics.") && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => having(b).length - having(a).length);
+    // A metric that is every trial's result stands in the column of results already.
+    const isResult = (column: string): boolean => runs.every((run) => run.values !== null && num(run.cells[column]) === num(run.values[0]));
+    const metrics = asked.filter((one) => one.startsWith("metrics.") && !isResult(one) && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => having(b).length - having(a).length);
     const varying = asked
       .filter((one) => one.startsWith("config."))
       .map((one) => ({ one, values: having(one) }))
@@ -181,7 +183,7 @@ function columnsOf(cells: readonly string[], sweep: SweepLine | undefined, nameO
       ];
   const rest: Column<RunLine>[] = [
     { id: "duration", title: "duration", width: 92, right: true, sort: "duration", cell: (run) => <Took started={run.started} ended={run.ended ?? (run.state === "lost" ? run.beat : null)} /> },
-    { id: "created", title: "created", width: 92, right: true, sort: "created", cell: (run) => <Ago time={run.created} /> },
+    { id: "created", title: "created", width: 104, right: true, sort: "created", cell: (run) => <Ago time={run.created} /> },
   ];
   return [...first, state, ...metric, ...others, ...of, ...rest, ...where, ...why];
 }

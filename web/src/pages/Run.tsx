@@ -10,6 +10,7 @@ import { Logs } from "../components/Logs.tsx";
 import { Facts, Page, Section } from "../components/Page.tsx";
 import { Command, EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { Ago, Num, State, Took, Val } from "../components/Value.tsx";
+import { again } from "../lib/again.ts";
 import { bytes, count, num, plain } from "../lib/format.ts";
 import { flat } from "../lib/flat.ts";
 import { options, python, yaml } from "../lib/yaml.ts";
@@ -163,11 +164,13 @@ function Overview(props: PartProps) {
           </div>
         </Section>
       ) : null}
+      <RunAgain run={run} />
     </>
   );
 }
 
 const MOST_CURVES = 60;
+const MACHINE = "system/";
 
 function Drawn({ run, search, go }: PartProps) {
   const x = search.x === "time" ? "time" : "step";
@@ -175,7 +178,13 @@ function Drawn({ run, search, go }: PartProps) {
   const log = search.log === "1";
   const query = useQuery(ask.curves(run.id, x, run.ended === null));
   const find = (search.find ?? "").toLowerCase();
-  const lines = useMemo(() => Object.entries(query.data ?? {}).filter(([, line]) => line.x.length > 0), [query.data]);
+  const results = Object.keys(run.result ?? {}).join("\n");
+  const lines = useMemo(() => {
+    const rank = (name: string): number => (results.split("\n").includes(name) ? 0 : name.startsWith(MACHINE) ? 2 : 1);
+    // One value of the machine's says nothing as a curve.
+    const drawn = Object.entries(query.data ?? {}).filter(([name, line]) => line.x.length > (rank(name) === 2 ? 1 : 0));
+    return drawn.sort(([a], [b]) => rank(a) - rank(b));
+  }, [query.data, results]);
   const shown = useMemo(() => lines.filter(([name]) => name.toLowerCase().includes(find)).map(([name, line]) => ({ name, lines: [{ name, x: line.x, y: line.y }] })), [lines, find]);
   if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="the curves" />;
@@ -218,19 +227,73 @@ function Config({ run, search, go }: PartProps) {
       </EmptyState>
     );
   return (
-    <Section
-      title={count(all.length, "value")}
-      aside={
-        <>
-          <input id="filter" type="search" className="input" aria-label="Find a value" placeholder="Find a value" value={search.find ?? ""} onChange={(event) => go({ find: event.target.value || undefined })} />
-          <Copy text={yaml(run.config)} label="YAML" what="of the configuration" />
-          <Copy text={python(run.config)} label="Python" what="of the configuration" />
-          <Copy text={options(run.config)} label="options" what="of the configuration" />
-        </>
-      }
-    >
-      <Facts className="long" of={shown.map(([name, value]) => [<span key={name} className={name in run.params ? "varies" : ""} title={name in run.params ? "suggested by the sweep" : undefined}>{name}</span>, <Val key="v" value={value} />] as const)} />
-      {shown.length ? null : <p className="note">Nothing in it is like that.</p>}
+    <>
+      <Difference run={run} search={search} go={go} />
+      <Section
+        title={count(all.length, "value")}
+        aside={
+          <>
+            <input id="filter" type="search" className="input" aria-label="Find a value" placeholder="Find a value" value={search.find ?? ""} onChange={(event) => go({ find: event.target.value || undefined })} />
+            <Copy text={yaml(run.config)} label="YAML" what="of the configuration" />
+            <Copy text={python(run.config)} label="Python" what="of the configuration" />
+            <Copy text={options(run.config)} label="options" what="of the configuration" />
+          </>
+        }
+      >
+        <Facts className="long" of={shown.map(([name, value]) => [<span key={name} className={name in run.params ? "varies" : ""} title={name in run.params ? "suggested by the sweep" : undefined}>{name}</span>, <Val key="v" value={value} />] as const)} />
+        {shown.length ? null : <p className="note">Nothing in it is like that.</p>}
+      </Section>
+    </>
+  );
+}
+
+/** Where its configuration differs from that of the best of its sweep, or of the run that it continues. */
+function Difference({ run, search, go }: PartProps) {
+  const sweep = useQuery({ ...ask.sweep(run.sweep ?? ""), enabled: run.sweep !== null });
+  const best = sweep.data?.best_run;
+  const others = [...(best && best !== run.id ? [["best", best] as const] : []), ...(run.parent && run.parent !== best ? [["parent", run.parent] as const] : [])];
+  const [word, other] = others.find(([one]) => one === search.with) ?? others[0] ?? ["", ""];
+  const query = useQuery({ ...ask.compared([run.id, other]), enabled: other !== "" });
+  if (other === "") return null;
+  const rows = query.data?.config.filter((row) => row.differs) ?? [];
+  const title = word === "best" ? "Unlike the best of its sweep" : "Unlike the run that it continues";
+  return (
+    <Section title={title} aside={others.length > 1 ? <Choice label="Beside" value={word} options={[["best", "the best"], ["parent", "its parent"]]} onChange={(one) => go({ with: one === "parent" ? one : undefined })} /> : null}>
+      {query.isError ? (
+        <ErrorState error={query.error} retry={() => void query.refetch()} />
+      ) : !query.data ? (
+        <Loading what="both" />
+      ) : rows.length ? (
+        <div className="scroll" tabIndex={0} role="region" aria-label={title}>
+          <table className="plain">
+            <thead>
+              <tr>
+                <th>value</th>
+                <th>this run</th>
+                <th>
+                  <Link to="/runs/$run" params={{ run: other }}>
+                    {query.data.names[1]}
+                  </Link>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((row) => (
+                <tr key={row.key}>
+                  <th scope="row">{row.key}</th>
+                  {row.values.map((value, i) => (
+                    <td key={i}>
+                      <Val value={value} />
+                    </td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      ) : (
+        <p className="note">Their configurations are the same.</p>
+      )}
     </Section>
   );
 }
@@ -254,6 +317,7 @@ function Files({ run }: { run: RunView }) {
               <th>file</th>
               <th className="left">kind</th>
               <th>size</th>
+              <th className="left">content</th>
               <th className="left">SHA-256</th>
             </tr>
           </thead>
@@ -261,12 +325,19 @@ function Files({ run }: { run: RunView }) {
             {query.data.map((file) => (
               <tr key={file.name}>
                 <th scope="row" title={file.path}>
-                  {file.name}
+                  {file.here ? (
+                    <a href={ask.fileAddress(run.id, file.name)} download>
+                      {file.name}
+                    </a>
+                  ) : (
+                    file.name
+                  )}
                 </th>
                 <td className="left">{file.kind}</td>
                 <td className="num" title={`${file.size} bytes`}>
                   {bytes(file.size)}
                 </td>
+                <td className="left">{file.here ? "here" : file.received ? `${Math.floor((100 * file.received) / Math.max(1, file.size))} % here` : "where it ran"}</td>
                 <td className="left">
                   <code title={file.sha256}>{file.sha256.slice(0, 12)}</code> <Copy text={file.sha256} what={`the digest of ${file.name}`} />
                 </td>
@@ -275,23 +346,33 @@ function Files({ run }: { run: RunView }) {
           </tbody>
         </table>
       </div>
+      <Command text={`whet artifacts get ${run.id}`} />
+    </Section>
+  );
+}
+
+/** The commands that make it again. */
+function RunAgain({ run }: { run: RunView }) {
+  const made = again(run.meta, run.params);
+  if (made === null) return null;
+  return (
+    <Section title="To run it again">
+      <Command text={made.lines} />
+      {made.notes.map((note) => (
+        <p key={note} className="note">
+          {note}
+        </p>
+      ))}
     </Section>
   );
 }
 
 function Origin({ run }: { run: RunView }) {
-  const facts = flat(run.meta).filter(([name]) => name !== "command");
-  const command = run.meta["command"];
-  const line = Array.isArray(command) ? command.map(String).join(" ") : typeof command === "string" ? command : "";
+  const facts = flat(run.meta);
   const rows: (readonly [ReactNode, ReactNode])[] = facts.map(([name, value]) => [name, num(value) !== null ? <Val key={name} value={value} /> : <span key={name} className="wrap">{plain(value)}</span>] as const);
   return (
-    <>
-      {line ? (
-        <Section title="Command">
-          <Command text={line} />
-        </Section>
-      ) : null}
-      <Section title="Where it comes from">{rows.length || run.folder ? <Facts className="long" of={[...rows, ...(run.folder ? [["folder", <span key="f" className="wrap">{run.folder}</span>] as const] : [])]} /> : <p className="note">Nothing is known.</p>}</Section>
-    </>
+    <Section title="Where it comes from">
+      {rows.length || run.folder ? <Facts className="long" of={[...rows, ...(run.folder ? [["folder", <span key="f" className="wrap">{run.folder}</span>] as const] : [])]} /> : <p className="note">Nothing is known.</p>}
+    </Section>
   );
 }
