@@ -382,7 +382,7 @@ TestLife.settings = settings(max_examples=5, stateful_step_count=14, **SIZE)
 
 @pytest.mark.slow
 def test_many_long_lives() -> None:
-    run_state_machine_as_test(Life, settings=settings(max_examples=80, stateful_step_count=50, **SIZE))
+    run_state_machine_as_test(Life, settings=settings(max_examples=25, stateful_step_count=40, **SIZE))
 
 
 BUGS: dict[str, tuple[object, str, Callable[..., Any]]] = {

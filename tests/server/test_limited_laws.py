@@ -55,6 +55,11 @@ class TestLimited(_Behind, StoreLaws):
         with pytest.raises(Refused, match="this token is not for project 'nobody'"):
             super().test_columns_are_returned_as_asked(table)
 
+    def test_any_text_is_looked_for_and_names_a_worker(self, store: Store, sweep: Sweep) -> None:
+        """The same law but for its first words: its project is none of the caller's."""
+        with pytest.raises(Refused, match="this token is not for project"):
+            super().test_any_text_is_looked_for_and_names_a_worker(store, sweep)
+
 
 class TestNames(_Behind):
     """What is called alike in several projects."""

@@ -59,7 +59,7 @@ def router(store: Store, engines: Engines) -> APIRouter:
     @routes.get("/sweeps:compare", response_model=ContestView)
     @needs("read", checks_itself=True)
     def compare(
-        request: Request, ids: Annotated[str, Query(min_length=1, max_length=10_000)], metric: str | None = None
+        request: Request, ids: Annotated[str, Query(min_length=1, max_length=4000)], metric: str | None = None
     ) -> Response:
         """Return sweeps against each other: `ids` are ids or names, with commas between them."""
         who = caller(request)
