@@ -72,7 +72,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     api.include_router(files.router(store))
     api.include_router(tables.router(store))
     api.include_router(charts.router(store, engines))
-    api.include_router(retries.router(store, pulse))
+    api.include_router(retries.router(store))
     api.include_router(drafts.router())
     app.include_router(api)
     app.include_router(page.router())

@@ -6,7 +6,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from whet.server.access import needs
-from whet.server.pulse import Pulse
 from whet.server.rest import answer
 from whet.server.sweep_views import Queued, Retries, Skipped
 from whet.server.views import Again
@@ -16,7 +15,7 @@ from whet.study.retry import retry
 __all__ = ["router"]
 
 
-def router(store: Store, pulse: Pulse) -> APIRouter:
+def router(store: Store) -> APIRouter:
     """Return the route ``/sweeps/{id}/retry``."""
     routes = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -29,7 +28,6 @@ def router(store: Store, pulse: Pulse) -> APIRouter:
         """
         sweep = store.sweeps.find(id).id
         done = retry(store, sweep, body.numbers)
-        pulse.beat(sweep)
         queued, waiting = (
             [Queued(number=old, as_number=new) for old, new in pairs.items()] for pairs in (done.queued, done.waiting)
         )

@@ -6,7 +6,7 @@ import csv
 import io
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -18,6 +18,7 @@ from whet.server.rest import answer
 from whet.server.run_views import PageView, page_view
 from whet.store.base import Store, Sweep, TableQuery
 from whet.store.export import ParquetFile, csv_cell, in_order, kinds_of, row_of
+from whet.store.matching import matching
 
 __all__ = ["router"]
 
@@ -76,16 +77,12 @@ class _Pages:
 
     def __init__(self, store: Store, sweep: Sweep, filter: str) -> None:
         self._store, self._sweep = store, sweep
-        self._query = TableQuery(filter=filter, sort="created", sweep=sweep.id, limit=_PAGE)
+        self._query = TableQuery(filter=filter, sort="created", sweep=sweep.id)
 
     def __iter__(self) -> Iterator[Rows]:
-        query = self._query
-        while True:
-            page = self._store.runs.table(query)
-            yield [row_of(self._store.runs.get(row.id), self._sweep) for row in page.rows]
-            if page.cursor is None:
-                return
-            query = replace(query, cursor=page.cursor)
+        runs = matching(self._store, self._query)
+        while page := [row_of(run, self._sweep) for run in islice(runs, _PAGE)]:
+            yield page
 
     def kinds(self) -> dict[str, set[type]]:
         """Return the columns, and of what types their values are: files have these before the first row."""

@@ -19,6 +19,7 @@ from whet.server.once import Key, kept_key
 from whet.server.questions import NotNow, Questions
 from whet.server.rest import answer
 from whet.server.views import Judge, Judgement, Report, Settle, Settled, Suggest, Suggested, Tell, Told
+from whet.stop.base import Decision, Verdict
 from whet.store.base import Store
 from whet.study.engine import Engine, Nothing
 from whet.study.judging import judge as judged
@@ -75,11 +76,7 @@ def router(store: Store, engines: Engines, answers: Answers, questions: Question
         values = _in_order(engine, body.values, whole=False)
         engine.report(body.number, body.attempt, TrialReport(step=body.step, values=values))
         decision = engine.decide(body.number)
-        num = len(engine.trial(body.number).reports)
-        goes_on = decision is None or decision.verdict.value == "continue"
-        if decision is None or goes_on:
-            return answer(Judgement(num_judged=num, verdict=None, reason=""))
-        return answer(Judgement(num_judged=num, verdict=decision.verdict.value, reason=decision.reason))  # type: ignore[arg-type]
+        return _judgement(len(engine.trial(body.number).reports), decision)
 
     @routes.post("/judge", response_model=Judgement)
     @needs("write", sweep="id")
@@ -91,10 +88,7 @@ def router(store: Store, engines: Engines, answers: Answers, questions: Question
             num, decision = len(engine.trial(body.number).reports), engine.decide(body.number, body.after)
         else:
             num, decision = judged(engine, body.number, body.num_judged, body.after)
-        verdict: Any = None if decision is None or decision.verdict.value == "continue" else decision.verdict.value
-        return answer(
-            Judgement(num_judged=num, verdict=verdict, reason=decision.reason if decision and verdict else "")
-        )
+        return _judgement(num, decision)
 
     @routes.post("/tell", response_model=Told)
     @needs("write", sweep="id")
@@ -123,6 +117,14 @@ def router(store: Store, engines: Engines, answers: Answers, questions: Question
         return answer(Settled(state=engine.state.value, reason=engine.why_over()))
 
     return routes
+
+
+def _judgement(num: int, decision: Decision | None) -> Response:
+    """Return what `decision` says after `num` reports; a trial that goes on needs no reason."""
+    if decision is None or decision.verdict is Verdict.CONTINUE:
+        return answer(Judgement(num_judged=num, verdict=None, reason=""))
+    verdict: Any = decision.verdict.value
+    return answer(Judgement(num_judged=num, verdict=verdict, reason=decision.reason))
 
 
 def _in_order(engine: Engine, values: dict[str, float], *, whole: bool) -> tuple[float, ...]:
