@@ -85,6 +85,33 @@ def test_an_end_that_failed_is_tried_again(tmp_path):
     assert taken == [b"123"]
 
 
+@pytest.mark.parametrize("offset", [0, 1, 3, 7])
+def test_the_last_piece_sent_again_is_no_end_before_somebody_has_taken_it(tmp_path, offset):
+    """Its answer was "try again", or none, for the process was killed: no number but an error may say so again."""
+    drafts, taken = Drafts(tmp_path), []
+
+    def full(path: Path) -> None:
+        raise StoreUnavailable("disk full", "")
+
+    drafts.append("r", SHA, 0, b"1", 3, whole=pytest.fail)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            drafts.append("r", SHA, 1, b"23", 3, whole=full)
+    piece = b"" if offset == 3 else b"23"
+    assert drafts.append("r", SHA, offset, piece, 3, whole=taker(tmp_path, b"123", taken)) == 3
+    assert taken == [b"123"]
+
+
+def test_more_than_there_may_be_is_no_end(tmp_path):
+    """The run's record says less by now."""
+    drafts, taken = Drafts(tmp_path), []
+    drafts.append("r", SHA, 0, b"12345", 9, whole=pytest.fail)
+    with pytest.raises(Damaged, match="5 bytes had come of 3"):
+        drafts.append("r", SHA, 5, b"", 3, whole=pytest.fail)
+    assert drafts.append("r", SHA, 0, b"123", 3, whole=taker(tmp_path, b"123", taken)) == 3
+    assert taken == [b"123"]
+
+
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     drafts = Drafts(tmp_path)
     drafts.append("r", SHA, 0, b"12", 9, whole=pytest.fail)

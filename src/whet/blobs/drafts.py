@@ -41,24 +41,29 @@ class Drafts:
         """Add a piece that begins at `offset`, and return how many bytes are there. Elsewhere it changes nothing.
 
         Args:
-            size: How many it will be.
+            size: How many it will be. It is returned once `whole` has taken them, and not before.
             whole: Called with the draft when all is there; it takes the file away.
 
         Raises:
             StoreError: there is more than `size`.
-            Damaged: as `whole` says; then the draft is dropped.
+            Damaged: as `whole` says, or more was there already; then the draft is dropped.
             StoreUnavailable: the disk refuses it.
         """
         path = self._path(key, sha256)
         with _said(path), self._lock(path.name):
             have = self.size(key, sha256)
-            if offset != have:
-                return have
-            if have + len(piece) > size:
-                raise StoreError(f"{have + len(piece)} bytes came of {size}", "send what the run says that it keeps")
-            _write(path, have, piece)
-            have += len(piece)
-            if have == size:
+            if have > size:
+                path.unlink(missing_ok=True)
+                raise Damaged(f"{have} bytes had come of {size}", "send it again, from its beginning")
+            if offset == have:
+                if have + len(piece) > size:
+                    raise StoreError(
+                        f"{have + len(piece)} bytes came of {size}", "send what the run says that it keeps"
+                    )
+                _write(path, have, piece)
+                have += len(piece)
+            # Whatever the offset: who sends the last piece again has got no answer, as nobody may have taken the draft yet.
+            if have == size and path.exists():
                 try:
                     whole(path)
                 except Damaged:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from pathlib import Path
 
 import pytest
 
-from whet.errors import Damaged, NotFound, StoreError
+from whet.errors import Damaged, NotFound, StoreError, StoreUnavailable
 from whet.store.base import Artifact, Batch, NewRun, Store
+from whet.store.files import LocalFiles
 from whet.testing.store_case import ME, StoreCase
 
 __all__ = ["FileLaws"]
@@ -31,6 +33,11 @@ class FileLaws(StoreCase):
             for name, content in files.items()
         ]
         store.runs.ship(id, 0, "spool", 0, 1, Batch(artifacts=kept))
+
+    def near(self, store: Store) -> LocalFiles:
+        """Return the store's files as they are next to the data: behind the server, where there is one."""
+        assert isinstance(store.files, LocalFiles)
+        return store.files
 
     def where(self, store: Store, id: str = "r") -> dict[str, tuple[bool, int]]:
         """Return what is known of each file: (is it here, how much of it has come)."""
@@ -66,6 +73,33 @@ class FileLaws(StoreCase):
         store.files.send("r", sha, 100, _CONTENT[100:])
         assert store.files.send("r", sha, 100, _CONTENT[100:]) == len(_CONTENT)  # its answer was lost
         assert store.files.send("r", sha, 0, b"something else") == len(_CONTENT)
+        assert self.text(store, "r", "model") == _CONTENT
+
+    @pytest.mark.parametrize("num_failing", [1, 2])
+    def test_what_is_said_to_be_here_is_here(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, num_failing: int
+    ) -> None:
+        """The last piece has come, and can't be kept: whoever sends it again is not told that all is well until it is."""
+        self.run_with(store, model=_CONTENT)
+        blobs, sha, failed = self.near(store).blobs, _sha(_CONTENT), []
+        keep = blobs.keep
+
+        def failing(room: str, sha256: str, file: Path) -> None:
+            if len(failed) < num_failing:
+                failed.append(1)
+                raise StoreUnavailable("the place does not answer", "try again")
+            keep(room, sha256, file)
+
+        monkeypatch.setattr(blobs, "keep", failing)
+        store.files.send("r", sha, 0, _CONTENT[:100])
+        said = 0
+        while said < len(_CONTENT):
+            try:
+                said = store.files.send("r", sha, 100, _CONTENT[100:])
+            except StoreUnavailable:  # over HTTP the client itself asks again
+                continue
+        assert len(failed) == num_failing
+        assert self.where(store) == {"model": (True, len(_CONTENT))}
         assert self.text(store, "r", "model") == _CONTENT
 
     def test_another_content_is_found_out_in_the_end(self, store: Store) -> None:
