@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from whet.blobs.base import room_of
+from whet.blobs.folder import Folder
 from whet.blobs.remote import Remote
 from whet.errors import NotFound, TooLarge
 from whet.store import Store, gc, open_store
 from whet.store.base import Artifact, Batch, NewRun
-from whet.store.files import Limits, LocalFiles, own_file
+from whet.store.files import Limits, LocalFiles, _home, own_file
 from whet.store.gc import check_files, collect
 from whet.store.http.files import HttpFiles
 from whet.store.owner import here
@@ -71,7 +72,7 @@ def test_the_runs_own_folder_is_read_and_no_byte_is_stored_twice(store: Store, t
     assert [one.here for one in store.files.standing("r")] == [True]
     assert text(store, "r", "a/b.pt") == b"weights"
     assert b"".join(store.files.read("r", "a/b.pt", 2, 4).pieces) == b"ig"
-    assert not (tmp_path / ".whet" / "blobs").exists()
+    assert not list((tmp_path / ".whet").glob("*blobs*"))
 
 
 def test_a_file_that_changed_since_is_not_what_was_kept(store: Store, tmp_path: Path) -> None:
@@ -151,17 +152,65 @@ def test_a_pipe_in_its_place_is_no_file_and_stops_nobody(tmp_path: Path) -> None
 
 
 def test_places(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store.files.blobs.url == str(tmp_path / ".whet" / "blobs")  # type: ignore[attr-defined]
+    assert store.files.blobs.url == str(tmp_path / ".whet" / "whet.db.blobs")  # type: ignore[attr-defined]
     elsewhere = open_store(str(tmp_path / "other" / "x.db"))
-    assert elsewhere.files.blobs.url == str(tmp_path / "other" / "blobs")  # type: ignore[attr-defined]
+    assert elsewhere.files.blobs.url == str(tmp_path / "other" / "x.db.blobs")  # type: ignore[attr-defined]
     elsewhere.close()
     monkeypatch.setenv("WHET_BLOBS", "memory://shared")
     shared = LocalFiles.of(store)
     assert isinstance(shared.blobs, Remote)
     assert shared.collects
-    assert shared.drafts.folder == tmp_path / ".whet" / "blobs" / ".drafts"
+    assert shared.drafts.folder == tmp_path / ".whet" / "whet.db.blobs" / ".drafts"
     monkeypatch.setenv("WHET_BLOBS", str(tmp_path / "shared"))
     assert LocalFiles.of(store).drafts.folder == tmp_path / "shared" / ".drafts"
+
+
+def test_no_two_databases_have_one_place(tmp_path: Path) -> None:
+    """Whatever one drops, the other's stay. A PostgreSQL database keeps its place under a new password."""
+    urls = [
+        *(f"sqlite:///{tmp_path}/{file}" for file in ("whet.db", "a.db", "a.sqlite", "a", "other/a.db")),
+        *("postgresql://" + rest for rest in ("h/a", "h/b", "h:5433/a", "i/a", "me@h/a", "you@h/a", "", "h/a?options=x")),
+    ]
+    places = {url: _home(url, tmp_path / ".whet")[0] for url in urls}
+    assert len(set(places.values())) == len(urls)
+    for same in ("postgresql://me:old@h/a", "postgresql://me:p%40ss@h/a", "postgresql+psycopg://me@h/a?password=x"):
+        assert _home(same, tmp_path / ".whet")[0] == places["postgresql://me@h/a"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "a.db").touch()
+    (tmp_path / "other" / "link.db").symlink_to(tmp_path / "a.db")
+    assert _home(f"sqlite:///{tmp_path}/other/link.db", tmp_path)[0] == places[f"sqlite:///{tmp_path}/a.db"]
+
+
+def test_a_collection_leaves_what_the_database_beside_keeps(store: Store, tmp_path: Path) -> None:
+    new_run(store, "r", artifact("m", b"one"))
+    store.files.send("r", sha(b"one"), 0, b"one")
+    with contextlib.closing(open_store(str(tmp_path / ".whet" / "beside.db"))) as beside:
+        new_run(beside, "s", artifact("m", b"two"), artifact("n", b"half"))
+        beside.files.send("s", sha(b"two"), 0, b"two")
+        beside.files.send("s", sha(b"half"), 0, b"ha")
+        assert collected(store) == (0, 0, 1)
+        assert text(beside, "s", "m") == b"two"
+        assert [one.received for one in beside.files.standing("s")] == [3, 2]
+
+
+def test_what_was_kept_in_the_folder_of_former_times_is_read_and_never_dropped(tmp_path: Path) -> None:
+    """All databases of a folder shared `blobs` once: nobody knows whose it is."""
+    for name, run in (("a.db", "r"), ("b.db", "s")):
+        with contextlib.closing(open_store(str(tmp_path / name))) as store:
+            new_run(store, run, artifact("m", run.encode()))
+            draft = tmp_path / "draft"
+            draft.write_bytes(run.encode())
+            Folder(tmp_path / "blobs").keep(room_of("p"), sha(run.encode()), draft)
+    for name, run in (("a.db", "r"), ("b.db", "s")):
+        with contextlib.closing(open_store(str(tmp_path / name))) as store:
+            assert collected(store) == (0, 0, 0)
+            assert [one.here for one in store.files.standing(run)] == [True]
+            assert store.files.send(run, sha(run.encode()), 0, b"") == 1
+            assert text(store, run, "m") == run.encode()
+            assert check_files(store) == ([], 0)  # type: ignore[arg-type]
+            new_run(store, f"{run}2", artifact("m", b"new"))
+            store.files.send(f"{run}2", sha(b"new"), 0, b"new")
+    assert len(list(Folder(tmp_path / "blobs").all())) == 2
 
 
 def test_through_a_url(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +367,7 @@ def test_the_check_reads_every_file(store: Store, tmp_path: Path) -> None:
     new_run(store, "far", artifact("m", b"never sent"))
     assert check_files(store) == ([], 1)  # type: ignore[arg-type]
 
-    blob = tmp_path / ".whet" / "blobs" / room_of("p") / sha(b"one")[:2] / sha(b"one")[2:]
+    blob = tmp_path / ".whet" / "whet.db.blobs" / room_of("p") / sha(b"one")[:2] / sha(b"one")[2:]
     blob.write_bytes(b"eno")
     path.write_bytes(b"WEIGHTS!")
     found, elsewhere = check_files(store)  # type: ignore[arg-type]
