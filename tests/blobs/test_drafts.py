@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whet.blobs.drafts import Drafts
-from whet.errors import Damaged, StoreError, StoreUnavailable
+from whet.errors import Damaged, StoreUnavailable, TooLarge
 
 SHA = 64 * "a"
 
@@ -59,7 +59,7 @@ def test_drafts_are_apart(tmp_path):
 
 def test_more_than_was_said_is_refused(tmp_path):
     drafts = Drafts(tmp_path)
-    with pytest.raises(StoreError, match="4 bytes came of 3"):
+    with pytest.raises(TooLarge, match="4 bytes came of 3"):
         drafts.append("r", SHA, 0, b"1234", 3, whole=pytest.fail)
     assert drafts.size("r", SHA) == 0
 

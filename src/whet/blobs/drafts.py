@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import final
 
-from whet.errors import Damaged, StoreError, StoreUnavailable
+from whet.errors import Damaged, StoreUnavailable, TooLarge
 from whet.locks import FileLock
 
 __all__ = ["Drafts"]
@@ -45,7 +45,7 @@ class Drafts:
             whole: Called with the draft when all is there; it takes the file away.
 
         Raises:
-            StoreError: there is more than `size`.
+            TooLarge: there is more than `size`.
             Damaged: as `whole` says, or more was there already; then the draft is dropped.
             StoreUnavailable: the disk refuses it.
         """
@@ -57,7 +57,7 @@ class Drafts:
                 raise Damaged(f"{have} bytes had come of {size}", "send it again, from its beginning")
             if offset == have:
                 if have + len(piece) > size:
-                    raise StoreError(
+                    raise TooLarge(
                         f"{have + len(piece)} bytes came of {size}", "send what the run says that it keeps"
                     )
                 _write(path, have, piece)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whet.errors import Damaged, NotFound, StoreError, StoreUnavailable
+from whet.errors import Damaged, NotFound, StoreError, StoreUnavailable, TooLarge
 from whet.store.base import Artifact, Batch, NewRun, Store
 from whet.store.files import LocalFiles
 from whet.testing.store_case import ME, StoreCase
@@ -117,7 +117,7 @@ class FileLaws(StoreCase):
     def test_no_more_than_was_said(self, store: Store) -> None:
         self.run_with(store, model=_CONTENT)
         store.files.send("r", _sha(_CONTENT), 0, _CONTENT[:10])
-        with pytest.raises(StoreError, match="bytes came of"):
+        with pytest.raises(TooLarge, match="bytes came of"):
             store.files.send("r", _sha(_CONTENT), 10, _CONTENT)
         assert self.where(store)["model"] == (False, 10)
 
@@ -134,6 +134,36 @@ class FileLaws(StoreCase):
         ):
             with pytest.raises(NotFound):
                 ask("nobody")
+
+    @pytest.mark.parametrize("sha256", ["", "x" * 300, "../../up", "0" * 63 + "\n"])
+    def test_a_record_without_a_digest_spoils_no_other(self, store: Store, sha256: str) -> None:
+        """Nothing can come for it: what the run keeps besides is told, comes and is read."""
+        self.run_with(store, model=_CONTENT)
+        bad = Artifact(name="bad", kind="file", path="", size=5, sha256=sha256)
+        store.runs.ship("r", 0, "spool", 1, 2, Batch(artifacts=[bad]))
+        assert self.where(store) == {"bad": (False, 0), "model": (False, 0)}
+        with pytest.raises(StoreError) as caught:
+            store.files.send("r", sha256, 0, b"12345")
+        assert not isinstance(caught.value, StoreUnavailable)
+        with pytest.raises(NotFound, match="is not here"):
+            store.files.read("r", "bad")
+        store.files.send("r", _sha(_CONTENT), 0, _CONTENT)
+        assert self.where(store) == {"bad": (False, 0), "model": (True, len(_CONTENT))}
+        assert self.text(store, "r", "model") == _CONTENT
+
+    @pytest.mark.parametrize("wrong", [-1, 1])
+    def test_records_that_disagree_about_a_size(self, store: Store, wrong: int) -> None:
+        """One of them is wrong: nobody is told that all is here before it is."""
+        self.run_with(store, model=_CONTENT)
+        bad = Artifact(name="bad", kind="file", path="", size=len(_CONTENT) + wrong, sha256=_sha(_CONTENT))
+        store.runs.ship("r", 0, "spool", 1, 2, Batch(artifacts=[bad]))
+        if wrong < 0:
+            with pytest.raises(TooLarge, match="bytes came of"):
+                store.files.send("r", _sha(_CONTENT), 0, _CONTENT)
+            assert self.where(store) == {"bad": (False, 0), "model": (False, 0)}
+        else:
+            store.files.send("r", _sha(_CONTENT), 0, _CONTENT)
+            assert self.where(store) == {"bad": (False, 0), "model": (True, len(_CONTENT))}
 
     def test_any_part(self, store: Store) -> None:
         self.run_with(store, model=_CONTENT)
