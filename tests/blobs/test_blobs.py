@@ -12,6 +12,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from whet.blobs.base import Blobs, room_of
 from whet.blobs.folder import Folder
@@ -26,13 +27,31 @@ class TestFolder(BlobLaws):
         return open_blobs(tmp_path / "not yet there" / "blobs")
 
 
-class TestMemory(BlobLaws):
+class _InMemory(BlobLaws):
     @pytest.fixture(autouse=True)
     def _empty(self) -> None:
         fsspec.filesystem("memory").store.clear()
 
+
+class TestMemory(_InMemory):
     def make(self, tmp_path: Path) -> Blobs:
         return open_blobs("memory://bucket/whet")
+
+
+class TestObjects(_InMemory):
+    """A place where an object appears when all of it is there, as with S3."""
+
+    @pytest.fixture(autouse=True)
+    def _whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def put_file(fs: MemoryFileSystem, local: str, path: str) -> None:
+            fs.pipe_file(path, Path(local).read_bytes())
+
+        monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
+        monkeypatch.setattr(MemoryFileSystem, "mv", None)  # a copy, there
+        monkeypatch.setattr(MemoryFileSystem, "protocol", "s3")
+
+    def make(self, tmp_path: Path) -> Blobs:
+        return Remote("memory://bucket/whet")
 
 
 class TestFileUrl(BlobLaws):

@@ -15,7 +15,7 @@ from whet.errors import MissingDependency, NotFound, StoreUnavailable, WhetError
 
 __all__ = ["Remote"]
 
-_WHOLE_AT_ONCE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake", "memory"})
+_WHOLE_AT_ONCE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake"})
 """Where an object appears when all of it is there; elsewhere a file grows, and is renamed."""
 
 _PIECE_BYTES = 8 << 20
