@@ -102,6 +102,18 @@ def test_a_folder_that_can_not_be_written_is_unavailable(tmp_path: Path) -> None
         blobs.keep(ROOM, hashlib.sha256(b"x").hexdigest(), file)
 
 
+def test_what_fails_behind_the_gate_is_not_the_gate(tmp_path: Path) -> None:
+    blobs = Folder(tmp_path / "blobs")
+    blobs.path.mkdir()
+    with pytest.raises(OSError, match="mine") as caught, blobs.gate():
+        raise OSError("mine")
+    assert type(caught.value) is OSError
+    (blobs.path / ".lock").unlink()
+    (blobs.path / ".lock").mkdir()
+    with pytest.raises(StoreUnavailable, match="can't lock"), blobs.gate():
+        pass
+
+
 def test_what_is_open_can_be_read_to_its_end(tmp_path: Path) -> None:
     blobs, file, content = Folder(tmp_path / "blobs"), tmp_path / "x", bytes(3 << 20)
     file.write_bytes(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import socket
@@ -163,6 +164,25 @@ def test_places(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert shared.drafts.folder == tmp_path / ".whet" / "whet.db.blobs" / ".drafts"
     monkeypatch.setenv("WHET_BLOBS", str(tmp_path / "shared"))
     assert LocalFiles.of(store).drafts.folder == tmp_path / "shared" / ".drafts"
+    monkeypatch.setenv("WHET_BLOBS", f"file://{tmp_path}/shared")
+    assert LocalFiles.of(store).drafts.folder == tmp_path / "shared" / ".drafts"
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_place_on_another_disk_takes_files(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:  # fmt: skip
+    """Nothing can be renamed from one disk to another, so what is on its way is where it shall be."""
+    disk, replace = tmp_path / "disk", os.replace
+
+    def replace_on_a_disk(old: Path, new: Path) -> None:
+        if Path(old).is_relative_to(disk) != Path(new).is_relative_to(disk):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", replace_on_a_disk)
+    monkeypatch.setenv("WHET_BLOBS", f"{scheme}{disk}")
+    new_run(store, "r", artifact("m", b"weights"))
+    assert store.files.send("r", sha(b"weights"), 0, b"weights") == 7
+    assert text(store, "r", "m") == b"weights"
 
 
 def test_no_two_databases_have_one_place(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from whet.blobs.base import Blobs, check_digest, is_digest, room_of
 from whet.blobs.drafts import Drafts
 from whet.blobs.folder import Folder, pieces_of
 from whet.blobs.names import is_safe
-from whet.blobs.open import open_blobs
+from whet.blobs.open import folder_at, open_blobs
 from whet.errors import NotFound, TooLarge
 from whet.store.values import Artifact
 
@@ -155,8 +155,8 @@ class LocalFiles(Files):
         place = os.environ.get("WHET_BLOBS")
         if not place:
             return cls(store, runs=runs, place=home, drafts=home / ".drafts", former=former)
-        blobs = open_blobs(place) if "://" not in place else None
-        drafts = (blobs.path if isinstance(blobs, Folder) else home) / ".drafts"
+        folder = folder_at(place)
+        drafts = (home if folder is None else folder.path) / ".drafts"  # on the disk where it is renamed in the end
         return cls(store, runs=runs, place=place, drafts=drafts, collects=True)
 
     @cached_property
