@@ -163,6 +163,18 @@ def test_old_ones_are_dropped_and_others_stay(tmp_path):
     assert Drafts(tmp_path / "not there").drop_before(time.time()) == 0
 
 
+def test_parts_are_counted_apart_and_dropped_together(tmp_path):
+    drafts = Drafts(tmp_path / "d")
+    assert drafts.part("p").num_bytes() == 0
+    for part, content in (("p", b"12"), ("q", b"123")):
+        drafts.part(part).append("r", SHA, 0, content, 9, whole=pytest.fail)
+        drafts.part(part).append("s", SHA, 0, b"1", 9, whole=pytest.fail)
+    assert [drafts.part(part).num_bytes() for part in "pq"] == [3, 4]
+    assert drafts.part("p").size("r", SHA) == 2
+    assert drafts.drop_before(time.time() + 60) == 4
+    assert [drafts.part(part).num_bytes() for part in "pq"] == [0, 0]
+
+
 def test_many_senders(tmp_path):
     content, taken, troubles = bytes(i % 251 for i in range(5000)), [], []
 

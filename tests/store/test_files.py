@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,7 +190,10 @@ def test_no_two_databases_have_one_place(tmp_path: Path) -> None:
     """Whatever one drops, the other's stay. A PostgreSQL database keeps its place under a new password."""
     urls = [
         *(f"sqlite:///{tmp_path}/{file}" for file in ("whet.db", "a.db", "a.sqlite", "a", "other/a.db")),
-        *("postgresql://" + rest for rest in ("h/a", "h/b", "h:5433/a", "i/a", "me@h/a", "you@h/a", "", "h/a?options=x")),
+        *(
+            "postgresql://" + rest
+            for rest in ("h/a", "h/b", "h:5433/a", "i/a", "me@h/a", "you@h/a", "", "h/a?options=x")
+        ),
     ]
     places = {url: _home(url, tmp_path / ".whet")[0] for url in urls}
     assert len(set(places.values())) == len(urls)
@@ -256,6 +260,57 @@ def test_limits(store: Store) -> None:
         files.send("r", sha(bytes(6)), 0, bytes(6))
     assert files.send("r", sha(bytes(5)), 0, bytes(5)) == 5
     assert files.send("s", sha(bytes(10)), 0, bytes(10)) == 10  # each project has its own
+
+
+def test_no_limit_is_got_around_by_another_record_midway(store: Store) -> None:
+    """A record says 5 bytes until the first has come, then what it likes."""
+    files, content = store.files, bytes(1000)
+    assert isinstance(files, LocalFiles)
+    files.limits = Limits(file_bytes=10)
+    new_run(store, "r", replace(artifact("m", content), size=5))
+    assert files.send("r", sha(content), 0, content[:1]) == 1
+    store.runs.ship("r", 0, "spool", 1, 2, Batch(artifacts=[artifact("m", content)]))
+    for offset in (1, 999):
+        with pytest.raises(TooLarge, match="has 1000 bytes, and this server takes 10 a file"):
+            files.send("r", sha(content), offset, content[offset:])
+    assert [(one.here, one.received) for one in files.standing("r")] == [(False, 0)]
+    assert files.drafts.part(room_of("p")).num_bytes() == 0
+
+
+def test_a_quota_counts_what_is_on_its_way(store: Store) -> None:
+    files = store.files
+    assert isinstance(files, LocalFiles)
+    contents = [bytes([i]) * 8 for i in range(4)]
+    new_run(store, "r", *(artifact(str(i), content) for i, content in enumerate(contents)))
+    new_run(store, "s", artifact("m", contents[0]), project="q")
+    files.limits = Limits(project_bytes=20)
+    assert files.send("r", sha(contents[0]), 0, contents[0]) == 8
+    assert files.send("r", sha(contents[1]), 0, contents[1][:6]) == 6
+    assert files.send("r", sha(contents[1]), 0, contents[1][:6]) == 6  # it is not counted against itself
+    with pytest.raises(TooLarge, match="has 8 bytes, and of the 20 of its project 14 are used"):
+        files.send("r", sha(contents[2]), 0, contents[2][:1])
+    assert files.send("s", sha(contents[0]), 0, contents[0][:7]) == 7  # of another project
+    assert files.send("r", sha(contents[1]), 6, contents[1][6:]) == 8
+    with pytest.raises(TooLarge, match="16 are used"):
+        files.send("r", sha(contents[2]), 0, contents[2])
+
+
+def test_uploads_that_began_together_stay_within_a_quota(store: Store) -> None:
+    """Each had room when it began; what does not fit in the end is refused, and its draft is gone."""
+    files = store.files
+    assert isinstance(files, LocalFiles)
+    files.limits = Limits(project_bytes=20)
+    contents = [bytes([i]) * 8 for i in range(6)]
+    new_run(store, "r", *(artifact(str(i), content) for i, content in enumerate(contents)))
+    drafts = files.drafts.part(room_of("p"))
+    for at in range(8):
+        for content in contents:
+            with contextlib.suppress(TooLarge):
+                files.send("r", sha(content), at, content[at : at + 1])
+            assert drafts.num_bytes() <= 20
+    here = [one.here for one in files.standing("r")]
+    assert here.count(True) == 2
+    assert drafts.num_bytes() == 0
 
 
 # -- collection

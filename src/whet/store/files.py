@@ -61,7 +61,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most bytes that one file may have, and all contents of a project together (about: uploads under way are not counted)."""
+    """The most bytes that one file may have, and all contents of a project together (about: files that are whole at the same moment don't see each other)."""
 
     file_bytes: int | None = None
     project_bytes: int | None = None
@@ -184,7 +184,7 @@ class LocalFiles(Files):
         if here:
             received = artifact.size
         else:  # whoever ships a record may write anything into it
-            received = self.drafts.size(run, artifact.sha256) if is_digest(artifact.sha256) else 0
+            received = self.drafts.part(room).size(run, artifact.sha256) if is_digest(artifact.sha256) else 0
         return Standing(artifact=artifact, here=here, received=received)
 
     def send(self, run: str, sha256: str, offset: int, piece: bytes) -> int:
@@ -197,23 +197,39 @@ class LocalFiles(Files):
         room = self._room(run)
         with self.blobs.gate():
             kept = self._kept_at(room, artifact)
+        drafts = self.drafts.part(room)
         if kept is not None:
-            self.drafts.drop(run, sha256)
+            drafts.drop(run, sha256)
             return artifact.size
-        if not offset:
-            self._check(room, artifact)
-        return self.drafts.append(
-            run, sha256, offset, piece, artifact.size, whole=lambda path: self.blobs.keep(room, sha256, path)
-        )
 
-    def _check(self, room: str, artifact: Artifact) -> None:
+        def whole(path: Path) -> None:
+            self._check(artifact, self._used(room))
+            self.blobs.keep(room, sha256, path)
+
+        # At each piece, for the record may say something else by now; what is kept is counted at the first and at the last.
+        others = self._under_way(drafts, run, sha256)
+        begins = not offset and len(piece) < artifact.size
+        try:
+            self._check(artifact, others + (self._used(room) if begins else 0))
+        except TooLarge:
+            drafts.drop(run, sha256)
+            raise
+        return drafts.append(run, sha256, offset, piece, artifact.size, whole=whole)
+
+    def _used(self, room: str) -> int:
+        return 0 if self.limits.project_bytes is None else sum(blob.size for blob in self.blobs.all(room))
+
+    def _under_way(self, drafts: Drafts, run: str, sha256: str) -> int:
+        return 0 if self.limits.project_bytes is None else max(0, drafts.num_bytes() - drafts.size(run, sha256))
+
+    def _check(self, artifact: Artifact, used: int) -> None:
         most, all_of = self.limits.file_bytes, self.limits.project_bytes
         if most is not None and artifact.size > most:
             raise TooLarge(
                 f"{artifact.name!r} has {artifact.size} bytes, and this server takes {most} a file",
                 "keep it elsewhere, or ask whoever keeps the server",
             )
-        if all_of is not None and (used := sum(b.size for b in self.blobs.all(room))) + artifact.size > all_of:
+        if all_of is not None and used + artifact.size > all_of:
             raise TooLarge(
                 f"{artifact.name!r} has {artifact.size} bytes, and of the {all_of} of its project {used} are used",
                 "remove runs (then: whet db gc), or ask whoever keeps the server",
