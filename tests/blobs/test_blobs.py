@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import fsspec
@@ -125,33 +124,55 @@ def test_what_is_open_can_be_read_to_its_end(tmp_path: Path) -> None:
     assert b"".join(reading) == content
 
 
+_KILLED = """
+import hashlib, itertools, json, os, pathlib, signal, sys
+from whet.blobs.base import room_of
+from whet.blobs.folder import Folder
+
+place, was_there = pathlib.Path(sys.argv[1]), sys.argv[2] == "again"
+blobs, room, content = Folder(place / "blobs"), room_of("p"), os.urandom(200_000)
+sha, draft = hashlib.sha256(content).hexdigest(), place / "draft"
+
+
+def dies_at(num_lines):
+    def trace(frame, event, arg):
+        nonlocal num_lines
+        num_lines -= event == "line" and pathlib.Path(frame.f_code.co_filename).name in ("folder.py", "shutil.py")
+        if num_lines < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    return trace
+
+
+if was_there:
+    draft.write_bytes(content)
+    blobs.keep(room, sha, draft)
+seen = []
+for num_lines in itertools.count():
+    if not (child := os.fork()):
+        draft.write_bytes(content)
+        sys.settrace(dies_at(num_lines))
+        blobs.keep(room, sha, draft)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    with blobs.gate():  # it is free
+        found = list(blobs.all())
+    seen.append([b"".join(blobs.read(one.room, one.sha256)) == content for one in found])
+    if os.WIFEXITED(status):
+        break
+    for one in found if not was_there else ():
+        blobs.drop(one)
+print(json.dumps(seen))
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_nobody_sees_a_part_after_a_kill(tmp_path: Path) -> None:
-    """A process that keeps and drops one content for ever is killed: then it is whole or not there."""
-    program = textwrap.dedent(
-        """
-        import hashlib, pathlib, sys
-        from whet.blobs.folder import Folder
-        place = pathlib.Path(sys.argv[1]); blobs = Folder(place / "blobs"); content = bytes(200_000)
-        sha = hashlib.sha256(content).hexdigest()
-        print("on", flush=True)
-        while True:
-            (place / "draft").write_bytes(content)
-            blobs.keep("0" * 32, sha, place / "draft")
-            blobs.drop(next(blobs.all()))
-        """
-    )
-    for again in range(3):
-        process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        if again:
-            (tmp_path / "blobs").exists()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        blobs = Folder(tmp_path / "blobs")
-        with blobs.gate():  # it is free
-            pass
-        for blob in blobs.all():
-            assert hashlib.sha256(b"".join(blobs.read(blob.room, blob.sha256))).hexdigest() == blob.sha256
+@pytest.mark.parametrize("before", ["", "again"])
+def test_nobody_sees_a_part_after_a_kill(tmp_path: Path, before: str) -> None:
+    """A process that keeps a content is killed at each line of ours in turn: then it is whole or, where it was not there before, missing."""
+    done = subprocess.run([sys.executable, "-c", _KILLED, tmp_path, before], capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout)
+    assert len(seen) > 20
+    assert seen[-1] == [True]
+    assert {tuple(one) for one in seen} == ({(True,)} if before else {(), (True,)})
