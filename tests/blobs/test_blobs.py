@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import fsspec
@@ -16,7 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from whet.blobs.base import Blobs, room_of
 from whet.blobs.folder import Folder
 from whet.blobs.open import open_blobs
-from whet.blobs.remote import Remote
+from whet.blobs.remote import Remote, _blob
 from whet.errors import MissingDependency, StoreUnavailable
 from whet.testing.blob_laws import ROOM, BlobLaws
 
@@ -122,6 +124,24 @@ def test_what_is_open_can_be_read_to_its_end(tmp_path: Path) -> None:
     next(blobs.all())
     blobs.drop(next(blobs.all()))
     assert b"".join(reading) == content
+
+
+@pytest.mark.parametrize(
+    ("told", "since"),
+    [
+        ({"mtime": 12.5, "created": 3.0}, 12.5),
+        ({"LastModified": datetime(1970, 1, 2, tzinfo=timezone.utc)}, 86400.0),
+        ({"updated": "1970-01-02T00:00:00+00:00"}, 86400.0),
+        ({}, math.inf),
+        ({"mtime": None, "modify": "20261122"}, math.inf),  # FTP's
+        ({"updated": "yesterday"}, math.inf),
+        ({"mtime": ()}, math.inf),
+        ({"mtime": [1]}, math.inf),
+    ],
+)
+def test_what_tells_no_time_is_never_old(told: dict[str, object], since: float) -> None:
+    """Places differ in what they tell; one that tells nothing must not have young contents collected."""
+    assert _blob(ROOM, 64 * "a", {"size": 1, **told}).since == since
 
 
 _KILLED = """

@@ -9,11 +9,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from whet.blobs.base import room_of
 from whet.blobs.folder import Folder
@@ -352,6 +354,33 @@ def test_a_content_that_a_name_has_no_more_goes_and_uploads_that_stopped(store: 
     assert store.files.send("r", sha(b"two"), 0, b"") == 1
     assert collected(store) == (1, 1, 0)
     assert store.files.send("r", sha(b"two"), 9, b"") == 0
+
+
+def test_where_a_place_tells_no_times_nothing_is_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There nothing is known to be older than the grace, which is all that protects uploads behind a URL."""
+    monkeypatch.setenv("WHET_BLOBS", "memory://timeless")
+    info = MemoryFileSystem.info
+
+    def timeless(fs: MemoryFileSystem, path: str, **more: object) -> dict[str, object]:
+        return {key: value for key, value in info(fs, path, **more).items() if key != "created"}
+
+    new_run(store, "r", artifact("m", b"one"))
+    store.files.send("r", sha(b"one"), 0, b"one")
+    store.runs.finish("r", Phase.FINISHED)
+    store.runs.delete(["r"])
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryFileSystem, "info", timeless)
+        patched.setattr(MemoryFileSystem, "ls", _timeless_list(MemoryFileSystem.ls))
+        assert collected(store) == (0, 0, 1)
+    assert collected(store) == (1, 0, 0)
+
+
+def _timeless_list(ls: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    def timeless(*args: Any, **given: Any) -> list[Any]:
+        found = ls(*args, **given)
+        return [{k: v for k, v in one.items() if k != "created"} if isinstance(one, dict) else one for one in found]
+
+    return timeless
 
 
 @pytest.mark.parametrize("late", [False, True])
