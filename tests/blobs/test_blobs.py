@@ -8,7 +8,7 @@ import math
 import os
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
@@ -130,7 +130,7 @@ def test_what_is_open_can_be_read_to_its_end(tmp_path: Path) -> None:
     ("told", "since"),
     [
         ({"mtime": 12.5, "created": 3.0}, 12.5),
-        ({"LastModified": datetime(1970, 1, 2, tzinfo=timezone.utc)}, 86400.0),
+        ({"LastModified": datetime(1970, 1, 2, tzinfo=UTC)}, 86400.0),
         ({"updated": "1970-01-02T00:00:00+00:00"}, 86400.0),
         ({}, math.inf),
         ({"mtime": None, "modify": "20261122"}, math.inf),  # FTP's

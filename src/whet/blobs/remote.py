@@ -131,4 +131,4 @@ def _since(info: dict[str, Any]) -> float:
             when = datetime.fromisoformat(when)
         if when is not None:
             return when.timestamp() if isinstance(when, datetime) else float(when)
-    return math.inf  # who can't tell how old it is must not take it for old
+    return math.inf

@@ -61,7 +61,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most bytes that one file may have, and all contents of a project together (about: files that are whole at the same moment don't see each other)."""
+    """The most bytes that one file may have, and all contents of a project together: about, for what comes at one moment is not seen."""
 
     file_bytes: int | None = None
     project_bytes: int | None = None
@@ -155,8 +155,8 @@ class LocalFiles(Files):
         place = os.environ.get("WHET_BLOBS")
         if not place:
             return cls(store, runs=runs, place=home, drafts=home / ".drafts", former=former)
-        folder = folder_at(place)
-        drafts = (home if folder is None else folder.path) / ".drafts"  # on the disk where it is renamed in the end
+        here = folder_at(place)
+        drafts = (home if here is None else here.path) / ".drafts"  # on the disk where it is renamed in the end
         return cls(store, runs=runs, place=place, drafts=drafts, collects=True)
 
     @cached_property

@@ -81,7 +81,8 @@ class FileLaws(StoreCase):
     ) -> None:
         """The last piece has come, and can't be kept: whoever sends it again is not told that all is well until it is."""
         self.run_with(store, model=_CONTENT)
-        blobs, sha, failed = self.near(store).blobs, _sha(_CONTENT), []
+        blobs, sha = self.near(store).blobs, _sha(_CONTENT)
+        failed: list[int] = []
         keep = blobs.keep
 
         def failing(room: str, sha256: str, file: Path) -> None:
