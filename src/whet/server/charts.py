@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from whet.analysis.contest import compare_sweeps
+from whet.analysis.compare import compare_runs
+from whet.analysis.contest import Contender, compare_sweeps
 from whet.errors import StudyError
 from whet.figures.base import FIGURES, chart
 from whet.figures.sheet import Sheet
@@ -15,8 +17,10 @@ from whet.server.access import caller, needs
 from whet.server.engines import Engines
 from whet.server.etags import Tags
 from whet.server.rest import answer
-from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView
-from whet.store.base import Store
+from whet.server.run_views import RowView
+from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView, SharedView, TeamView
+from whet.store.base import Store, Sweep
+from whet.store.describe import approach_of, method_of
 
 __all__ = ["router"]
 
@@ -75,18 +79,42 @@ def router(store: Store, engines: Engines) -> APIRouter:
                 engine = engines.get(id)
                 engine.sync()
                 given[id] = engine.problem, engine.in_order()
-            contest = compare_sweeps(given, metric=metric)
-            lines = [
-                ContenderView(
-                    sweep=one.name, name=sweeps[one.name].name, method=engines.get(one.name).config.method.name,
-                    num_trials=one.num_trials, num_complete=one.num_complete, num_stopped=one.num_stopped,
-                    num_failed=one.num_failed, best=one.best, best_number=one.best_number,
-                    curve=list(one.curve), num_needed=one.num_needed, seconds=one.seconds,
-                )
-                for one in contest.sweeps
-            ]  # fmt: skip
-            return ContestView(metric=contest.metric, goal=contest.goal, target=contest.target, sweeps=lines)
+            approaches = {id: approach_of(sweep) for id, sweep in sweeps.items()}
+            contest = compare_sweeps(given, metric=metric, teams=approaches)
+            return ContestView(
+                metric=contest.metric,
+                goal=contest.goal,
+                target=contest.target,
+                metrics=[
+                    one.name
+                    for one in given[next(iter(given))][0].metrics
+                    if all(one.name in {other.name for other in problem.metrics} for problem, _ in given.values())
+                ],
+                sweeps=[_contender(one, sweeps[one.name], approaches[one.name]) for one in contest.sweeps],
+                teams=[_as(TeamView, team) for team in contest.teams],
+                configs=[
+                    _as(RowView, row)
+                    for row in compare_runs({one.name: one.best_params or {} for one in contest.sweeps}, {}).config
+                ],
+                shared=[_as(SharedView, one) for one in contest.shared],
+            )
 
         return tags.answer(request, make)
 
     return routes
+
+
+def _as(kind: type[Any], value: Any) -> Any:
+    """Return a value of the analysis in the form that the API's description names; what is within is sent as it is."""
+    return kind(**{field.name: getattr(value, field.name) for field in fields(value)})
+
+
+def _contender(one: Contender, sweep: Sweep, approach: str) -> ContenderView:
+    is_its_own = len(sweep.goals) == 1 and sweep.best_run is not None and sweep.best_value == one.best
+    return ContenderView(
+        sweep=one.name, name=sweep.name, project=sweep.project, state=sweep.state.value, method=method_of(sweep),
+        approach=approach, cap=sweep.cap, created=sweep.created, num_trials=one.num_trials,
+        num_complete=one.num_complete, num_stopped=one.num_stopped, num_failed=one.num_failed, best=one.best,
+        best_number=one.best_number, best_run=sweep.best_run if is_its_own else None, curve=list(one.curve),
+        num_needed=one.num_needed, seconds=one.seconds,
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""How the best of each sweep came about, in few points: for a list of many sweeps.
+
+What was found for a sweep is kept as long as its revision stays, so a list that is asked for again and again costs one statement about the
+sweeps in which something happened.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from typing import final
+
+from whet.store.base import Store, Sweep
+
+__all__ = ["POINTS", "Sparks", "thinned"]
+
+POINTS = 64
+"""Of a line at most."""
+
+
+@final
+class Sparks:
+    """The lines of the sweeps that were asked for last. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[tuple[int, int], list[float]]] = {}
+
+    def of(self, sweeps: Collection[Sweep]) -> dict[str, list[float]]:
+        """Return the lines by the ids of the sweeps: the best so far after equal numbers of trials, from the first result on.
+
+        Where several metrics are searched for, or limits are to be kept, there is no such line: it is empty.
+        """
+        wanted = {one.id: one for one in sweeps if len(one.goals) == 1 and not one.config.get("limits")}
+        with self._lock:
+            kept = dict(self._kept)
+        stale = [id for id, one in wanted.items() if id not in kept or kept[id][0] != _version(one)]
+        if stale:
+            gains = self._store.sweeps.gains(stale)
+            new = {id: (_version(wanted[id]), thinned(gains.get(id, ()), wanted[id].next_number)) for id in stale}
+            kept |= new
+            with self._lock:
+                self._kept |= new
+                for id in list(self._kept)[: max(0, len(self._kept) - _MOST)]:
+                    del self._kept[id]
+        return {one.id: kept[one.id][1] if one.id in wanted else [] for one in sweeps}
+
+
+_MOST = 5000
+
+
+def _version(sweep: Sweep) -> tuple[int, int]:
+    return sweep.revision, sweep.next_number
+
+
+def thinned(gains: Sequence[tuple[int, float]], num_trials: int) -> list[float]:
+    """Return the best after so many trials at equal distances, the last one after all of them.
+
+    Example:
+        >>> thinned([(1, 3.0), (4, 2.0)], 6)
+        [3.0, 3.0, 3.0, 2.0, 2.0]
+    """
+    if not gains:
+        return []
+    numbers = [number for number, _ in gains]
+    first, last = numbers[0], max(num_trials - 1, numbers[-1])
+    points = min(POINTS, last - first + 1)
+    places = [last - (last - first) * i // max(1, points - 1) for i in reversed(range(points))]
+    return [gains[bisect_right(numbers, place) - 1][1] for place in places]
