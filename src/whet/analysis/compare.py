@@ -22,7 +22,8 @@ class Row:
         key: Dotted.
         values: One a run, None where the run has not got it.
         differs: Not all runs have the same value, or some have none.
-        best: The places of the runs that have the best value, where it is known which way is better, and not all have the same.
+        best: The places of the runs that have the best value, where it is known which way is better, and not all have the same;
+            of the numbers, of which there are two at least.
     """
 
     key: str
@@ -113,7 +114,9 @@ def _best(values: tuple[object, ...], goal: Goal | None) -> tuple[int, ...]:
         for i, value in enumerate(values)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
     }
-    least = min(losses.values(), default=math.nan)
+    least = min(losses.values(), default=math.inf)
+    if len(losses) < 2 or math.isinf(least):
+        return ()
     return tuple(i for i, loss in losses.items() if loss == least)
 
 

@@ -18,7 +18,7 @@ from whet.server.engines import Engines
 from whet.server.etags import Tags
 from whet.server.rest import answer
 from whet.server.run_views import RowView
-from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView, SharedView, TeamView
+from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView, MomentView, SharedView, TeamView
 from whet.store.base import Store, Sweep
 from whet.store.describe import approach_of, method_of
 
@@ -67,31 +67,40 @@ def router(store: Store, engines: Engines) -> APIRouter:
     ) -> Response:
         """Return sweeps against each other: `ids` are ids or names, with commas between them."""
         who = caller(request)
-        # Named by id below: two sweeps may have one name.
         found = [store.sweeps.get(who.sweep(store, text.strip())) for text in ids.split(",") if text.strip()]
         sweeps = {sweep.id: sweep for sweep in found}
         if not 0 < len(sweeps) <= _MOST:
             raise StudyError(f"{len(sweeps)} sweeps can't be compared", f"name one to {_MOST}: ids=a,b,c")
 
+        names = [sweep.name for sweep in found]
+        by_title = {
+            one.name if names.count(one.name) == 1 else f"{one.name} ({one.id})": one for one in sweeps.values()
+        }
+
         def make() -> ContestView:
             given = {}
-            for id in sweeps:
-                engine = engines.get(id)
+            for title, sweep in by_title.items():
+                engine = engines.get(sweep.id)
                 engine.sync()
-                given[id] = engine.problem, engine.in_order()
-            approaches = {id: approach_of(sweep) for id, sweep in sweeps.items()}
+                given[title] = engine.problem, engine.in_order()
+            approaches = {title: approach_of(sweep) for title, sweep in by_title.items()}
             contest = compare_sweeps(given, metric=metric, teams=approaches)
+            known = [{one.name for one in problem.metrics} for problem, _ in given.values()]
+            first, _ = next(iter(given.values()))
             return ContestView(
                 metric=contest.metric,
                 goal=contest.goal,
                 target=contest.target,
-                metrics=[
-                    one.name
-                    for one in given[next(iter(given))][0].metrics
-                    if all(one.name in {other.name for other in problem.metrics} for problem, _ in given.values())
+                metrics=[one.name for one in first.metrics if all(one.name in names for names in known)],
+                sweeps=[_contender(one, by_title[one.name], approaches[one.name]) for one in contest.sweeps],
+                teams=[
+                    TeamView(
+                        name=team.name,
+                        sweeps=[by_title[one].id for one in team.sweeps],
+                        curve=[_as(MomentView, one) for one in team.curve],
+                    )
+                    for team in contest.teams
                 ],
-                sweeps=[_contender(one, sweeps[one.name], approaches[one.name]) for one in contest.sweeps],
-                teams=[_as(TeamView, team) for team in contest.teams],
                 configs=[
                     _as(RowView, row)
                     for row in compare_runs({one.name: one.best_params or {} for one in contest.sweeps}, {}).config
@@ -112,7 +121,7 @@ def _as(kind: type[Any], value: Any) -> Any:
 def _contender(one: Contender, sweep: Sweep, approach: str) -> ContenderView:
     is_its_own = len(sweep.goals) == 1 and sweep.best_run is not None and sweep.best_value == one.best
     return ContenderView(
-        sweep=one.name, name=sweep.name, project=sweep.project, state=sweep.state.value, method=method_of(sweep),
+        sweep=sweep.id, name=sweep.name, project=sweep.project, state=sweep.state.value, method=method_of(sweep),
         approach=approach, cap=sweep.cap, created=sweep.created, num_trials=one.num_trials,
         num_complete=one.num_complete, num_stopped=one.num_stopped, num_failed=one.num_failed, best=one.best,
         best_number=one.best_number, best_run=sweep.best_run if is_its_own else None, curve=list(one.curve),

@@ -220,7 +220,7 @@ class RowView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonView:
-    """Runs side by side. `curves` are the metrics that some of them have more than one value of: results first, the machine's last."""
+    """Runs side by side. `curves` are the metrics that some of them have more than one value of: results first, then those of which it is known which way is better, the machine's last."""
 
     runs: list[str]
     names: list[str]

@@ -167,7 +167,9 @@ def router(store: Store) -> APIRouter:
                 names=[named[id] for id in table.runs],
                 config=config,
                 summary=summary,
-                curves=sorted(drawn, key=lambda name: (name not in results, name.startswith(SYSTEM), name)),
+                curves=sorted(
+                    drawn, key=lambda name: (name not in results, name.startswith(SYSTEM), name not in goals, name)
+                ),
             )
 
         return tags.answer(request, make)

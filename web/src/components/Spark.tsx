@@ -1,0 +1,18 @@
+/** How a value came about, in one small line: what is better lies lower where it is minimized, as in a chart of it. */
+import { num, short } from "../lib/format.ts";
+import { sparkPath } from "../lib/spark.ts";
+
+const [WIDTH, HEIGHT] = [80, 20];
+
+export function Spark({ values, maximize }: { values: readonly unknown[]; maximize: boolean }) {
+  const read = values.map((value) => num(value) ?? NaN).filter(Number.isFinite);
+  if (!read.length) return <span className="nothing">–</span>;
+  const [first, last] = [read[0] as number, read.at(-1) as number];
+  const said = first === last ? `${short(last)} since the first result` : `from ${short(first)} ${maximize ? "up" : "down"} to ${short(last)}`;
+  return (
+    <svg className="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} role="img" aria-label={said}>
+      <title>{said}</title>
+      <path d={sparkPath(read, WIDTH, HEIGHT)} />
+    </svg>
+  );
+}
