@@ -62,8 +62,8 @@ test("tags are counted once a run", () => {
   assert.deepEqual(tally([["b", "a"], ["a", "a"], []]), [["a", 2], ["b", 1]]);
 });
 
-test("a spark has a step a value, within its box", () => {
-  assert.equal(sparkPath([2, 1], 80, 20), "M0 2H40V18H80");
-  assert.equal(sparkPath([1, 1], 80, 20), "M0 10H40V10H80");
-  assert.ok(!sparkPath([-1e308, 1e308], 80, 20).includes("NaN"));
+test("a spark is a line of steps from the first result to the end, within its box", () => {
+  assert.equal(sparkPath([[0, 2], [20, 1]], 40, 80, 20), "M0 2H40V18H80");
+  assert.equal(sparkPath([[10, 5]], 40, 80, 20), "M20 10H80");
+  assert.ok(!sparkPath([[0, -1e308], [1, 1e308]], 0, 80, 20).includes("NaN"));
 });

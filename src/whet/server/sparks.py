@@ -7,7 +7,6 @@ sweeps in which something happened.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from typing import final
 
@@ -26,10 +25,10 @@ class Sparks:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[tuple[int, int], list[float]]] = {}
+        self._kept: dict[str, tuple[tuple[int, int], list[tuple[int, float]]]] = {}
 
-    def of(self, sweeps: Collection[Sweep]) -> dict[str, list[float]]:
-        """Return the lines by the ids of the sweeps: the best so far after equal numbers of trials, from the first result on.
+    def of(self, sweeps: Collection[Sweep]) -> dict[str, list[tuple[int, float]]]:
+        """Return the lines by the ids of the sweeps: the best so far as (number of a trial, value), each time it improved.
 
         Where several metrics are searched for, or limits are to be kept, there is no such line: it is empty.
         """
@@ -39,7 +38,7 @@ class Sparks:
         stale = [id for id, one in wanted.items() if id not in kept or kept[id][0] != _version(one)]
         if stale:
             gains = self._store.sweeps.gains(stale)
-            new = {id: (_version(wanted[id]), thinned(gains.get(id, ()), wanted[id].next_number)) for id in stale}
+            new = {id: (_version(wanted[id]), thinned(gains.get(id, ()))) for id in stale}
             kept |= new
             with self._lock:
                 self._kept |= new
@@ -55,17 +54,15 @@ def _version(sweep: Sweep) -> tuple[int, int]:
     return sweep.revision, sweep.next_number
 
 
-def thinned(gains: Sequence[tuple[int, float]], num_trials: int) -> list[float]:
-    """Return the best after so many trials at equal distances, the last one after all of them.
+def thinned(gains: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return at most `POINTS` of them, the first and the last among them.
 
     Example:
-        >>> thinned([(1, 3.0), (4, 2.0)], 6)
-        [3.0, 3.0, 3.0, 2.0, 2.0]
+        >>> found = thinned([(n, -float(n)) for n in range(1000)])
+        >>> len(found), found[0], found[-1]
+        (64, (0, -0.0), (999, -999.0))
     """
-    if not gains:
-        return []
-    numbers = [number for number, _ in gains]
-    first, last = numbers[0], max(num_trials - 1, numbers[-1])
-    points = min(POINTS, last - first + 1)
-    places = [last - (last - first) * i // max(1, points - 1) for i in reversed(range(points))]
-    return [gains[bisect_right(numbers, place) - 1][1] for place in places]
+    last = len(gains) - 1
+    if last < POINTS:
+        return list(gains)
+    return [gains[last * i // (POINTS - 1)] for i in range(POINTS)]

@@ -191,9 +191,9 @@ class SweepLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRow(SweepLine):
-    """A sweep in a list of them. `spark` is its best so far after equal numbers of trials, 64 points at most; empty with several metrics, or limits."""
+    """A sweep in a list of them. `spark` is its best so far as (number of the trial, value), each time it improved, 64 points at most; empty with several metrics, or limits."""
 
-    spark: tuple[Number, ...]
+    spark: tuple[tuple[int, Number], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 /** The questions that pages ask, each with its key. A page takes these; it never fetches by itself. */
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { api, ok, type Schemas } from "./client.ts";
+import { api, ok, type Schemas, type SweepRow } from "./client.ts";
 
 export const LIVE_MS = 5000;
 
@@ -19,7 +19,7 @@ export const projects = queryOptions({
 export const sweeps = (project?: string) =>
   queryOptions({
     queryKey: ["sweeps", project ?? null],
-    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps", { signal, params: { query: project ? { project } : {} } })),
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps", { signal, params: { query: project ? { project } : {} } })) as unknown as Promise<SweepRow[]>,
     refetchInterval: LIVE_MS,
     placeholderData: keepPreviousData,
   });

@@ -1043,7 +1043,7 @@ export interface components {
             trials: components["schemas"]["TrialView"][];
             version: number;
         };
-        /** @description Runs side by side. `curves` are the metrics that some of them have more than one value of: results first, the machine's last. */
+        /** @description Runs side by side. `curves` are the metrics that some of them have more than one value of: results first, then those of which it is known which way is better, the machine's last. */
         ComparisonView: {
             config: components["schemas"]["RowView"][];
             curves: string[];
@@ -1509,7 +1509,7 @@ export interface components {
             updated: number;
             version: number;
         };
-        /** @description A sweep in a list of them. `spark` is its best so far after equal numbers of trials, 64 points at most; empty with several metrics, or limits. */
+        /** @description A sweep in a list of them. `spark` is its best so far as (number of the trial, value), each time it improved, 64 points at most; empty with several metrics, or limits. */
         SweepRow: {
             best_run: string | null;
             best_value: number | ("NaN" | "Infinity" | "-Infinity") | null;
@@ -1524,7 +1524,10 @@ export interface components {
             num_trials: number;
             project: string;
             revision: number;
-            spark: (number | ("NaN" | "Infinity" | "-Infinity"))[];
+            spark: [
+                number,
+                number | ("NaN" | "Infinity" | "-Infinity")
+            ][];
             /** @enum {string} */
             state: "pending" | "running" | "paused" | "finished" | "canceled";
             updated: number;
