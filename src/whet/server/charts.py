@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated, Any, final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -14,7 +16,7 @@ from whet.errors import StudyError
 from whet.figures.base import FIGURES, chart
 from whet.figures.sheet import Sheet
 from whet.server.access import caller, needs
-from whet.server.engines import Engines
+from whet.server.engines import Engines, Seen
 from whet.server.etags import Tags
 from whet.server.rest import answer
 from whet.server.run_views import RowView
@@ -25,12 +27,35 @@ from whet.store.describe import approach_of, method_of
 __all__ = ["router"]
 
 _MOST = 50
+_SHEETS = 8
 
 
-def router(store: Store, engines: Engines) -> APIRouter:
+@final
+class _Sheets:
+    """The latest sheets: figures of one sweep share what is dear, such as the forest behind responses and variances."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str | None], tuple[object, Sheet]] = OrderedDict()
+
+    def get(self, sweep: Sweep, seen: Seen, metric: str | None) -> Sheet:
+        key, mark = (sweep.id, metric), seen.mark
+        with self._lock:
+            if key in self._kept and self._kept[key][0] == mark:
+                self._kept.move_to_end(key)
+                return self._kept[key][1]
+        sheet = Sheet(sweep.name, seen.problem, seen.trials(), metric=metric)
+        with self._lock:
+            self._kept[key] = mark, sheet
+            self._kept.move_to_end(key)
+            while len(self._kept) > _SHEETS:
+                self._kept.popitem(last=False)
+        return sheet
+
+
+def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
     """Return the routes ``/figures``, ``/sweeps/{id}/figures/{name}`` and ``/sweeps:compare``."""
-    routes = APIRouter(tags=["sweeps"])
-    tags = Tags(store)
+    routes, sheets = APIRouter(tags=["sweeps"]), _Sheets()
 
     @routes.get("/figures", response_model=list[FigureView])
     @needs("read", anywhere=True)
@@ -50,15 +75,14 @@ def router(store: Store, engines: Engines) -> APIRouter:
     ) -> Response:
         """Return what a figure of the sweep shows: history, importance, response, contour … `param` may be repeated: these parameters, rather than the most important ones."""
 
-        def make() -> FigureData:
-            sweep = store.sweeps.find(id)
-            engine = engines.get(sweep.id)
-            engine.sync()
-            sheet = Sheet(sweep.name, engine.problem, engine.in_order(), metric=metric, params=tuple(param))
-            made = chart(figure, sheet)
-            return FigureData(sweep=sweep.id, figure=figure, metric=sheet.metric.name, data=made.data())
+        sweep = store.sweeps.find(id)
+        seen = engines.see(sweep.id)
 
-        return tags.answer(request, make)
+        def make() -> FigureData:
+            sheet = sheets.get(sweep, seen, metric).asked(param)
+            return FigureData(sweep=sweep.id, figure=figure, metric=sheet.metric.name, data=chart(figure, sheet).data())
+
+        return tags.answer(request, make, mark=seen.mark)
 
     @routes.get("/sweeps:compare", response_model=ContestView)
     @needs("read", checks_itself=True)
@@ -77,12 +101,10 @@ def router(store: Store, engines: Engines) -> APIRouter:
             one.name if names.count(one.name) == 1 else f"{one.name} ({one.id})": one for one in sweeps.values()
         }
 
+        seen = {title: engines.see(sweep.id) for title, sweep in by_title.items()}
+
         def make() -> ContestView:
-            given = {}
-            for title, sweep in by_title.items():
-                engine = engines.get(sweep.id)
-                engine.sync()
-                given[title] = engine.problem, engine.in_order()
+            given = {title: (one.problem, one.trials()) for title, one in seen.items()}
             approaches = {title: approach_of(sweep) for title, sweep in by_title.items()}
             contest = compare_sweeps(given, metric=metric, teams=approaches)
             known = [{one.name for one in problem.metrics} for problem, _ in given.values()]
@@ -108,7 +130,11 @@ def router(store: Store, engines: Engines) -> APIRouter:
                 shared=[_as(SharedView, one) for one in contest.shared],
             )
 
-        return tags.answer(request, make)
+        return tags.answer(
+            request,
+            make,
+            mark=tuple((seen[title].mark, one.updated, one.state, one.cap) for title, one in by_title.items()),
+        )
 
     return routes
 

@@ -58,8 +58,8 @@ export function Curves({ title, lines, x, smoothing, log, height = 200, over = "
   const options = (c: Colours): Omit<uPlot.Options, "width" | "height"> => {
     const colour = (i: number): string => c.series[(lines[i]?.place ?? i) % c.series.length] as string;
     const dash = (i: number): number[] => dashOf(lines[i]?.place ?? i);
-    const raw = lines.map((line, i): uPlot.Series => ({ label: line.name, dash: dash(i), stroke: smoothing > 0 ? `${colour(i)}55` : colour(i), width: smoothing > 0 ? 1 : 1.5, spanGaps: true, points: { show: isOne } }));
-    const smoothed = smoothing > 0 ? lines.map((line, i): uPlot.Series => ({ label: line.name, dash: dash(i), stroke: colour(i), width: 2, spanGaps: true, points: { show: isOne } })) : [];
+    const raw = lines.map((line, i): uPlot.Series => ({ label: line.name, dash: dash(i), stroke: smoothing > 0 ? `${colour(i)}55` : colour(i), width: smoothing > 0 ? 1 : 1.5, spanGaps: true, points: { show: isOne || line.x.length === 1 } }));
+    const smoothed = smoothing > 0 ? lines.map((line, i): uPlot.Series => ({ label: line.name, dash: dash(i), stroke: colour(i), width: 2, spanGaps: true, points: { show: isOne || line.x.length === 1 } })) : [];
     return {
       legend: { show: false },
       focus: { alpha: 0.18 },

@@ -48,7 +48,13 @@ const ROW = 34;
 export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, onReach, chosen, onChoose, rowName, empty, className = "" }: Props<Row>) {
   const scroller = useRef<HTMLDivElement>(null);
   const id = useId();
-  const [active, setActive] = useState(-1);
+  const [spot, setSpot] = useState<Spot>(NOBODY);
+  const active = place(spot, count, row, rowKey);
+  const key = active < 0 ? null : keyOf(row(active), rowKey);
+  useEffect(() => {
+    // Where it is now; and who it is, once a row that was gone to is here.
+    setSpot((old) => (old.at === active && (old.key ?? key) === old.key ? old : { at: active, key: old.key ?? key }));
+  }, [active, key]);
   const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 12, scrollPaddingStart: ROW });
   const items = virtual.getVirtualItems();
   const end = items.at(-1)?.index ?? -1;
@@ -62,12 +68,12 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     if (!chosen || !onChoose || here === undefined) return;
     onChoose(far && from.current >= 0 ? between(from.current, Math.min(place, count - 1)) : [place], !chosen.has(rowKey(here)));
     from.current = place;
-    setActive(place);
+    setSpot({ at: place, key: rowKey(here) });
     scroller.current?.focus({ preventScroll: true });
   };
   const move = (to: number): void => {
     const next = Math.max(0, Math.min(count - 1, to));
-    setActive(next);
+    setSpot({ at: next, key: keyOf(row(next), rowKey) });
     virtual.scrollToIndex(next);
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
@@ -136,7 +142,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
                   if (one === undefined || (event.target as HTMLElement).closest("a, button, input")) return;
                   if (event.shiftKey && onChoose) return pick(item.index, true);
                   if (window.getSelection()?.toString()) return; // text was marked, to be copied
-                  setActive(item.index);
+                  setSpot({ at: item.index, key: rowKey(one) });
                   onOpen?.(one);
                 }}
               >
@@ -155,6 +161,22 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
       )}
     </div>
   );
+}
+
+/** The row that the keyboard is at: rows come and go above it. The key is null until the row is here. */
+interface Spot {
+  at: number;
+  key: string | null;
+}
+const NOBODY: Spot = { at: -1, key: null };
+
+const keyOf = <Row,>(row: Row | undefined, rowKey: (row: Row) => string): string | null => (row === undefined ? null : rowKey(row));
+
+/** Where that row is now; -1: nowhere. */
+function place<Row>({ at, key }: Spot, count: number, row: (index: number) => Row | undefined, rowKey: (row: Row) => string): number {
+  if (at < 0 || key === null || (at < count && keyOf(row(at), rowKey) === key)) return at < count ? at : -1;
+  for (let i = 0; i < count; i += 1) if (keyOf(row(i), rowKey) === key) return i;
+  return -1;
 }
 
 function Head<Row>({ column, sort, picks, onSort }: { column: Column<Row>; sort: string; picks: boolean; onSort?: (sort: string) => void }) {
