@@ -82,7 +82,7 @@ def paths(place: Place) -> dict[str, str]:
         "runs that are gone": "/compare/runs?ids=gone,gone2",
         "no sweeps": "/compare/sweeps",
         "methods": f"/compare/sweeps?ids={methods}",
-        "unkind sweeps": f"/compare/sweeps?ids={place.ids['hostile']},{place.ids['wide']}",
+        "unkind sweeps": f"/compare/sweeps?ids={place.ids['hostile']},{place.ids['failing']}",
         "sweeps of two metrics": f"/compare/sweeps?ids={place.ids['classifier']},{place.ids['several']}",
         "chosen runs": "/runs?project=nets&chosen=net00,net01,net22",
         "groups": '/runs?project=nets&by=config.optimizer&open="adam"',
@@ -103,7 +103,6 @@ def test_axe_finds_nothing_in_light_and_dark_and_nothing_but_tables_is_wide(path
         assert violations(page) == []
     page.set_viewport_size({"width": 375, "height": 760})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
-    assert violations(page) == []
 
 
 def test_runs_are_chosen_by_click_shift_and_keyboard_and_compared(place: Place, page):
