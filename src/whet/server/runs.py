@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from whet.analysis.compare import compare_runs
-from whet.errors import NotFound
+from whet.analysis.compare import compare_runs, goal_by_name
+from whet.errors import NotFound, StoreError
+from whet.filters import Column, column
 from whet.server.access import Caller, caller, needs
-from whet.server.etags import Tags
+from whet.server.etags import Tags as Etags
 from whet.server.exports import Format, file_of
 from whet.server.rest import answer
 from whet.server.run_views import (
@@ -19,6 +21,8 @@ from whet.server.run_views import (
     Deleted,
     Edit,
     End,
+    GroupsView,
+    GroupView,
     Ids,
     Lines,
     LogPiece,
@@ -27,21 +31,23 @@ from whet.server.run_views import (
     ProjectView,
     RowView,
     RunView,
+    Tagged,
+    Tags,
     page_view,
     run_view,
 )
 from whet.server.run_views import Query as CurveQuery
-from whet.store.base import Line, Run, RunQuery, Store, TableQuery
-from whet.store.describe import logged
-from whet.store.matching import matching
-from whet.trial import Phase
+from whet.store.base import GroupQuery, Line, Run, RunQuery, Store, Sweep, TableQuery
+from whet.store.describe import SYSTEM, logged, metrics_of, values_of
+from whet.store.matching import matching, sweeps_of
+from whet.trial import Goal, Phase
 
 __all__ = ["router"]
 
 Points = Annotated[int, Query(ge=4, le=100_000)]
 
 
-def router(store: Store, tags: Tags) -> APIRouter:
+def router(store: Store, tags: Etags) -> APIRouter:
     """Return the routes of runs over `store`."""
     routes = APIRouter(tags=["runs"])
 
@@ -86,21 +92,81 @@ def router(store: Store, tags: Tags) -> APIRouter:
         in_sweep = None if sweep is None else store.sweeps.find(sweep).id
         return tags.answer(request, lambda: store.runs.columns(project, in_sweep))
 
+    @routes.get("/runs:groups", response_model=GroupsView)
+    @needs("read", checks_itself=True)
+    def groups(
+        request: Request,
+        *,
+        by: Annotated[str, Query(max_length=500)],
+        of: Annotated[str | None, Query(max_length=500)] = None,
+        filter: Annotated[str, Query(max_length=2000)] = "",
+        project: str | None = None,
+        sweep: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    ) -> Response:
+        """Return the runs that `filter` wants put together by a column (`by`; `tags`: a run is in a group for each), with what they have in the column `of`."""
+        who, found = caller(request), None if sweep is None else store.sweeps.find(sweep, project)
+        query = GroupQuery(
+            by=by, of=of, filter=filter, project=project, sweep=None if found is None else found.id, limit=limit,
+            projects=None if who.projects is None else tuple(sorted(who.projects)),
+        )  # fmt: skip
+
+        def make() -> GroupsView:
+            made = store.runs.groups(query)
+            metric = None if of is None else column(of)
+            goal = None
+            if metric is not None and metric.place == "metrics":
+                goal = _goals([found] if found else [], {metric.name}).get(metric.name)
+            elif metric == Column("", "value") and found is not None:
+                goal = found.goals[0]
+            return GroupsView(
+                groups=[GroupView(**asdict(one)) for one in made.groups],
+                total=made.total,
+                goal=None if goal is None else goal.value,
+            )
+
+        return tags.answer(request, make)
+
+    @routes.post("/runs:tag", response_model=Tagged)
+    @needs("write", checks_itself=True)
+    def tag(request: Request, body: Tags) -> Response:
+        """Add tags to runs and take others away, from all of them or none."""
+        who = caller(request)
+        ids = body.ids if who.projects is None else [who.run(store, id) for id in body.ids]
+        return answer(Tagged(num_changed=store.runs.tag(ids, add=body.add, remove=body.remove)))
+
     @routes.get("/runs:compare", response_model=ComparisonView)
     @needs("read")
     def compare(request: Request, run: Annotated[list[str], Query(min_length=1, max_length=100)]) -> Response:
         """Return runs side by side: their configs and results, and where they differ."""
 
         def make() -> ComparisonView:
-            runs = [store.runs.find(one) for one in run]
-            table = compare_runs({one.id: one.config for one in runs}, {one.id: logged(one) for one in runs})
+            by_id = {one.id: one for one in store.runs.select(RunQuery(ids=run))}
+            runs = [by_id.get(one) or store.runs.find(one) for one in run]
+            sweeps = sweeps_of(store, runs)
+            goals = _goals(
+                [one for one in sweeps.values() if one is not None], {name for one in runs for name in one.stats}
+            )
+            reached = {one.id: {**logged(one), **(values_of(one, sweeps.get(one.sweep or "")) or {})} for one in runs}
+            table = compare_runs({one.id: one.config for one in runs}, reached, goals)
             config, summary = (
-                [RowView(key=row.key, values=list(row.values), differs=row.differs) for row in rows]
+                [
+                    RowView(key=row.key, values=list(row.values), differs=row.differs, best=list(row.best))
+                    for row in rows
+                ]
                 for rows in (table.config, table.summary)
             )
             named = {one.id: one.name for one in runs}
+            results = {name for sweep in sweeps.values() if sweep is not None for name in metrics_of(sweep)}
+            drawn = {name for one in runs for name, stat in one.stats.items() if stat.count > 1}
             return ComparisonView(
-                runs=list(table.runs), names=[named[id] for id in table.runs], config=config, summary=summary
+                runs=list(table.runs),
+                names=[named[id] for id in table.runs],
+                config=config,
+                summary=summary,
+                curves=sorted(
+                    drawn, key=lambda name: (name not in results, name.startswith(SYSTEM), name not in goals, name)
+                ),
             )
 
         return tags.answer(request, make)
@@ -209,6 +275,17 @@ def router(store: Store, tags: Tags) -> APIRouter:
         return answer(LogPiece(stream=stream, text=part.text, start=part.start, end=part.end, size=part.size))
 
     return routes
+
+
+def _goals(sweeps: Sequence[Sweep], names: Collection[str]) -> dict[str, Goal]:
+    """Return which way metrics are better: as the sweeps say, where they don't contradict each other; of others what their names tell."""
+    found: dict[str, Goal | None] = {name: goal_by_name(name) for name in names}
+    said: dict[str, set[Goal]] = {}
+    for sweep in sweeps:
+        for name, goal in zip(metrics_of(sweep), sweep.goals, strict=True):
+            said.setdefault(name, set()).add(goal)
+    found |= {name: goals.pop() if len(goals) == 1 else None for name, goals in said.items()}
+    return {name: goal for name, goal in found.items() if goal is not None}
 
 
 def _own_query(query: TableQuery, who: Caller) -> TableQuery:

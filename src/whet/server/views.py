@@ -32,6 +32,7 @@ __all__ = [
     "Suggested",
     "SweepFull",
     "SweepLine",
+    "SweepRow",
     "Tell",
     "TrialView",
 ]
@@ -186,6 +187,13 @@ class SweepLine:
     updated: float
     version: int
     revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow(SweepLine):
+    """A sweep in a list of them. `spark` is its best so far as (number of the trial, value), each time it improved, 64 points at most; empty with several metrics, or limits."""
+
+    spark: tuple[tuple[int, Number], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,9 @@ from whet.store.values import (
     Batch,
     Changes,
     Curve,
+    Group,
+    GroupQuery,
+    Groups,
     Lease,
     Line,
     NewRun,
@@ -53,9 +56,9 @@ if TYPE_CHECKING:
     from whet.store.files import Files
 
 __all__ = [
-    "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Lease", "Line", "NewRun", "Origin", "Page", "Row",
-    "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState", "Sweeps", "TableQuery", "TableRow",
-    "Trials",
+    "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Group", "GroupQuery", "Groups", "Lease", "Line",
+    "NewRun", "Origin", "Page", "Row", "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState",
+    "Sweeps", "TableQuery", "TableRow", "Trials",
 ]  # fmt: skip
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -100,6 +103,13 @@ class Sweeps(ABC):
     @abstractmethod
     def all(self, project: str | None = None) -> list[Sweep]:
         """Return the sweeps, newest first."""
+
+    @abstractmethod
+    def gains(self, ids: Collection[str]) -> Mapping[str, list[tuple[int, float]]]:
+        """Return how the best of sweeps came about, by their ids: (number, value) of each complete trial that was better than all before it.
+
+        It is the first metric that counts, and limits are not looked at. What is infinite is left out, and so are sweeps that are no more.
+        """
 
     @abstractmethod
     def move(self, id: str, to: SweepState) -> Sweep:

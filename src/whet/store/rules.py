@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from whet.errors import (
     AlreadyDriven,
@@ -21,6 +21,7 @@ from whet.store.base import MOVES, SweepState
 from whet.trial import Goal, Phase
 
 __all__ = [
+    "tagged",
     "CANCELED",
     "ambiguous",
     "beats",
@@ -316,3 +317,9 @@ def best_of(goal: Goal, results: Iterable[tuple[str, float, int]]) -> tuple[str,
 def searches_alike(config: Mapping[str, object], other: Mapping[str, object]) -> bool:
     """Return whether two configurations of a sweep differ in nothing but the user's own attributes."""
     return {k: v for k, v in config.items() if k != "attrs"} == {k: v for k, v in other.items() if k != "attrs"}
+
+
+def tagged(tags: Sequence[str], add: Collection[str], remove: Collection[str]) -> list[str]:
+    """Return the tags of a run without those that go, and with those that come at the end."""
+    gone = set(remove)
+    return list(dict.fromkeys([*(tag for tag in tags if tag not in gone), *add]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
@@ -15,10 +15,13 @@ from whet.store.database import Database, Statement, Transaction
 from whet.store.ids import new_id
 from whet.store.rows import ADD_PROJECT, SWEEPS, to_sweep
 from whet.store.schema import former, runs, sweeps
+from whet.store.table_sql import gains
 from whet.trial import Goal, Phase
 
 __all__ = ["SqlSweeps", "no_sweep"]
 
+_AT_ONCE = 10_000
+"""As many values as both databases take in a statement, and some."""
 _ID = sweeps.c.id == bindparam("sweep")
 _GET = Statement(SWEEPS.where(_ID))
 _LOCK = Statement(SWEEPS.where(_ID).with_for_update())
@@ -146,6 +149,15 @@ class SqlSweeps(Sweeps):
     def all(self, project: str | None = None) -> list[Sweep]:
         found = map(to_sweep, self._db.once(_ALL))
         return [sweep for sweep in found if project is None or sweep.project == project]
+
+    def gains(self, ids: Collection[str]) -> Mapping[str, list[tuple[int, float]]]:
+        found: dict[str, list[tuple[int, float]]] = {}
+        each = sorted(set(ids))
+        for at in range(0, len(each), _AT_ONCE):
+            asked, values = gains(each[at : at + _AT_ONCE], postgres=self._db.dialect.name == "postgresql")
+            for sweep, number, value in self._db.once(asked, **values):
+                found.setdefault(sweep, []).append((number, value))
+        return found
 
     def move(self, id: str, to: SweepState) -> Sweep:
         now = time.time()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast, final
 
 from whet.store import codec, rules
@@ -68,6 +69,19 @@ class MemorySweeps(Sweeps):
         with self._world.lock:
             found = [s.as_sweep() for s in self._world.sweeps.values() if project is None or s.project == project]
         return found[::-1]
+
+    def gains(self, ids: Collection[str]) -> Mapping[str, list[tuple[int, float]]]:
+        found: dict[str, list[tuple[int, float]]] = {}
+        with self._world.lock:
+            for sweep in (self._world.sweeps[id] for id in sorted(set(ids)) if id in self._world.sweeps):
+                least = math.inf
+                for trial in (run.as_trial() for run in sweep.trials):
+                    if not trial.complete or trial.values is None or not math.isfinite(trial.values[0]):
+                        continue
+                    if (loss := sweep.goals[0].loss(trial.values[0])) < least:
+                        least = loss
+                        found.setdefault(sweep.id, []).append((trial.number, trial.values[0]))
+        return found
 
     def move(self, id: str, to: SweepState) -> Sweep:
         now = time.time()
