@@ -111,15 +111,23 @@ class Sweeps(ABC):
 
     @abstractmethod
     def edit(
-        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+        self,
+        id: str,
+        *,
+        version: int,
+        config: Mapping[str, object] | None = None,
+        goals: Sequence[Goal] | None = None,
+        cap: int | None = None,
     ) -> Sweep:
         """Change what is given, if the sweep's version is still `version`. A cap may grow or shrink, never below what was handed out.
+
+        Goals may change until there is a trial: results were measured by them.
 
         A store does not read configurations: `whet.study.create.edit_sweep` is what sees that this one can be.
         The configuration that was is kept (see `former`), unless they differ in the user's ``attrs`` only.
 
         Raises:
-            Conflict: somebody else changed it: read it again.
+            Conflict: somebody else changed it: read it again; or it has trials, and other goals.
         """
 
     @abstractmethod

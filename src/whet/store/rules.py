@@ -33,6 +33,7 @@ __all__ = [
     "check_ended",
     "check_extra",
     "check_finish",
+    "check_goals",
     "check_hand_out",
     "check_lost",
     "check_most",
@@ -212,6 +213,19 @@ def check_cap(sweep: str, cap: int, next_number: int) -> None:
             f"cap={cap} is below the {next_number} trials that sweep {sweep!r} has handed out",
             f"give at least {next_number}",
         )
+
+
+def check_goals(sweep: str, goals: Sequence[Goal], now: Sequence[Goal], next_number: int) -> None:
+    """Raise Conflict where trials were handed out under other goals."""
+    if next_number and list(goals) != list(now):
+        raise Conflict(
+            f"sweep {sweep!r} has {next_number} trials under the goals {_words(now)}, not {_words(goals)}",
+            "make a new sweep, with start_from",
+        )
+
+
+def _words(goals: Sequence[Goal]) -> str:
+    return ", ".join(goal.value for goal in goals) or "none"
 
 
 def check_result(number: int, phase: Phase, values: Sequence[float] | None, stopped: bool, goals: int) -> None:

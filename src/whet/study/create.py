@@ -192,7 +192,10 @@ def edit_sweep(
                 f"sweep {found.name!r} has trials, whose results are of other metrics",
                 "make a new sweep, with start_from",
             )
-    return store.sweeps.edit(id, version=version, config=None if config is None else to_mapping(config), cap=cap)
+    if config is None:
+        return store.sweeps.edit(id, version=version, cap=cap)
+    goals = [metric.goal for metric in config.problem.metrics]
+    return store.sweeps.edit(id, version=version, config=to_mapping(config), goals=goals, cap=cap)
 
 
 def _aims(config: SweepConfig) -> list[tuple[str, Goal]]:

@@ -109,6 +109,20 @@ class SweepLaws(StoreCase):
         assert store.sweeps.edit(sweep.id, version=2, cap=2).cap == 2
         assert store.trials.changes(sweep.id).cap == 2
 
+    def test_goals_change_until_there_is_a_trial(self, store: Store, sweep: Sweep) -> None:
+        both = (Goal.MAXIMIZE, Goal.MINIMIZE)
+        edited = store.sweeps.edit(sweep.id, version=0, config={"new": True}, goals=both)
+        assert (edited.goals, edited.config) == (both, {"new": True})
+        assert store.sweeps.edit(sweep.id, version=1, cap=9).goals == both
+        store.sweeps.edit(sweep.id, version=2, goals=[Goal.MAXIMIZE])
+        for number, value in enumerate((1.0, 3.0, 2.0)):  # the best goes by what they are now, as does how many values there are
+            self.add(store, sweep, number)
+            store.trials.tell(sweep.id, number, 0, phase=Phase.FINISHED, values=(value,))
+        assert store.sweeps.get(sweep.id).best_value == 3.0
+        with pytest.raises(Conflict, match="sweep 's' has 3 trials under the goals maximize, not maximize, minimize"):
+            store.sweeps.edit(sweep.id, version=3, goals=both, cap=12)
+        assert store.sweeps.edit(sweep.id, version=3, goals=[Goal.MAXIMIZE]).cap == 9
+
     def test_one_at_the_wheel(self, store: Store, sweep: Sweep) -> None:
         here = owners.here()
         store.sweeps.drive(sweep.id, here, silent_s=60)

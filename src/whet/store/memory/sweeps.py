@@ -86,13 +86,23 @@ class MemorySweeps(Sweeps):
             return sweep.as_sweep()
 
     def edit(
-        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+        self,
+        id: str,
+        *,
+        version: int,
+        config: Mapping[str, object] | None = None,
+        goals: Sequence[Goal] | None = None,
+        cap: int | None = None,
     ) -> Sweep:
         with self._world.lock:
             sweep = self._world.sweep(id)
             rules.check_version(sweep.name, version, sweep.version)
             if cap is not None:
                 rules.check_cap(sweep.name, cap, len(sweep.trials))
+            if goals is not None:
+                rules.check_goals(sweep.name, goals, sweep.goals, len(sweep.trials))
+                sweep.aim(goals)
+            if cap is not None:
                 sweep.cap = cap
             if config is not None:
                 if not rules.searches_alike(sweep.config, config):
