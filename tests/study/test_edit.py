@@ -32,6 +32,11 @@ def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
         edit_sweep(store, id, version=2, config=other)
     with pytest.raises(WhetError, match="unknown"):
         edit_sweep(store, id, version=2, config=parse({**PLAIN, "method": {"name": "random", "knobs": {"zeal": 3}}}))
+    broken = {"type": "hyperband", "min_iter": -3}
+    with pytest.raises(WhetError, match="min_iter"):
+        edit_sweep(store, id, version=2, config=parse({**PLAIN, "early_terminate": broken}))
+    with pytest.raises(WhetError, match="no configuration fulfils"):
+        edit_sweep(store, id, version=2, config=parse({**PLAIN, "constraints": ["x > 2"]}))
     with pytest.raises(Conflict, match="changed meanwhile"):
         edit_sweep(store, id, version=1, config=wider)
     assert store.sweeps.get(id) == before
@@ -61,3 +66,22 @@ def test_other_metrics_are_what_a_sweep_goes_by() -> None:
     trial = engine.ask()
     assert isinstance(trial, Assignment)
     assert engine.tell(trial.number, trial.attempt, [1.0, 2.0]) is Phase.FINISHED
+
+
+def test_a_stopper_that_cannot_be_built_here_is_said_at_every_look() -> None:
+    """It may be a plug-in that others have in another version: trials must not run unstopped because of it."""
+    store = open_store("memory")
+    config = {**PLAIN, "early_terminate": {"type": "hyperband", "min_iter": 3}}
+    broken = {"type": "hyperband", "min_iter": -3}
+    id = create_sweep(store, parse(config))
+    engine = Engine(store, id)
+    stopper = engine.stopper
+    store.sweeps.edit(id, version=0, config={**store.sweeps.get(id).config, "early_terminate": broken})
+    for _ in range(2):
+        with pytest.raises(WhetError, match="min_iter"):
+            engine.sync()
+        assert (engine.version, engine.stopper) == (0, stopper)
+    store.sweeps.edit(id, version=1, config={**store.sweeps.get(id).config, "early_terminate": {"type": "median"}})
+    engine.sync()
+    assert engine.version == 2
+    assert engine.stopper not in (None, stopper)

@@ -182,10 +182,10 @@ def edit_sweep(
     Raises:
         StudyError: it has trials, and `config` has other metrics.
         Conflict: somebody else changed it meanwhile, or the cap is below what was handed out.
-        WhetError: the method can't be built.
+        WhetError: the method or the stopper can't be built, or no configuration keeps the constraints.
     """
     if config is not None:
-        check_method(config)
+        check(config)
         found = store.sweeps.get(id)
         if found.next_number and _aims(config) != _aims(parse(dict(found.config))):
             raise StudyError(
