@@ -115,7 +115,9 @@ class SweepLaws(StoreCase):
         assert (edited.goals, edited.config) == (both, {"new": True})
         assert store.sweeps.edit(sweep.id, version=1, cap=9).goals == both
         store.sweeps.edit(sweep.id, version=2, goals=[Goal.MAXIMIZE])
-        for number, value in enumerate((1.0, 3.0, 2.0)):  # the best goes by what they are now, as does how many values there are
+        for number, value in enumerate(
+            (1.0, 3.0, 2.0)
+        ):  # the best goes by what they are now, as does how many values there are
             self.add(store, sweep, number)
             store.trials.tell(sweep.id, number, 0, phase=Phase.FINISHED, values=(value,))
         assert store.sweeps.get(sweep.id).best_value == 3.0
