@@ -50,6 +50,28 @@ def test_a_function(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1].startswith(f"whet: the agent of sweep {place.sweep} ends: ")
 
 
+def test_a_trial_whose_hand_out_got_lost_is_run_all_the_same(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has it, but the word of that did not come through, be it new or one that waited: asked again, it is the same one."""
+    place.create(program=None, run_cap=3)
+    place.store.trials.enqueue(place.sweep, {"x": 0.5})
+    for verb in ("claim", "add"):
+        real, lost = getattr(place.store.trials, verb), []
+
+        def once(*args: Any, real: Any = real, lost: list[object] = lost, **more: Any) -> Any:
+            found = real(*args, **more)
+            if not lost:
+                lost.append(found)
+                raise StoreUnavailable("the answer to COMMIT was lost", "try again")
+            return found
+
+        monkeypatch.setattr(place.store.trials, verb, once)
+    monkeypatch.setattr("whet.tune.agent._AGAIN_S", 0.01)
+    ending = work(place.store, place.sweep, train)
+    assert (ending.num_finished, [t.phase for t in place.trials()]) == (3, [Phase.FINISHED] * 3)
+    assert place.store.trials.leases(place.sweep) == []
+    assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
+
+
 def test_an_agent_without_a_function_runs_the_program(place: Place) -> None:
     place.script("print('loss: 1.0')")
     place.create(run_cap=2)

@@ -10,6 +10,7 @@ second may take the first, never the other way round, so whoever reports, tells 
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -69,7 +70,8 @@ class Engine(View):
     ) -> Assignment | Nothing:
         """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one.
 
-        It goes to `owner`, by default this process. The same question again, by its `key`, gets what it got before while that runs.
+        It goes to `owner`, by default this process. The same question again, by its `key`, gets what it got before while that runs; so does this
+        process when it asks again after an error.
 
         Raises:
             Unwanted: the answer `is_wanted` no more, so nothing was handed out.
@@ -78,8 +80,17 @@ class Engine(View):
             with self._asking:
                 self.look_for_lost(_LOOK_FROM_AFAR_S)
                 return distant.ask(self, self.store.server, mine)
-        with self._asking, self.store.trials.turn(self.id):
-            return Question(self, mine=mine, owner=owner or self.owner, key=key, is_wanted=is_wanted).answer()
+        if owner is not None:
+            with self._asking, self.store.trials.turn(self.id):
+                return Question(self, mine=mine, owner=owner, key=key, is_wanted=is_wanted).answer()
+        with self._asking:
+            # The store may have kept what it handed out though the word of that was lost, so this stays the same question until it is answered.
+            is_new = self.question is None
+            key = self.question = self.question or secrets.token_hex(16)
+            with self.store.trials.turn(self.id):
+                answer = Question(self, mine=mine, owner=self.owner, key=key, is_new=is_new).answer()
+            self.question = None
+            return answer
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 
