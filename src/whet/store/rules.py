@@ -46,8 +46,10 @@ __all__ = [
     "check_running",
     "check_time",
     "check_told",
+    "check_unchanged",
     "check_version",
     "check_waiting",
+    "extended",
     "landing",
     "name_taken",
     "no_trial",
@@ -58,7 +60,7 @@ __all__ = [
 
 # Looking up an enum's member costs a tenth of a microsecond, and these are on every trial's way.
 _RUNNING, _FINISHED = Phase.RUNNING, Phase.FINISHED
-_SWEEP_RUNNING, _SWEEP_CANCELED = SweepState.RUNNING, SweepState.CANCELED
+_SWEEP_RUNNING, _SWEEP_FINISHED, _SWEEP_CANCELED = SweepState.RUNNING, SweepState.FINISHED, SweepState.CANCELED
 
 CANCELED = "the sweep was canceled"
 """The reason of trials that waited when it was."""
@@ -134,6 +136,17 @@ def check_limit(limit: int | None) -> None:
         raise StoreError(f"limit={limit}", "give 1 to 1000000, or none")
 
 
+def extended(sweep: str, state: SweepState, cap: int | None, next_number: int) -> tuple[SweepState, int | None]:
+    """Return state and cap of a sweep that is to have one more trial than it was.
+
+    Raises:
+        SweepClosed: it is paused or canceled.
+    """
+    if state is not _SWEEP_FINISHED:
+        check_open(sweep, state)
+    return _SWEEP_RUNNING, None if cap is None else max(cap, next_number) + 1
+
+
 def check_number(sweep: str, number: int, next_number: int) -> None:
     """Raise NumberTaken unless `number` is the next one."""
     if number != next_number:
@@ -195,6 +208,14 @@ def check_move(sweep: str, state: SweepState, to: SweepState) -> bool:
         fix = f"from here it can go to: {legal}" if legal else "create a new one"
         raise IllegalMove(f"sweep {sweep!r} is {state.value} and can't become {to.value}", fix, state=state)
     return True
+
+
+def check_unchanged(sweep: str, revision: int | None, version: int | None, now: int, version_now: int) -> None:
+    """Raise Conflict where a sweep is not at the revision and the version any more at which it was looked at; None is any."""
+    if revision not in (None, now) or version not in (None, version_now):
+        raise Conflict(
+            f"sweep {sweep!r} went on meanwhile: it is at revision {now} of version {version_now}", "look at it again"
+        )
 
 
 def check_version(sweep: str, version: int, now: int) -> None:

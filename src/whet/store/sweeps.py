@@ -148,10 +148,11 @@ class SqlSweeps(Sweeps):
         found = map(to_sweep, self._db.once(_ALL))
         return [sweep for sweep in found if project is None or sweep.project == project]
 
-    def move(self, id: str, to: SweepState) -> Sweep:
+    def move(self, id: str, to: SweepState, *, revision: int | None = None, version: int | None = None) -> Sweep:
         now = time.time()
         with self._db.write() as tx:
             sweep = _read(tx, id, _LOCK)
+            rules.check_unchanged(sweep.name, revision, version, sweep.revision, sweep.version)
             if not rules.check_move(sweep.name, sweep.state, to):
                 return sweep
             canceled = 0

@@ -156,15 +156,27 @@ class Engine(View):
         if self.store.server is not None:
             self.state = distant.settle(self, self.store.server, exhausted=exhausted)
             return self.state is SweepState.FINISHED
-        self.sync()
-        if self.state is SweepState.RUNNING and ((exhausted and not self.history.open) or self.why_over()):
-            try:
-                self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
-            except IllegalMove:  # somebody has just canceled it
-                self.sync()
+        while not self._finished(exhausted):
+            pass  # somebody queued a trial, or raised the cap, while it was looked at
         if self.state is SweepState.FINISHED and any(t.phase is Phase.PAUSED for t in self.pending()):
             end_paused(self.store, self.id, self.pending(), self.why_over() or "the sweep is finished")
         return self.state is SweepState.FINISHED
+
+    def _finished(self, exhausted: bool) -> bool:
+        """Finish the sweep where there is a reason to; returns False where that reason may have gone meanwhile."""
+        self.sync()
+        with self._lock:
+            is_idle, revision, version = not self.history.open, self.history.revision, self.version
+        if self.state is SweepState.RUNNING and ((exhausted and is_idle) or self.why_over()):
+            # That there is nothing more to do holds as long as there is nothing new. Other reasons hold whatever comes.
+            seen = {"revision": revision, "version": version} if is_idle else {}
+            try:
+                self.state = self.store.sweeps.move(self.id, SweepState.FINISHED, **seen).state
+            except IllegalMove:  # somebody has just canceled it
+                self.sync()
+            except Conflict:
+                return False
+        return True
 
     def why_over(self) -> str:
         """Return why the sweep is over, as last seen, in words; empty while it goes on, and where nothing but a person or its method ended it.

@@ -75,6 +75,23 @@ class SweepLaws(StoreCase):
                 store.sweeps.move(sweep.id, to)
             assert store.sweeps.get(sweep.id).state is start
 
+    def test_a_move_may_hang_on_what_was_seen(self, store: Store, sweep: Sweep) -> None:
+        move = store.sweeps.move
+        self.add(store, sweep, 0)
+        store.trials.tell(sweep.id, 0, 0, phase=Phase.FAILED)
+        seen = store.trials.changes(sweep.id)
+        store.trials.enqueue(sweep.id, {"x": 1})
+        store.sweeps.edit(sweep.id, version=0, cap=5)
+        now = store.trials.changes(sweep.id)
+        for revision, version in ((seen.revision, None), (seen.revision, 1), (None, 0), (now.revision, 0)):
+            with pytest.raises(
+                Conflict, match=f"sweep 's' went on meanwhile: it is at revision {now.revision} of version 1"
+            ):
+                move(sweep.id, SweepState.FINISHED, revision=revision, version=version)
+        assert store.sweeps.get(sweep.id).state is SweepState.RUNNING
+        for _ in range(2):
+            assert move(sweep.id, SweepState.FINISHED, revision=now.revision, version=1).state is SweepState.FINISHED
+
     def test_canceling_a_sweep_cancels_what_waits(self, store: Store, sweep: Sweep) -> None:
         t = store.trials
         t.enqueue(sweep.id, {"x": 1})

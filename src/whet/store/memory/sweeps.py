@@ -69,10 +69,11 @@ class MemorySweeps(Sweeps):
             found = [s.as_sweep() for s in self._world.sweeps.values() if project is None or s.project == project]
         return found[::-1]
 
-    def move(self, id: str, to: SweepState) -> Sweep:
+    def move(self, id: str, to: SweepState, *, revision: int | None = None, version: int | None = None) -> Sweep:
         now = time.time()
         with self._world.lock:
             sweep = self._world.sweep(id)
+            rules.check_unchanged(sweep.name, revision, version, len(sweep.changed), sweep.version)
             if not rules.check_move(sweep.name, sweep.state, to):
                 return sweep.as_sweep()
             sweep.state, sweep.updated = to, now
