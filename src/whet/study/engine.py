@@ -156,13 +156,13 @@ class Engine(View):
         if self.store.server is not None:
             self.state = distant.settle(self, self.store.server, exhausted=exhausted)
             return self.state is SweepState.FINISHED
-        while not self._finished(exhausted):
-            pass  # somebody queued a trial, or raised the cap, while it was looked at
+        while not self._settled(exhausted):
+            exhausted = False  # somebody queued a trial, or raised the cap, while it was looked at: so it is not
         if self.state is SweepState.FINISHED and any(t.phase is Phase.PAUSED for t in self.pending()):
             end_paused(self.store, self.id, self.pending(), self.why_over() or "the sweep is finished")
         return self.state is SweepState.FINISHED
 
-    def _finished(self, exhausted: bool) -> bool:
+    def _settled(self, exhausted: bool) -> bool:
         """Finish the sweep where there is a reason to; returns False where that reason may have gone meanwhile."""
         self.sync()
         with self._lock:
