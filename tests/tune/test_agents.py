@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import whet
 from whet.errors import NotFound, StoreUnavailable, StudyError
+from whet.launch.local import Local
+from whet.server.app import application
+from whet.store import open_store
 from whet.store.base import SweepState
-from whet.trial import Phase
+from whet.study.searching import Searching
+from whet.testing.serving import serving
+from whet.trial import Phase, Trial
 from whet.tune.agent import agent, work
 from whet.tune.events import EventKind
+from whet.tune.loop import drive
 from whet.tune.pool import find_function, pool
 
 if TYPE_CHECKING:
@@ -70,6 +78,28 @@ def test_a_trial_whose_hand_out_got_lost_is_run_all_the_same(place: Place, monke
     assert (ending.num_finished, [t.phase for t in place.trials()]) == (3, [Phase.FINISHED] * 3)
     assert place.store.trials.leases(place.sweep) == []
     assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
+
+
+@pytest.mark.parametrize("is_far", [False, True])
+def test_an_agent_that_leaves_sees_whether_there_is_little_to_gain(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_far: bool
+) -> None:
+    """It tells its last trial and asks for no other; nobody else may."""
+    monkeypatch.setattr(Searching, "expected_gain", lambda self, news: 0.0)
+    place.script("print('loss: 20.0')")
+
+    def no_better() -> None:
+        whet.init(settings=QUIET)
+        whet.log({"loss": 20.0})
+
+    done = [Trial(number=i, params={"x": i / 30}, phase=Phase.FINISHED, values=(1.0 + i,)) for i in range(19)]
+    with serving(application(place.store)) if is_far else contextlib.nullcontext(place.store.url) as url:
+        for run in (partial(work, function=no_better), partial(drive, executor=Local(place.folder / "jobs"))):
+            place.create(run_cap=None, method="gp", terminate={"expected_improvement": 0.001})
+            place.store.trials.extend(place.sweep, done)
+            run(open_store(url), place.sweep, count=1)
+            sweep = place.store.sweeps.get(place.sweep)
+            assert (sweep.next_number, sweep.state) == (20, SweepState.FINISHED)
 
 
 def test_an_agent_without_a_function_runs_the_program(place: Place) -> None:

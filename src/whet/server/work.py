@@ -111,8 +111,8 @@ def router(store: Store, engines: Engines, questions: Questions) -> APIRouter:
     def settle(id: str, body: Settle) -> Response:
         """Finish the sweep if there is a reason to: its target or cap is reached, or its method has nothing left and nothing runs."""
         engine = engine_of(id)
-        engine.finish_if_done(exhausted=body.exhausted)
-        return answer(Settled(state=engine.state.value, reason=engine.why_over()))
+        engine.finish_if_done(exhausted=body.exhausted, may_search=body.may_search)
+        return answer(Settled(state=engine.state.value, reason=engine.why_over(may_search=body.may_search)))
 
     return routes
 

@@ -67,7 +67,7 @@ class Question:
         while True:
             engine.sync()
             if engine.config.terminate is not None:
-                engine.finish_if_done()
+                engine.finish_if_done(may_search=True)
             try:
                 answer = self._waiting() or self._resumed() or self._suggested()
                 if isinstance(answer, Nothing) and answer.final:
@@ -118,7 +118,7 @@ class Question:
     def _suggested(self) -> Assignment | Nothing:
         engine = self._engine
         seen = engine.snapshot()
-        if seen.state is SweepState.FINISHED and (why := engine.why_over()):
+        if seen.state is SweepState.FINISHED and (why := engine.why_over(may_search=True)):
             return Nothing(f"the sweep is finished: {why}", final=True)
         if seen.state is not SweepState.RUNNING:
             return Nothing(f"the sweep is {seen.state.value}", final=seen.state is not SweepState.PAUSED)

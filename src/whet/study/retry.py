@@ -122,7 +122,7 @@ def _check_goes_on(engine: Engine) -> None:
         rules.check_open(engine.name, engine.state)
         return
     engine.state, engine.cap = SweepState.RUNNING, None  # as it is about to be; nobody else has this engine
-    if why := engine.why_over():
+    if why := engine.why_over(may_search=True):
         raise SweepClosed(
             f"sweep {engine.name!r} is over and would be again at once: {why}",
             "change its target or terminate first (PUT /sweeps/ID), or make a new sweep with start_from",
