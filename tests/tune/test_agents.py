@@ -325,7 +325,12 @@ POOL = """
 
 
 @pytest.mark.parametrize(
-    ("number", "is_deaf"), [(signal.SIGINT, False), (signal.SIGKILL, False), (signal.SIGKILL, True)]
+    ("number", "is_deaf"),
+    [
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.slow),
+        (signal.SIGKILL, False),
+        pytest.param(signal.SIGKILL, True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_pool_ends_with_its_parent(
     place: Place, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, is_deaf: bool
