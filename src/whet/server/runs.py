@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from whet.analysis.compare import compare_runs, goal_by_name
-from whet.errors import NotFound, StoreError
+from whet.errors import NotFound
 from whet.filters import Column, column
 from whet.server.access import Caller, caller, needs
 from whet.server.etags import Tags as Etags

@@ -178,7 +178,7 @@ def _full(sweep: Sweep, engines: Engines) -> SweepFull:
     if sweep.state is SweepState.FINISHED:
         engine = engines.get(sweep.id)
         engine.sync()
-        reason = engine.why_over()
+        reason = engine.why_over(may_search=True)
     return SweepFull(**_facts(sweep), config=sweep.config, driver=sweep.driver, end_reason=reason)
 
 

@@ -121,9 +121,10 @@ class Judgement:
 
 
 class Settle(_Body):
-    """Whether the method has nothing left to try."""
+    """Whether the method has nothing left to try, and whether it may be asked if there is little to gain, which takes as long as a search."""
 
     exhausted: bool = False
+    may_search: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,7 @@ _EDIT = Statement(
     .where(_ID)
     .values(
         config=func.coalesce(bindparam("new_config", type_=sweeps.c.config.type), sweeps.c.config),
+        goals=func.coalesce(bindparam("new_goals", type_=sweeps.c.goals.type), sweeps.c.goals),
         cap=func.coalesce(bindparam("new_cap", type_=sweeps.c.cap.type), sweeps.c.cap),
         version=sweeps.c.version + 1,
         updated=bindparam("now"),
@@ -159,10 +160,11 @@ class SqlSweeps(Sweeps):
                 found.setdefault(sweep, []).append((number, value))
         return found
 
-    def move(self, id: str, to: SweepState) -> Sweep:
+    def move(self, id: str, to: SweepState, *, revision: int | None = None, version: int | None = None) -> Sweep:
         now = time.time()
         with self._db.write() as tx:
             sweep = _read(tx, id, _LOCK)
+            rules.check_unchanged(sweep.name, revision, version, sweep.revision, sweep.version)
             if not rules.check_move(sweep.name, sweep.state, to):
                 return sweep
             canceled = 0
@@ -172,17 +174,26 @@ class SqlSweeps(Sweeps):
             return _read(tx, id)
 
     def edit(
-        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+        self,
+        id: str,
+        *,
+        version: int,
+        config: Mapping[str, object] | None = None,
+        goals: Sequence[Goal] | None = None,
+        cap: int | None = None,
     ) -> Sweep:
         with self._db.write() as tx:
             sweep = _read(tx, id, _LOCK)
             rules.check_version(sweep.name, version, sweep.version)
             if cap is not None:
                 rules.check_cap(sweep.name, cap, sweep.next_number)
+            if goals is not None:
+                rules.check_goals(sweep.name, goals, sweep.goals, sweep.next_number)
             kept = None if config is None else dump(config)
+            aims = None if goals is None else dump([goal.value for goal in goals])
             if config is not None and not rules.searches_alike(sweep.config, load(dump(config))):
                 tx.run(_KEEP_FORMER, sweep=id, version=sweep.version, config=dump(sweep.config))
-            tx.run(_EDIT, sweep=id, new_config=kept, new_cap=cap, now=time.time())
+            tx.run(_EDIT, sweep=id, new_config=kept, new_goals=aims, new_cap=cap, now=time.time())
             return _read(tx, id)
 
     def former(self, id: str) -> Mapping[int, Mapping[str, object]]:

@@ -1421,10 +1421,12 @@ export interface components {
             sweep: string | null;
             tags: string[];
         };
-        /** @description Whether the method has nothing left to try. */
+        /** @description Whether the method has nothing left to try, and whether it may be asked if there is little to gain, which takes as long as a search. */
         Settle: {
             /** @default false */
             exhausted: boolean;
+            /** @default false */
+            may_search: boolean;
         };
         /** @description The state of the sweep, and why it is over, if it is. */
         Settled: {

@@ -83,10 +83,11 @@ class MemorySweeps(Sweeps):
                         found.setdefault(sweep.id, []).append((trial.number, trial.values[0]))
         return found
 
-    def move(self, id: str, to: SweepState) -> Sweep:
+    def move(self, id: str, to: SweepState, *, revision: int | None = None, version: int | None = None) -> Sweep:
         now = time.time()
         with self._world.lock:
             sweep = self._world.sweep(id)
+            rules.check_unchanged(sweep.name, revision, version, len(sweep.changed), sweep.version)
             if not rules.check_move(sweep.name, sweep.state, to):
                 return sweep.as_sweep()
             sweep.state, sweep.updated = to, now
@@ -100,13 +101,23 @@ class MemorySweeps(Sweeps):
             return sweep.as_sweep()
 
     def edit(
-        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+        self,
+        id: str,
+        *,
+        version: int,
+        config: Mapping[str, object] | None = None,
+        goals: Sequence[Goal] | None = None,
+        cap: int | None = None,
     ) -> Sweep:
         with self._world.lock:
             sweep = self._world.sweep(id)
             rules.check_version(sweep.name, version, sweep.version)
             if cap is not None:
                 rules.check_cap(sweep.name, cap, len(sweep.trials))
+            if goals is not None:
+                rules.check_goals(sweep.name, goals, sweep.goals, len(sweep.trials))
+                sweep.aim(goals)
+            if cap is not None:
                 sweep.cap = cap
             if config is not None:
                 if not rules.searches_alike(sweep.config, config):
