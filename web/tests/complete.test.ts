@@ -40,6 +40,9 @@ test("values by enum, with what the server says of them", () => {
   assert.equal(complete("method: t", 9, KNOWN)[0]?.about, "Many.");
   assert.deepEqual(at("metric:\n  name: loss\n  goal: m|"), ["minimize", "maximize"]);
   assert.deepEqual(at("metrics:\n  - name: loss\n    goal: max|"), ["maximize"]);
+  assert.deepEqual(at("metrics:\n- go|"), ["goal: "]);
+  assert.deepEqual(at("metrics:\n- name: a\n  goal: max|"), ["maximize"]);
+  assert.deepEqual(at("metrics:\n  - {name: a, goal: max|}"), ["maximize"]);
 });
 
 test("below parameters, nested and in braces", () => {

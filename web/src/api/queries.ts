@@ -149,3 +149,41 @@ export const compared = (ids: readonly string[]) =>
 /** Where a file that a run keeps is downloaded. */
 export const fileAddress = (run: string, name: string): string =>
   `/api/v1/runs/${encodeURIComponent(run)}/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`;
+
+// -- new sweeps ----------------------------------------------------------------------------------------------------
+
+export const templates = queryOptions({
+  queryKey: ["templates"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/templates", { signal })),
+  staleTime: Infinity,
+});
+
+export const methods = queryOptions({
+  queryKey: ["methods"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps:methods", { signal })),
+  staleTime: Infinity,
+});
+
+export const schema = queryOptions({
+  queryKey: ["schema"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps:schema", { signal })),
+  staleTime: Infinity,
+});
+
+/** A sweep file that searches around a run. */
+export const around = (run: string) =>
+  queryOptions({
+    queryKey: ["around", run],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs/{run}/around", { signal, params: { path: { run } } })),
+    staleTime: Infinity,
+  });
+
+/** What a sweep file would do. */
+export const preview = (text: string) =>
+  queryOptions({
+    queryKey: ["preview", text],
+    queryFn: ({ signal }) => ok(api.POST("/api/v1/sweeps:preview", { signal, body: { config: text } })),
+    staleTime: Infinity,
+    gcTime: 60_000,
+    placeholderData: keepPreviousData,
+  });

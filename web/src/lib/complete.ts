@@ -50,17 +50,17 @@ export function spotAt(text: string, caret: number): Spot | null {
   const number = before.split("\n").length - 1;
   const flow = within(line);
   if (flow) {
-    const outer = /^(\s*)(?:-\s+)?(?:([^\s:{}[\],#][^:{}[\],#]*?)\s*:)?\s*$/.exec(flow.head);
+    const outer = /^(\s*(?:-\s+)?)(?:([^\s:{}[\],#][^:{}[\],#]*?)\s*:)?\s*$/.exec(flow.head);
     if (!outer) return null;
     const indent = (outer[1] ?? "").length;
     return { path: [...parents(lines, number, indent), ...(outer[2] ? [outer[2].trim()] : []), ...flow.path], key: flow.key, word: flow.word, taken: flow.taken };
   }
-  const value = /^(\s*)(?:-\s+)?([^\s:{}[\],#"'][^:{}[\],#]*?)\s*:\s+([^\s{["']*)$/.exec(line);
+  const value = /^(\s*(?:-\s+)?)([^\s:{}[\],#"'][^:{}[\],#]*?)\s*:\s+([^\s{["']*)$/.exec(line);
   if (value) return { path: parents(lines, number, (value[1] ?? "").length), key: value[2] ?? "", word: value[3] ?? "", taken: [] };
-  const key = /^(\s*)(-\s+)?([\w.-]*)$/.exec(line);
+  const key = /^(\s*(?:-\s+)?)([\w.-]*)$/.exec(line);
   if (!key) return null;
   const indent = (key[1] ?? "").length;
-  return { path: parents(lines, number, indent), key: null, word: key[3] ?? "", taken: siblings(lines, number, indent) };
+  return { path: parents(lines, number, indent), key: null, word: key[2] ?? "", taken: siblings(lines, number, indent) };
 }
 
 /** The innermost braces that are open at the end of a line. */
