@@ -31,9 +31,12 @@ export function Field({ label, value, onChange, onDone, wrong, hint, placeholder
     setOwn(null);
   };
   return (
-    <label className={`field ${className}`} title={title}>
-      <span className={seen ? "field-name" : "field-name field-name-narrow"}>{label}</span>
+    <div className={`field ${className}`} title={title}>
+      <label htmlFor={id} className={seen ? "field-name" : "field-name field-name-narrow"}>
+        {label}
+      </label>
       <input
+        id={id}
         className="input"
         aria-label={full}
         value={shown}
@@ -74,6 +77,6 @@ export function Field({ label, value, onChange, onDone, wrong, hint, placeholder
           {hint}
         </span>
       ) : null}
-    </label>
+    </div>
   );
 }

@@ -67,7 +67,7 @@ export function Shell() {
             ?
           </button>
           {who?.token ? (
-            <Menu label={who.scope ?? ""} name={`Token ${who.token}`} align="right">
+            <Menu label={who.scope ?? ""} name={`${who.scope}: token ${who.token}`} align="right">
               {(close) => (
                 <>
                   <p className="note">

@@ -115,7 +115,7 @@ function Parameters({ text, sheet, onChange, known, wrong }: Props & { wrong: (.
             <span title="Tried first; the search begins around it (the method's prior)">good value</span>
           </div>
           {sheet.rows.map((row, i) => (
-            <Parameter key={row.path.join("\n")} row={row} text={text} onChange={onChange} onDrop={() => drop(row, i)} believes={believes} method={sheet.method} wrong={wrong(placeOf(row.path), `method.prior.${row.name}`)} />
+            <Parameter key={i} row={row} text={text} onChange={onChange} onDrop={() => drop(row, i)} believes={believes} method={sheet.method} wrong={wrong(placeOf(row.path), `method.prior.${row.name}`)} />
           ))}
         </div>
       ) : (
@@ -256,9 +256,11 @@ function Plugin({ text, sheet, onChange, known, kind, wrong }: Props & { kind: "
   };
   return (
     <div className="plugin">
-      <label className="field">
-        <span className="field-name">{isMethod ? "method" : "early stopping"}</span>
-        <select className="select" value={name} aria-describedby={`about-${kind}`} aria-invalid={wrong ? true : undefined} onChange={(event) => choose(event.target.value)}>
+      <div className="field">
+        <label htmlFor={`choose-${kind}`} className="field-name">
+          {isMethod ? "method" : "early stopping"}
+        </label>
+        <select id={`choose-${kind}`} className="select" value={name} aria-describedby={`about-${kind}`} aria-invalid={wrong ? true : undefined} onChange={(event) => choose(event.target.value)}>
           {isMethod ? null : <option value="">none</option>}
           {name && !chosen ? <option>{name}</option> : null}
           {all.map((one) => (
@@ -270,7 +272,7 @@ function Plugin({ text, sheet, onChange, known, kind, wrong }: Props & { kind: "
         <span id={`about-${kind}`} className={wrong ? "wrong" : "note"}>
           {wrong ?? (name ? (chosen?.about ?? "") : "Every trial runs to its end.")}
         </span>
-      </label>
+      </div>
       {own.length || knobs ? <Field label={isMethod ? "its knobs" : "its knobs"} full={`${isMethod ? "method" : "early stopping"}: knobs`} value={knobs} placeholder={own.slice(0, 3).map((knob) => `${knob}: …`).join(", ")} title={own.length ? `${name} has ${own.join(", ")}` : undefined} onChange={() => {}} onDone={(typed) => (onChange(putKnobs(text, isMethod ? "method" : "early_terminate", typed)), true)} /> : null}
     </div>
   );
