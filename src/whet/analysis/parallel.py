@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import repeat
+from typing import Any
 
 from whet.analysis.importance import importance
 from whet.errors import StudyError, UnknownName
@@ -13,6 +15,8 @@ from whet.parameters import Choice, Float, Int
 from whet.trial import Problem, Trial
 
 __all__ = ["Axis", "AxisKind", "Line", "Parallel", "parallel_coordinates"]
+
+_NOTHING = object()
 
 
 class AxisKind(Enum):
@@ -43,18 +47,29 @@ class Axis:
     is_metric: bool = False
 
     def position(self, value: object) -> float | None:
-        """Return where `value` lies in [0, 1], or None if it has no place there."""
+        """Return where `value` lies in [0, 1], to six digits, or None if it has no place there."""
+        return self.positions([value])[0]
+
+    def positions(self, values: Iterable[object]) -> list[float | None]:
+        """Return where each of `values` lies, as `position`."""
         if self.kind is AxisKind.OPTIONS:
-            index = Choice(self.options).index(value)
-            return None if index < 0 else index / (len(self.options) - 1) if index or len(self.options) > 1 else 0.5
-        if not isinstance(value, (int, float)) or not math.isfinite(value) or self.low is None or self.high is None:
-            return None
-        low, high, at = self.low, self.high, float(value)
-        if self.kind is AxisKind.LOG:
-            if at <= 0:
-                return None
-            low, high, at = math.log(low), math.log(high), math.log(at)
-        return min(max((at - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+            choice, last = Choice(self.options), len(self.options) - 1
+            places = [round(i / last, 6) if last else 0.5 for i in range(last + 1)]
+            return [places[i] if i >= 0 else None for i in map(choice.index, values)]
+        if self.low is None or self.high is None:
+            return [None for _ in values]
+        is_log = self.kind is AxisKind.LOG
+        low, high = (math.log(self.low), math.log(self.high)) if is_log else (self.low, self.high)
+        found: list[float | None] = []
+        for value in values:
+            at = float(value) if isinstance(value, (int, float)) else math.nan
+            if not math.isfinite(at) or (is_log and at <= 0):
+                found.append(None)
+            elif high > low:
+                found.append(round(min(max(((math.log(at) if is_log else at) - low) / (high - low), 0.0), 1.0), 6))
+            else:
+                found.append(0.5)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +124,20 @@ def parallel_coordinates(
         results = [t.values[i] for t in complete if t.values is not None]
         low, high = _span(results)
         axes.append(Axis(name=metric.name, kind=AxisKind.LINEAR, low=low, high=high, is_metric=True))
-    lines = []
-    for trial in complete:
-        values = (*(trial.params.get(name) for name in names), *(trial.values or ()))
-        given = (*(name in trial.params for name in names), *(True for _ in problem.metrics))
-        positions = tuple(
-            axis.position(value) if there else None for axis, value, there in zip(axes, values, given, strict=True)
+    columns = [[t.params.get(name, _NOTHING) for t in complete] for name in names]
+    columns += [[_NOTHING if t.values is None else t.values[i] for t in complete] for i in range(len(problem.metrics))]
+    places = [axis.positions(column) for axis, column in zip(axes, columns, strict=True)]
+    lines = tuple(
+        Line(number=trial.number, values=tuple(None if v is _NOTHING else v for v in values), positions=positions)
+        for trial, values, positions in zip(
+            complete, _rows(columns, len(complete)), _rows(places, len(complete)), strict=True
         )
-        lines.append(Line(number=trial.number, values=values, positions=positions))
-    return Parallel(axes=tuple(axes), lines=tuple(lines))
+    )
+    return Parallel(axes=tuple(axes), lines=lines)
+
+
+def _rows(columns: Sequence[Sequence[Any]], num: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns, strict=True) if columns else repeat((), num)
 
 
 def _axis(problem: Problem, name: str, observed: Sequence[object]) -> Axis:

@@ -58,7 +58,7 @@ def command(
     def ready(url: str) -> None:
         num_tokens = len(store.tokens.all())
         if as_json:
-            output.print_json({"url": url, "store": store.url, "tokens": num_tokens}, lines=True)
+            output.print_json({"url": url, "store": store.shown, "tokens": num_tokens}, lines=True)
             return
         output.say(f"{store!r} is at {url}")
         token = "WHET_TOKEN=whet_… " if num_tokens else ""

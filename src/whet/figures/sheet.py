@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import final
@@ -50,12 +51,28 @@ class Sheet:
             raise StudyError("the sweep optimises nothing, so there is nothing to draw", "make a sweep with a metric")
         if metric is not None and metric not in names:
             raise UnknownName.of("metric", metric, names)
-        for name in params:
-            if name not in problem.space:
-                raise UnknownName.of("parameter", name, list(problem.space))
-        self.params = tuple(params)
+        self.params: tuple[str, ...] = ()
         self.place = 0 if metric is None else names.index(metric)
         self.metric: Metric = problem.metrics[self.place]
+        self._like: Sheet | None = None
+        self._ask_for(params)
+
+    def asked(self, params: Sequence[str]) -> Sheet:
+        """Return the same sheet, asked for these parameters; what costs time they compute together.
+
+        Raises:
+            UnknownName: there is no such parameter.
+        """
+        other = copy(self)
+        other._like = self
+        other._ask_for(params)
+        return other
+
+    def _ask_for(self, params: Sequence[str]) -> None:
+        for name in params:
+            if name not in self.problem.space:
+                raise UnknownName.of("parameter", name, list(self.problem.space))
+        self.params = tuple(params)
 
     @property
     def goal_label(self) -> str:
@@ -91,17 +108,17 @@ class Sheet:
     @cached_property
     def scores(self) -> dict[str, float]:
         """Importance of the parameters by PED-ANOVA, the greatest first."""
-        return importance(self.problem, self.trials, metric=self.metric.name)
+        return self._like.scores if self._like else importance(self.problem, self.trials, metric=self.metric.name)
 
     @cached_property
     def surface(self) -> Surface:
         """The forest behind responses and variances."""
-        return surface(self.problem, self.trials, metric=self.metric.name)
+        return self._like.surface if self._like else surface(self.problem, self.trials, metric=self.metric.name)
 
     @cached_property
     def fanova(self) -> Fanova:
         """Importance by explained variance."""
-        return shares(self.surface)
+        return self._like.fanova if self._like else shares(self.surface)
 
     def leading(self, count: int) -> list[str]:
         """Return the parameters asked for, or the `count` that explain most (in the space's order, where that can't be told)."""

@@ -32,6 +32,7 @@ from whet.server import (
 from whet.server.access import admit, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
+from whet.server.etags import Tags
 from whet.server.guard import API, Door, Guard
 from whet.server.keys import Keys
 from whet.server.problems import PROBLEMS, Problem, problem
@@ -65,7 +66,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
         pulse.beat(sweep)
 
     store = Watched(store, heard)
-    engines, answers = Engines(store), Answers()
+    engines, answers, tags = Engines(store), Answers(), Tags(store)
     app.state.store, app.state.pulse = store, pulse
     keys = Keys(store.tokens)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=1)
@@ -81,11 +82,11 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     api.include_router(verbs.router(store, answers))
     api.include_router(work.router(store, engines, answers, Questions(pulse)))
     api.include_router(live.router(store, pulse))
-    api.include_router(sweeps.router(store, engines))
-    api.include_router(runs.router(store))
+    api.include_router(sweeps.router(store, engines, tags))
+    api.include_router(runs.router(store, tags))
     api.include_router(files.router(store))
-    api.include_router(tables.router(store))
-    api.include_router(charts.router(store, engines))
+    api.include_router(tables.router(store, tags))
+    api.include_router(charts.router(store, engines, tags))
     api.include_router(retries.router(store))
     api.include_router(drafts.router())
     api.include_router(beginnings.router(store))

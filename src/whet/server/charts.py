@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import threading
+from collections import OrderedDict
+from typing import Annotated, final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -12,21 +14,44 @@ from whet.errors import StudyError
 from whet.figures.base import FIGURES, chart
 from whet.figures.sheet import Sheet
 from whet.server.access import caller, needs
-from whet.server.engines import Engines
+from whet.server.engines import Engines, Seen
 from whet.server.etags import Tags
 from whet.server.rest import answer
 from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView
-from whet.store.base import Store
+from whet.store.base import Store, Sweep
 
 __all__ = ["router"]
 
 _MOST = 50
+_SHEETS = 8
 
 
-def router(store: Store, engines: Engines) -> APIRouter:
+@final
+class _Sheets:
+    """The latest sheets: figures of one sweep share what is dear, such as the forest behind responses and variances."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str | None], tuple[object, Sheet]] = OrderedDict()
+
+    def get(self, sweep: Sweep, seen: Seen, metric: str | None) -> Sheet:
+        key, mark = (sweep.id, metric), seen.mark
+        with self._lock:
+            if key in self._kept and self._kept[key][0] == mark:
+                self._kept.move_to_end(key)
+                return self._kept[key][1]
+        sheet = Sheet(sweep.name, seen.problem, seen.trials(), metric=metric)
+        with self._lock:
+            self._kept[key] = mark, sheet
+            self._kept.move_to_end(key)
+            while len(self._kept) > _SHEETS:
+                self._kept.popitem(last=False)
+        return sheet
+
+
+def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
     """Return the routes ``/figures``, ``/sweeps/{id}/figures/{name}`` and ``/sweeps:compare``."""
-    routes = APIRouter(tags=["sweeps"])
-    tags = Tags(store)
+    routes, sheets = APIRouter(tags=["sweeps"]), _Sheets()
 
     @routes.get("/figures", response_model=list[FigureView])
     @needs("read", anywhere=True)
@@ -46,15 +71,14 @@ def router(store: Store, engines: Engines) -> APIRouter:
     ) -> Response:
         """Return what a figure of the sweep shows: history, importance, response, contour … `param` may be repeated: these parameters, rather than the most important ones."""
 
-        def make() -> FigureData:
-            sweep = store.sweeps.find(id)
-            engine = engines.get(sweep.id)
-            engine.sync()
-            sheet = Sheet(sweep.name, engine.problem, engine.in_order(), metric=metric, params=tuple(param))
-            made = chart(figure, sheet)
-            return FigureData(sweep=sweep.id, figure=figure, metric=sheet.metric.name, data=made.data())
+        sweep = store.sweeps.find(id)
+        seen = engines.see(sweep.id)
 
-        return tags.answer(request, make)
+        def make() -> FigureData:
+            sheet = sheets.get(sweep, seen, metric).asked(param)
+            return FigureData(sweep=sweep.id, figure=figure, metric=sheet.metric.name, data=chart(figure, sheet).data())
+
+        return tags.answer(request, make, mark=seen.mark)
 
     @routes.get("/sweeps:compare", response_model=ContestView)
     @needs("read", checks_itself=True)
@@ -69,12 +93,10 @@ def router(store: Store, engines: Engines) -> APIRouter:
         if not 0 < len(sweeps) <= _MOST:
             raise StudyError(f"{len(sweeps)} sweeps can't be compared", f"name one to {_MOST}: ids=a,b,c")
 
+        seen = {id: engines.see(id) for id in sweeps}
+
         def make() -> ContestView:
-            given = {}
-            for id in sweeps:
-                engine = engines.get(id)
-                engine.sync()
-                given[id] = engine.problem, engine.in_order()
+            given = {id: (one.problem, one.trials()) for id, one in seen.items()}
             contest = compare_sweeps(given, metric=metric)
             lines = [
                 ContenderView(
@@ -87,6 +109,6 @@ def router(store: Store, engines: Engines) -> APIRouter:
             ]  # fmt: skip
             return ContestView(metric=contest.metric, goal=contest.goal, target=contest.target, sweeps=lines)
 
-        return tags.answer(request, make)
+        return tags.answer(request, make, mark=tuple(one.mark for one in seen.values()))
 
     return routes

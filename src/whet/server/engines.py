@@ -5,14 +5,33 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import final
 
 from whet.store.base import Lease, Store
 from whet.study.engine import LEASE_S, Engine
+from whet.trial import Problem, Trial
 
-__all__ = ["Engines"]
+__all__ = ["Engines", "Seen"]
 
 _MOST = 64
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A sweep as it is now.
+
+    Args:
+        mark: Equal as long as nothing changed in it.
+        problem: Its space and metrics.
+        trials: Returns its trials by number, of this moment or a later one.
+    """
+
+    mark: tuple[str, int, int]
+    problem: Problem
+    trials: Callable[[], list[Trial]]
 
 
 @final
@@ -41,6 +60,17 @@ class Engines:
             while len(self._kept) > _MOST:
                 self._kept.popitem(last=False)
         return engine
+
+    def see(self, sweep: str) -> Seen:
+        """Bring the engine of a sweep up to date and return what it knows, for those who only look.
+
+        Raises:
+            NotFound: there is no such sweep.
+        """
+        engine = self.get(sweep)
+        engine.sync()
+        mark = engine.id, engine.version, engine.history.revision  # before what is read
+        return Seen(mark=mark, problem=engine.problem, trials=engine.in_order)
 
     def drop(self, sweep: str) -> None:
         """Forget the engine of a sweep that is gone."""

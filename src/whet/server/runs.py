@@ -43,10 +43,9 @@ _MOST_OUT = 100_000
 Points = Annotated[int, Query(ge=4, le=100_000)]
 
 
-def router(store: Store) -> APIRouter:
+def router(store: Store, tags: Tags) -> APIRouter:
     """Return the routes of runs over `store`."""
     routes = APIRouter(tags=["runs"])
-    tags = Tags(store)
 
     @routes.get("/projects", response_model=list[ProjectView])
     @needs("read", checks_itself=True)

@@ -18,7 +18,8 @@ from whet.config import parse
 from whet.errors import StudyError
 from whet.server.access import caller, needs
 from whet.server.drafts import drafted
-from whet.server.engines import Engines
+from whet.server.engines import Engines, Seen
+from whet.server.etags import Tags
 from whet.server.once import Key, kept_key
 from whet.server.rest import answer
 from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
@@ -38,7 +39,7 @@ _TO = {
 }
 
 
-def router(store: Store, engines: Engines) -> APIRouter:
+def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
     """Return the routes ``/sweeps`` but those of workers (see `whet.server.work`)."""
     routes = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -93,20 +94,10 @@ def router(store: Store, engines: Engines) -> APIRouter:
 
     @routes.get("/{id}/stats", response_model=Stats)
     @needs("read", sweep="id")
-    def stats(id: str) -> Response:
+    def stats(request: Request, id: str) -> Response:
         """Return counts, the best, and how much each parameter matters."""
-        engine = engines.get(store.sweeps.find(id).id)
-        engine.sync()
-        problem, trials = engine.problem, engine.in_order()
-        shares, note = None, ""
-        try:
-            shares = importance(problem, trials)
-        except StudyError as error:
-            note = str(error)
-        front = pareto_front(problem, trials)
-        best = [Best(number=t.number, values=t.values or (), params=t.params) for t in front]
-        seconds = sum(t.seconds or 0.0 for t in trials)
-        return answer(Stats(counts=_counts(trials), best=tuple(best), importance=shares, note=note, seconds=seconds))
+        seen = engines.see(store.sweeps.find(id).id)
+        return tags.answer(request, lambda: _stats(seen), mark=seen.mark)
 
     @routes.get("/{id}/trials", response_model=list[TrialView])
     @needs("read", sweep="id")
@@ -118,33 +109,33 @@ def router(store: Store, engines: Engines) -> APIRouter:
 
     @routes.get("/{id}/history", response_model=list[Milestone] | list[tuple[int, float]])
     @needs("read", sweep="id")
-    def history(id: str) -> Response:
+    def history(request: Request, id: str) -> Response:
         """Return the best result so far after each complete trial; with several metrics the hypervolume, as (number, volume)."""
-        engine = engines.get(store.sweeps.find(id).id)
-        engine.sync()
-        so_far: Any = best_so_far if len(engine.problem.metrics) == 1 else hypervolume_so_far
-        return answer(so_far(engine.problem, engine.in_order()))
+        seen = engines.see(store.sweeps.find(id).id)
+        so_far: Any = best_so_far if len(seen.problem.metrics) == 1 else hypervolume_so_far
+        return tags.answer(request, lambda: so_far(seen.problem, seen.trials()), mark=seen.mark)
 
     @routes.get("/{id}/parallel-coordinates", response_model=Parallel)
     @needs("read", sweep="id")
     def parallel(
+        request: Request,
         id: str,
         *,
         param: Annotated[list[str], Query(default_factory=list)],
         most: Annotated[int | None, Query(ge=1)] = None,
     ) -> Response:
         """Return axes and lines of the complete trials: of all parameters, of those that are named (`param`, repeated), or of the `most` important ones."""
-        engine = engines.get(store.sweeps.find(id).id)
-        engine.sync()
-        return answer(parallel_coordinates(engine.problem, engine.in_order(), params=param, most=most))
+        seen = engines.see(store.sweeps.find(id).id)
+        return tags.answer(
+            request, lambda: parallel_coordinates(seen.problem, seen.trials(), params=param, most=most), mark=seen.mark
+        )
 
     @routes.get("/{id}/correlation", response_model=Correlation)
     @needs("read", sweep="id")
-    def correlations(id: str) -> Response:
+    def correlations(request: Request, id: str) -> Response:
         """Return the rank correlations of parameters and metrics."""
-        engine = engines.get(store.sweeps.find(id).id)
-        engine.sync()
-        return answer(correlation(engine.problem, engine.in_order()))
+        seen = engines.see(store.sweeps.find(id).id)
+        return tags.answer(request, lambda: correlation(seen.problem, seen.trials()), mark=seen.mark)
 
     @routes.post("/{id}/enqueue", status_code=201)
     @needs("write", sweep="id")
@@ -193,6 +184,18 @@ def _facts(sweep: Sweep) -> dict[str, Any]:
     facts = {**sweep_as_json(sweep), "version": sweep.version, "revision": sweep.revision}
     facts.pop("limits", None)  # which the configuration says
     return facts
+
+
+def _stats(seen: Seen) -> Stats:
+    problem, trials = seen.problem, seen.trials()
+    shares, note = None, ""
+    try:
+        shares = importance(problem, trials)
+    except StudyError as error:
+        note = str(error)
+    best = [Best(number=t.number, values=t.values or (), params=t.params) for t in pareto_front(problem, trials)]
+    seconds = sum(t.seconds or 0.0 for t in trials)
+    return Stats(counts=_counts(trials), best=tuple(best), importance=shares, note=note, seconds=seconds)
 
 
 def _counts(trials: list[Trial]) -> Counts:

@@ -30,10 +30,9 @@ Filter = Annotated[str, Query(max_length=2000)]
 Rows = list[dict[str, Any]]
 
 
-def router(store: Store) -> APIRouter:
+def router(store: Store, tags: Tags) -> APIRouter:
     """Return the routes ``/sweeps/{id}/runs`` and ``/sweeps/{id}/export``."""
     routes = APIRouter(prefix="/sweeps", tags=["sweeps"])
-    tags = Tags(store)
 
     @routes.get("/{id}/runs", response_model=PageView)
     @needs("read", sweep="id")
