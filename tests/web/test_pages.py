@@ -278,7 +278,7 @@ def test_a_token_opens_the_page_where_one_wanted_to_go(own: Place, page):
     page.reload()
     page.locator("h1", has_text="image-classifier").wait_for()
     assert secret not in page.content()
-    page.get_by_role("button", name=f"Token {token.id}").click()
+    page.get_by_role("button", name=f"token {token.id}").click()
     page.get_by_role("menuitem", name="Log out").click()
     field.wait_for()
 

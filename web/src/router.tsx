@@ -45,6 +45,13 @@ export const sweepsRoute = createRoute({
   component: lazyRouteComponent(() => import("./pages/Sweeps.tsx"), "Sweeps"),
 });
 
+export const newSweepRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/sweeps/new",
+  validateSearch: only("from", "template", "run", "face"),
+  component: lazyRouteComponent(() => import("./pages/NewSweep.tsx"), "NewSweep"),
+});
+
 export const sweepRoute = createRoute({
   getParentRoute: () => root,
   path: "/sweeps/$sweep",
@@ -67,7 +74,7 @@ export const compareSweepsRoute = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, runsRoute, runRoute, sweepsRoute, sweepRoute, compareRunsRoute, compareSweepsRoute]),
+  routeTree: root.addChildren([home, runsRoute, runRoute, sweepsRoute, newSweepRoute, sweepRoute, compareRunsRoute, compareSweepsRoute]),
   parseSearch: (search) => parseSearch(search),
   stringifySearch,
   defaultPreload: "intent",

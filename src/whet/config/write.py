@@ -14,7 +14,7 @@ from whet.config.values import Plugin, SweepConfig, Termination
 from whet.space import Space
 from whet.trial import Goal, Limit, Metric, Summary
 
-__all__ = ["dump", "space_to_mapping", "to_mapping"]
+__all__ = ["dump", "space_to_mapping", "to_mapping", "written"]
 
 
 def to_mapping(config: SweepConfig) -> dict[str, object]:
@@ -64,22 +64,42 @@ def space_to_mapping(space: Space) -> dict[str, object]:
 
 def dump(config: SweepConfig) -> str:
     """Return `config` as YAML text; ``parse(dump(c)) == c``."""
+    return written(to_mapping(config))
+
+
+def written(mapping: Mapping[str, object], *, brief: bool = False) -> str:
+    """Return a plain mapping as YAML text, lists of plain values on one line.
+
+    Args:
+        mapping: What JSON can hold.
+        brief: Mappings that hold nothing but plain values and such lists stand on one line as well, as people write parameters.
+    """
     import yaml
+
+    def is_leaf(data: Any) -> bool:
+        return not any(isinstance(inner, (dict, list)) for inner in data)
 
     class Dumper(yaml.SafeDumper):
         """Mappings on lines of their own, lists of plain values on one."""
 
         def represent_list(self, data: Any) -> Any:
-            flow = not any(isinstance(inner, (dict, list)) for inner in data)
-            return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+            return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=is_leaf(data))
+
+        def represent_dict(self, data: Any) -> Any:
+            inner = data.values()
+            short = brief and all(is_leaf(one) if isinstance(one, list) else not isinstance(one, dict) for one in inner)
+            return self.represent_mapping(
+                "tag:yaml.org,2002:map", data.items(), flow_style=short and data is not mapping
+            )
 
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
     read_exponents(Dumper)
     Dumper.add_representer(list, Dumper.represent_list)
+    Dumper.add_representer(dict, Dumper.represent_dict)
     text: str = yaml.dump(
-        to_mapping(config), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
+        mapping, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
     )
     return text
 

@@ -30,7 +30,7 @@ from whet.project._options import (
 )
 from whet.project.inject import Passing
 
-__all__ = ["UNKNOWN", "Flag", "Flags", "Interface", "Kind", "find_flags", "find_module"]
+__all__ = ["UNKNOWN", "Flag", "Flags", "Interface", "Kind", "find_flags", "find_module", "flags_in"]
 
 # Packages that make options from classes or functions, which no reading of the script finds for sure: any name is let through.
 _OPEN = {"absl", "fire", "tyro", "simple_parsing", "jsonargparse", "tap", "draccus", "pydantic_settings"}
@@ -184,6 +184,31 @@ def find_flags(script: Path, *, config: Path | None = None) -> Flags:
     )
 
 
+def flags_in(text: str, script: Path) -> Flags:
+    """Return the flags of a script whose text is `text`; nothing beside it is looked for, no file is opened.
+
+    Raises:
+        ConfigError: it is not Python.
+    """
+    tree = _parsed(text, str(script))
+    named = constants(tree)
+    found: dict[str, Flag] = {}
+    for interface, each in _options_in(tree, named):
+        if each is not None:
+            flag = _as_flag(interface, each)
+            found.setdefault(flag.name, flag)
+    if not found:
+        found = {
+            name: Flag(
+                name=name, interface=Interface.GLOBALS, passing=Passing.GLOBAL, kind=Kind.of(value), default=value
+            )
+            for name, value in named.items()
+            if not name.startswith("_") and Kind.of(value) is not Kind.ANY
+        }
+    main = next((flag.interface for flag in found.values()), Interface.COMMAND)
+    return Flags(script=script, interface=main, flags=MappingProxyType(found), closed=False)
+
+
 def find_module(name: str, folder: Path | None = None) -> Path:
     """Return the file of the module `name` (its ``__main__`` for a package) without importing anything.
 
@@ -212,26 +237,36 @@ def _is_python(script: Path) -> bool:
 
 def _parse(script: Path) -> ast.Module:
     try:
-        return ast.parse(script.read_bytes(), str(script))
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        where = f"{script}:{line}" if line else str(script)
-        reason = getattr(error, "msg", error)
-        raise ConfigError(
-            f"{where}: this is not Python: {reason}", "mend it", source=str(script), line=line, path=""
-        ) from None
+        return _parsed(script.read_bytes(), str(script))
     except OSError as error:
         raise ConfigError(f"{script} can't be read: {error.strerror}", "give a script that you may read") from None
+
+
+def _parsed(text: str | bytes, source: str) -> ast.Module:
+    try:
+        return ast.parse(text, source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"{source}:{line}" if line else source
+        reason = getattr(error, "msg", error)
+        raise ConfigError(
+            f"{where}: this is not Python: {reason}", "mend it", source=source, line=line, path=""
+        ) from None
+
+
+def _options_in(tree: ast.Module, named: Mapping[str, object]) -> Iterator[tuple[Interface, Found | None]]:
+    """Yield the options that the text itself declares; None where some can't be known."""
+    for each in argparse_options(tree, named):
+        yield Interface.ARGPARSE, each
+    for found in (*click_options(tree, named), *typer_options(tree, named)):
+        yield Interface.CLICK, found
 
 
 def _own_options(
     script: Path, tree: ast.Module, named: Mapping[str, object]
 ) -> Iterator[tuple[Interface, Found | None]]:
     """Yield the options of the script, else of the modules beside it that it imports; None where some can't be known."""
-    options: list[tuple[Interface, Found | None]] = [
-        (Interface.ARGPARSE, each) for each in argparse_options(tree, named)
-    ]
-    options += [(Interface.CLICK, each) for each in (*click_options(tree, named), *typer_options(tree, named))]
+    options = list(_options_in(tree, named))
     if options:
         yield from options
         return

@@ -53,6 +53,8 @@ class Auto(Searcher):
         'gp: a Gaussian process makes the most of few results (0 so far)'
     """
 
+    suits = "Where in doubt: makes the most of few trials, and stays quick with many."
+
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, switch_at: int = 500,
                  prior: Mapping[str, object] | None = None, cost: str | None = None, budget: float | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)

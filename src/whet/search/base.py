@@ -35,6 +35,9 @@ class Searcher(ABC):
     continues: ClassVar[bool] = False
     """Whether its trials go on from others (`Suggestion.parent`), and are pieces of trainings rather than whole ones."""
 
+    suits: ClassVar[str] = ""
+    """When to take it, in a sentence: pages show it where a method is chosen. Without one, the first line of its docstring."""
+
     def __init__(self, problem: Problem, *, seed: int) -> None:
         self.problem = problem
         self.seed = seed

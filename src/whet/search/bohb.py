@@ -64,6 +64,8 @@ class BOHB(Searcher):
     Source: Falkner, Klein & Hutter, BOHB: Robust and Efficient Hyperparameter Optimization at Scale, ICML 2018.
     """
 
+    suits = "With early stopping: compares trials at a step that enough of them have reached."
+
     def __init__(self, problem: Problem, *, seed: int, num_results: int | None = None, random_share: float = 0.0,
                  gamma: float = 0.1, num_candidates: int = 24, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)

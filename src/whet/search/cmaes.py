@@ -67,6 +67,8 @@ class CMAES(Searcher):
     CMA-ES with Margin, GECCO 2022, for margins.
     """
 
+    suits = "Hundreds of trials over numbers that act together; one metric."
+
     def __init__(self, problem: Problem, *, seed: int, population: int | None = None, sigma: float = 0.2) -> None:
         super().__init__(problem, seed=seed)
         self._standings = Standings(problem)

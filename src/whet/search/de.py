@@ -55,6 +55,8 @@ class DE(Searcher):
     & Hutter, DEHB, IJCAI 2021.
     """
 
+    suits = "Hundreds of trials over numbers and choices; one metric."
+
     def __init__(self, problem: Problem, *, seed: int, population: int = 15, best: float = 0.2, scale: float = 0.9,
                  crossover: float = 0.9) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)

@@ -76,6 +76,8 @@ class EHVI(Searcher):
     Improvement, NeurIPS 2020, for boxes; Ament et al., Unexpected Improvements to Expected Improvement, NeurIPS 2023, for the logarithm.
     """
 
+    suits = "Several metrics and few, dear trials."
+
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, max_points: int = 200,
                  num_candidates: int = 400, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)

@@ -53,6 +53,8 @@ class Evolution(Searcher):
     Source: Real et al., Regularized Evolution for Image Classifier Architecture Search, AAAI 2019.
     """
 
+    suits = "Noisy metrics and many choices; one metric."
+
     def __init__(
         self, problem: Problem, *, seed: int, population: int = 20, sample: int = 8, width: float = 0.1
     ) -> None:

@@ -82,6 +82,8 @@ class GP(Searcher):
     NeurIPS 2023, for log EI; Lee et al., Cost-aware Bayesian Optimization, arXiv 2003.10870, for costs.
     """
 
+    suits = "Few, dear trials with one metric; costs some 10 ms a suggestion."
+
     def __init__(self, problem: Problem, *, seed: int, num_startup: int | None = None, max_points: int = 300,
                  num_candidates: int = 400, prior: Mapping[str, object] | None = None, cost: str | None = None,
                  budget: float | None = None) -> None:  # fmt: skip

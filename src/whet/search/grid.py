@@ -47,6 +47,8 @@ class Grid(Searcher):
         [{'opt': 'sgd', 'momentum': 0.0}, {'opt': 'sgd', 'momentum': 0.45}, {'opt': 'sgd', 'momentum': 0.9}, {'opt': 'adam'}]
     """
 
+    suits = "Every combination of a few values, once; then it ends."
+
     learns = False
 
     def __init__(self, problem: Problem, *, seed: int, resolution: int | Mapping[str, int] = 5) -> None:

@@ -73,6 +73,8 @@ class MOTPE(Searcher):
     Source: Ozaki et al., Multiobjective Tree-Structured Parzen Estimator, JAIR 2022 (first at GECCO 2020).
     """
 
+    suits = "Several metrics and hundreds of trials, with conditions."
+
     def __init__(self, problem: Problem, *, seed: int, num_startup: int = 10, gamma: float = 0.1, max_good: int = 25,
                  num_candidates: int = 24, num_kernels: int = 200, good_width: float = 0.08, bad_width: float = 0.1,
                  prior_weight: float = 1.0, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip

@@ -63,6 +63,8 @@ class NSGA2(Searcher):
     1995 (SBX). Without generations: Durillo et al., On the Effect of the Steady-State Selection Scheme in NSGA-II, EMO 2009.
     """
 
+    suits = "Several metrics and thousands of cheap trials."
+
     def __init__(self, problem: Problem, *, seed: int, population: int = 30, crossover: float = 0.9, mutation: float | None = None,
                  crossover_index: float = 10.0, mutation_index: float = 20.0) -> None:  # fmt: skip
         super().__init__(problem, seed=seed)

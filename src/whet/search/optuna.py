@@ -50,6 +50,8 @@ class Optuna(Searcher):
     Source: Akiba et al., Optuna, KDD 2019.
     """
 
+    suits = "One of Optuna's samplers, by name: sampler."
+
     def __init__(self, problem: Problem, *, seed: int, sampler: str = "TPESampler", **sampler_knobs: object) -> None:
         super().__init__(problem, seed=seed)
         known = _samplers()

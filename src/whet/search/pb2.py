@@ -51,6 +51,8 @@ class PB2(Population):
     Source: Parker-Holder, Nguyen & Roberts, Provably Efficient Online Hyperparameter Optimization with Population-Based Bandits, NeurIPS 2020.
     """
 
+    suits = "As pbt, for a small population: needs checkpoints."
+
     def __init__(self, problem: Problem, *, seed: int, population: int = 4, truncation: float = 0.25, quorum: float = 0.5,
                  generations: int | None = None) -> None:  # fmt: skip
         super().__init__(

@@ -52,6 +52,8 @@ class PBT(Population):
     Source: Jaderberg et al., Population Based Training of Neural Networks, 2017, arXiv 1711.09846 (truncation selection, perturb and resample).
     """
 
+    suits = "Schedules, found while a population trains: needs checkpoints."
+
     def __init__(self, problem: Problem, *, seed: int, population: int = 10, truncation: float = 0.2, resample: float = 0.25,
                  factor: float = 1.2, quorum: float = 0.5, generations: int | None = None) -> None:  # fmt: skip
         super().__init__(

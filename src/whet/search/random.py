@@ -53,6 +53,8 @@ class Random(Searcher):
     Source: Bergstra & Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012.
     """
 
+    suits = "A baseline, or a look around: any number of trials, each independent of the others."
+
     learns = False
 
     def __init__(self, problem: Problem, *, seed: int) -> None:

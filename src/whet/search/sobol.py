@@ -40,6 +40,8 @@ class Sobol(Searcher):
     Source: Owen, Scrambling Sobol' and Niederreiter-Xing points, J. Complexity 1998; Joe & Kuo 2008 (direction numbers).
     """
 
+    suits = "A look around that covers the space more evenly than random draws."
+
     learns = False
 
     def __init__(self, problem: Problem, *, seed: int) -> None:

@@ -81,6 +81,8 @@ class TPE(Searcher):
     Estimator: Understanding Its Algorithm Components, arXiv 2304.11127 (2023), on which parts matter.
     """
 
+    suits = "Hundreds of trials or many parameters, one metric; under a millisecond a suggestion."
+
     def __init__(self, problem: Problem, *, seed: int, num_startup: int = 10, gamma: float = 0.1, max_good: int = 25,
                  num_candidates: int = 24, num_kernels: int = 200, good_width: float = 0.08, bad_width: float = 0.1,
                  prior_weight: float = 1.0, prior: Mapping[str, object] | None = None) -> None:  # fmt: skip

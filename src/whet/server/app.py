@@ -14,7 +14,21 @@ from starlette.routing import Match, Route
 
 from whet import __version__
 from whet.errors import NotFound, StoreError, WhetError
-from whet.server import charts, drafts, files, live, page, retries, runs, session, sweeps, tables, verbs, work
+from whet.server import (
+    beginnings,
+    charts,
+    drafts,
+    files,
+    live,
+    page,
+    retries,
+    runs,
+    session,
+    sweeps,
+    tables,
+    verbs,
+    work,
+)
 from whet.server.access import admit, needs
 from whet.server.answers import Answers
 from whet.server.engines import Engines
@@ -75,6 +89,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
     api.include_router(charts.router(store, engines, tags))
     api.include_router(retries.router(store))
     api.include_router(drafts.router())
+    api.include_router(beginnings.router(store))
     app.include_router(api)
     app.include_router(page.router())
 

@@ -10,12 +10,15 @@ from whet.server.run_views import RowView
 from whet.server.views import State
 
 __all__ = [
+    "BeginningView",
     "ContenderView",
     "ContestView",
     "ExtentView",
     "Fault",
     "FigureData",
     "FigureView",
+    "MethodView",
+    "MethodsView",
     "MomentView",
     "PreviewView",
     "Queued",
@@ -194,3 +197,29 @@ class PreviewView:
     grid_size: int | None
     num_trials: int | None
     samples: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginningView:
+    """A sweep file to begin with: its YAML, and sentences about what in it was guessed and what was left out."""
+
+    text: str
+    notices: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodView:
+    """A method or a stopper: when to take it (`about`), its knobs, and whether results matter to it."""
+
+    name: str
+    about: str
+    knobs: list[str]
+    learns: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodsView:
+    """The methods (`method`) and stoppers (`early_terminate`) of sweep files that are installed here."""
+
+    methods: list[MethodView]
+    stoppers: list[MethodView]

@@ -57,6 +57,8 @@ class ASHA(Stopper):
     Schmucker, Donini, Zafar et al., Multi-objective Asynchronous Successive Halving, 2021.
     """
 
+    suits = "Many trials on several machines: of those that reach a rung only the best third goes on."
+
     def __init__(self, problem: Problem, *, min_steps: int = 1, eta: float = 3, max_steps: int | None = None,
                  pause: bool = False) -> None:  # fmt: skip
         super().__init__(problem)

@@ -40,6 +40,9 @@ class Stopper(ABC):
     pauses: bool = False
     """Whether a verdict may be PAUSE."""
 
+    suits: str = ""
+    """When to take it, in a sentence, as a searcher has it."""
+
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 

@@ -42,6 +42,8 @@ class Curve(Stopper):
     Source: Domhan, Springenberg & Hutter, IJCAI 2015; the averaging in closed form in place of MCMC is Whet's.
     """
 
+    suits = "Long curves: ends what will probably not become the best, by where its curve leads."
+
     def __init__(self, problem: Problem, *, level: float = 0.05, max_steps: int | None = None, min_reports: int = 4,
                  startup_trials: int = 1, warmup_steps: int = 0) -> None:  # fmt: skip
         super().__init__(problem)

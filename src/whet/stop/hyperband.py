@@ -55,6 +55,8 @@ class Hyperband(Stopper):
     Source: Li, Jamieson, DeSalvo et al., Hyperband, JMLR 2018; W&B's sweep reference, ``early_terminate``.
     """
 
+    suits = "As asha, where it is not known how early bad trials can be told."
+
     def __init__(self, problem: Problem, *, min_iter: int | None = None, max_iter: int | None = None, s: int | None = None,
                  eta: float = 3, strict: bool = False, brackets: int = 1) -> None:  # fmt: skip
         super().__init__(problem)

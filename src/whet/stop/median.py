@@ -42,6 +42,8 @@ class Median(Stopper):
     Source: Golovin, Solnik, Moitra et al., Google Vizier, KDD 2017, 3.2.2.
     """
 
+    suits = "In doubt: ends what is worse than half of the others at the same step."
+
     def __init__(self, problem: Problem, *, startup_trials: int = 5, warmup_steps: int = 0, interval_steps: int = 1,
                  percentile: float = 50) -> None:  # fmt: skip
         super().__init__(problem)

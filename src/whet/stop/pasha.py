@@ -49,6 +49,8 @@ class PASHA(Stopper):
     ICLR 2023.
     """
 
+    suits = "As asha, and trains longer only while the order of the best still changes."
+
     def __init__(self, problem: Problem, *, min_steps: int = 1, eta: float = 3, max_steps: int | None = None,
                  epsilon: float | None = None) -> None:  # fmt: skip
         super().__init__(problem)

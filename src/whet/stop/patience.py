@@ -48,6 +48,8 @@ class Patience(Stopper):
         'loss has not improved since step 1, 2 steps ago (the best: 1)'
     """
 
+    suits = "Ends what has not improved for some steps, without regard to others."
+
     def __init__(self, problem: Problem, *, patience_steps: int = 10, min_delta: float = 0.0,
                  stopper: str | Mapping[str, Any] | None = None) -> None:  # fmt: skip
         super().__init__(problem)

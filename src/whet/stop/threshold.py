@@ -43,6 +43,8 @@ class Threshold(Stopper):
         'loss 7.5 at step 3 is above the upper bound of 5'
     """
 
+    suits = "Ends what leaves known bounds: diverged, or too slow."
+
     def __init__(self, problem: Problem, *, lower: float | Mapping[str, float] | None = None,
                  upper: float | Mapping[str, float] | None = None, warmup_steps: int = 0, interval_steps: int = 1) -> None:  # fmt: skip
         super().__init__(problem)

@@ -51,6 +51,8 @@ class Wilcoxon(Stopper):
     Source: Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1945; the test is `scipy.stats.wilcoxon`.
     """
 
+    suits = "Steps that are folds or instances: ends what a test says is worse than the best."
+
     def __init__(self, problem: Problem, *, p_threshold: float = 0.1, startup_steps: int = 2) -> None:
         super().__init__(problem)
         self.metric = problem.metric

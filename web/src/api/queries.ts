@@ -186,3 +186,41 @@ export const contest = (ids: readonly string[], metric: string | undefined) =>
     refetchInterval: (query) => (query.state.data?.sweeps.some((sweep) => sweep.state === "running") ? LIVE_MS : false),
     placeholderData: keepPreviousData,
   });
+
+// -- new sweeps ----------------------------------------------------------------------------------------------------
+
+export const templates = queryOptions({
+  queryKey: ["templates"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/templates", { signal })),
+  staleTime: Infinity,
+});
+
+export const methods = queryOptions({
+  queryKey: ["methods"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps:methods", { signal })),
+  staleTime: Infinity,
+});
+
+export const schema = queryOptions({
+  queryKey: ["schema"],
+  queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps:schema", { signal })),
+  staleTime: Infinity,
+});
+
+/** A sweep file that searches around a run. */
+export const around = (run: string) =>
+  queryOptions({
+    queryKey: ["around", run],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs/{run}/around", { signal, params: { path: { run } } })),
+    staleTime: Infinity,
+  });
+
+/** What a sweep file would do. */
+export const preview = (text: string) =>
+  queryOptions({
+    queryKey: ["preview", text],
+    queryFn: ({ signal }) => ok(api.POST("/api/v1/sweeps:preview", { signal, body: { config: text } })),
+    staleTime: Infinity,
+    gcTime: 60_000,
+    placeholderData: keepPreviousData,
+  });

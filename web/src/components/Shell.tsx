@@ -25,6 +25,7 @@ export function Shell() {
     { keys: "/", does: "Write a filter", act: () => document.getElementById("filter")?.focus() },
     { keys: "g r", does: "Go to runs", act: () => void navigate({ to: "/runs", search: {} }) },
     { keys: "g s", does: "Go to sweeps", act: () => void navigate({ to: "/sweeps", search: {} }) },
+    { keys: "n s", does: "New sweep", act: () => void navigate({ to: "/sweeps/new", search: {} }) },
     { keys: "t", does: "Go into the table", act: () => document.querySelector<HTMLElement>("[role=grid]")?.focus() },
     { keys: "m", does: "Light, dark, as the system", act: () => setTheme(NEXT[theme]) },
   ];
@@ -66,7 +67,7 @@ export function Shell() {
             ?
           </button>
           {who?.token ? (
-            <Menu label={who.scope ?? ""} name={`Token ${who.token}`} align="right">
+            <Menu label={who.scope ?? ""} name={`${who.scope}: token ${who.token}`} align="right">
               {(close) => (
                 <>
                   <p className="note">

@@ -46,7 +46,7 @@ export function said(error: unknown): { title: string; fix: string } {
 }
 
 // What begins with a name, as in `lr=12 is outside …`, keeps its first letter.
-const sentence = (text: string): string => (text ? `${/^[a-z]+[\s,]/.test(text) ? text[0]?.toUpperCase() : text[0]}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
+export const sentence = (text: string): string => (text ? `${/^[a-z]+[\s,]/.test(text) ? text[0]?.toUpperCase() : text[0]}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
 
 /** It is being asked for. Shown only after a moment, so that quick answers don't flicker. */
 export function Loading({ what }: { what: string }) {

@@ -67,7 +67,14 @@ function Found({ run }: { run: RunView }) {
           ))}
         </>
       }
-      aside={<With run={run} best={sweep.data?.best_run ?? null} />}
+      aside={
+        <>
+          <With run={run} best={sweep.data?.best_run ?? null} />
+          <Link to="/sweeps/new" search={{ from: "run", run: run.id }} className="button">
+            Search around this run
+          </Link>
+        </>
+      }
     >
       {run.reason ? <p className={run.state === "failed" || run.state === "lost" ? "reason bad" : "reason"}>{run.reason}</p> : null}
       {run.notes ? <p className="reason">{run.notes}</p> : null}

@@ -89,10 +89,10 @@ function Found({ sweep }: { sweep: SweepFull }) {
         </div>
       </div>
       {stats.isError ? <ErrorState error={stats.error} retry={() => void stats.refetch()} /> : null}
-      {sweep.state === "running" && counts && counts.running === 0 ? (
+      {counts && counts.running === 0 && (sweep.state === "running" || (sweep.state === "pending" && sweep.num_trials === 0)) ? (
         <div className="hint">
-          Nobody works on it. On any machine that has the code:
-          <Command text={`WHET_STORE=${location.origin} whet agent ${sweep.id}`} />
+          {sweep.num_trials ? "Nobody works on it." : "No trial yet: an agent asks for them and runs them."} On any machine that has the code:
+          <Command text={toWork(sweep)} />
         </div>
       ) : null}
       {sweep.num_trials > 0 ? (
@@ -110,7 +110,7 @@ function Found({ sweep }: { sweep: SweepFull }) {
           onSearch={({ filter, sort, columns, chosen, by, of, open }) => go({ filter, sort, columns, chosen, by, of, open })}
           live={false}
           className="runs-within"
-          empty={<EmptyState title="No trials yet" command={`WHET_STORE=${location.origin} whet agent ${sweep.id}`}>An agent asks the sweep for trials and runs them. Start as many as you like, on any machine.</EmptyState>}
+          empty={<EmptyState title="No trials yet" {...(sweep.state === "paused" ? { command: toWork(sweep) } : {})}>An agent asks the sweep for trials and runs them. Start as many as you like, on any machine.</EmptyState>}
         />
       </Section>
       <Section title="Configuration" aside={<Copy text={yaml(sweep.config)} what="of the sweep" label="Copy as YAML" />}>
@@ -120,6 +120,12 @@ function Found({ sweep }: { sweep: SweepFull }) {
     </Page>
   );
 }
+
+/** What works on a sweep: an agent where it has a program, else a call with the function that trains. */
+const toWork = (sweep: SweepFull): string => {
+  const address = `${location.origin}/${sweep.id}`;
+  return sweep.config["program"] || sweep.config["command"] ? `whet agent ${address}` : `whet.agent(${JSON.stringify(address)}, train)`;
+};
 
 /** The parameters that vary, in the sweep's own order. */
 function varying(config: SweepFull["config"]): string[] {

@@ -68,14 +68,14 @@ export function Sweeps() {
   const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: more.chosen !== undefined });
 
   return (
-    <Page title="Sweeps" fill aside={<ProjectChoice value={search.project} onChange={(project) => go({ project: project ?? "" })} />}>
+    <Page title="Sweeps" fill aside={<><ProjectChoice value={search.project} onChange={(project) => go({ project: project ?? "" })} /><Link to="/sweeps/new" className="button button-main" title="n s">New sweep</Link></>}>
       {query.isError && !all ? (
         <ErrorState error={query.error} retry={() => void query.refetch()} />
       ) : !all ? (
         <Loading what="sweeps" />
       ) : all.length === 0 ? (
         <EmptyState title="No sweeps yet" command="whet sweep sweep.yaml">
-          A sweep is a stored search: parameters, a metric, a method. Write one in YAML; or <code>whet run train.py lr=[1e-4:1e-1]</code> makes one by itself.
+          A sweep is a stored search: parameters, a metric, a method. <Link to="/sweeps/new">Make one here</Link>, or write one in YAML; <code>whet run train.py lr=[1e-4:1e-1]</code> makes one by itself.
         </EmptyState>
       ) : (
         <div className="runs">

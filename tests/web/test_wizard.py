@@ -1,0 +1,330 @@
+"""The page of a new sweep in a browser: every beginning, both faces, what the server says, and what comes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.web.driving import Server, arrive, violations
+from tests.web.filling import HOSTILE
+
+import whet
+from whet.config import parse
+from whet.space import Choice, Float, Int
+from whet.store import Store, open_store
+from whet.store.base import NewRun
+from whet.store.token import Scope
+from whet.trial import Phase
+
+expect = pytest.importorskip("playwright.sync_api").expect
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+class Place:
+    """A small store with a run of its own, a sweep that has run, and its server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store: Store = open_store(str(folder / "whet.db"))
+        self.store.runs.create(
+            NewRun(
+                id="alone", project="digits", name="baseline", owner="", config={"lr": 1e-3, "depth": 18, "amp": True}
+            )
+        )
+        self.store.runs.finish("alone", Phase.FINISHED)
+        self.store.runs.create(
+            NewRun(id="hostile", project="digits", name=HOSTILE, owner="", config={"<b>x</b>": "<i>y</i>"})
+        )
+        self.store.runs.finish("hostile", Phase.FINISHED)
+        study = whet.create_study(name="taken", project="digits", storage=self.store, method="tpe", seed=1, metrics=["val_loss"], space={"lr": {"min": 1e-5, "max": 0.1, "log": True}, "opt": {"values": ["sgd", "adam"]}})  # fmt: skip
+        for _ in range(3):
+            trial = study.ask()
+            study.tell(trial, trial.params["lr"])
+        self.sweep = study.id
+        self.trial = trial.run_id
+        self.server = Server(folder).start()
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    made = Place(tmp_path_factory.mktemp("wizard"))
+    yield made
+    made.server.stop()
+    made.store.close()
+
+
+def editor(page):
+    return page.get_by_role("textbox", name="Sweep file")
+
+
+def create(page):
+    return page.get_by_role("button", name="Create the sweep")
+
+
+def written(page) -> str:
+    """The YAML, looked at in its own face."""
+    page.get_by_role("button", name="YAML", exact=True).last.click()
+    text = editor(page).input_value()
+    page.get_by_role("button", name="Form", exact=True).click()
+    return text
+
+
+def made(place: Place, page):
+    """The sweep whose page it has come to."""
+    page.wait_for_url(re.compile(r"/sweeps/(?!new)\w+$"))
+    return place.store.sweeps.get(page.url.rpartition("/")[2])
+
+
+def test_a_template_becomes_a_sweep_whose_page_says_how_to_start_it(place: Place, page):
+    page.goto(f"{place.url}/sweeps")
+    page.get_by_role("link", name="New sweep").click()
+    expect(page.get_by_role("heading", name="New sweep")).to_be_visible()
+    page.get_by_role("radio", name="image-classifier").check()
+    page.wait_for_url("**/sweeps/new?template=image-classifier")
+    expect(page.locator(".hero-number")).to_have_text("60")
+    table = page.get_by_role("region", name="The first 20 configurations")
+    expect(table.get_by_role("row")).to_have_count(21)
+    expect(table.get_by_role("columnheader", name="weight_decay")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_label("lr: to").fill("0.25")
+    page.get_by_label("lr: good value").fill("0.1")
+    page.get_by_label("run cap").fill("7")
+    page.get_by_label("name", exact=True).last.fill("mine")
+    expect(page.locator(".hero-number")).to_have_text("7")
+    expect(page.locator(".samples tbody tr")).to_have_count(7)
+    expect(page.locator(".samples tbody tr").first).to_contain_text("0.1000")
+    create(page).click()
+    sweep = made(place, page)
+    config = parse(dict(sweep.config))
+    assert (sweep.name, sweep.cap) == ("mine", 7)
+    assert config.problem.space["lr"] == Float(1e-4, 0.25, log=True)
+    assert config.method.knobs["prior"] == {"lr": 0.1}
+    assert str(config.problem.space["momentum"].when) == str(
+        parse("parameters: {optimizer: [sgd], m: {min: 0, max: 1, when: {optimizer: sgd}}}").problem.space["m"].when
+    )
+    expect(page.locator(".command").first).to_contain_text(f"whet agent {place.url}/{sweep.id}")
+    page.goto(f"{place.url}/sweeps/new?template=image-classifier")
+    expect(page.get_by_label("lr: to")).to_have_value("0.5")  # what was made of it is not in the way of the next
+
+
+def test_around_a_run_from_its_page_with_the_ranges_that_suit(place: Place, page):
+    page.goto(f"{place.url}/runs/{place.trial}")
+    page.get_by_role("link", name="Search around this run").click()
+    page.wait_for_url(f"**/sweeps/new?from=run&run={place.trial}")
+    params = place.store.runs.get(place.trial).params
+    expect(page.get_by_label("opt: good value")).to_have_value(str(params["opt"]))
+    expect(page.get_by_label("lr: on a log scale")).to_be_checked()
+    lr = parse(written(page)).problem.space["lr"]
+    assert isinstance(lr, Float)
+    assert 1e-5 <= lr.low <= params["lr"] <= lr.high <= 0.1
+    assert lr.high / lr.low < 1e4
+    page.get_by_role("button", name="Another run").click()
+    page.get_by_label("Find a run").fill("base")
+    page.get_by_role("button", name="baseline").click()
+    page.wait_for_url("**run=alone")
+    expect(page.get_by_label("depth: from")).to_have_value("4")
+    expect(page.locator(".notices")).to_contain_text("guessed from the run's values")
+    page.goto(f"{place.url}/sweeps/new?from=run&run=hostile")
+    expect(page.get_by_role("alert")).to_contain_text("could vary")
+    page.goto(f"{place.url}/sweeps/new?from=run&run=nosuch")
+    expect(page.get_by_role("alert")).to_contain_text("nosuch")
+
+
+def test_a_scripts_flags(place: Place, page):
+    page.goto(f"{place.url}/sweeps/new?from=flags")
+    box = page.get_by_label("A command line, what --help prints")
+    box.fill("hello")
+    page.get_by_role("button", name="Read the flags").click()
+    expect(page.get_by_role("alert")).to_contain_text("no flags were found", ignore_case=True)
+    box.fill("python train.py data --lr 0.1 --layers 3 --amp --seed 1")
+    box.press("Control+Enter")
+    expect(page.get_by_label("layers: kind")).to_have_value("int")
+    expect(page.locator(".notices")).to_contain_text("Its metric is not known")
+    page.get_by_label("metric: name").fill("acc")
+    page.get_by_label("metric: goal").select_option("maximize")
+    page.reload()  # what was pasted, what it became and what was changed
+    expect(box).to_have_value("python train.py data --lr 0.1 --layers 3 --amp --seed 1")
+    expect(page.get_by_label("metric: name")).to_have_value("acc")
+    expect(create(page)).to_be_enabled()
+    box.fill("python train.py --lr 0.2")
+    page.get_by_role("button", name="Read the flags").click()
+    page.get_by_role("dialog", name="Replace what you have written?").get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("metric: name")).to_have_value("acc")
+    create(page).click()
+    config = parse(dict(made(place, page).config))
+    assert dict(config.problem.space) == {
+        "lr": Float(0.01, 1.0, log=True),
+        "layers": Int(1, 12),
+        "amp": Choice([False, True]),
+        "seed": Choice([1]),
+    }
+    assert config.command == ("${interpreter}", "${program}", "data", "${args_no_boolean_flags}")
+    assert (config.problem.metric.name, config.problem.metric.goal.value) == ("acc", "maximize")
+
+
+def test_yaml_with_completion_and_the_line_that_is_wrong(place: Place, page):
+    page.goto(f"{place.url}/sweeps/new?from=yaml")
+    area = editor(page)
+    area.fill(
+        "# mine\nmethod: tpe\nmetric: {name: loss, target: 0.1}\nparameters:\n  lr: {min: 1, max: 9}\nconstraints: [lr > 2]\n"
+    )
+    expect(page.locator(".outlook-number")).to_contain_text("no end")
+    area.press("Control+End")
+    area.press_sequentially("early_t")
+    option = page.get_by_role("option", name="early_terminate:")
+    expect(option).to_have_attribute("aria-selected", "true")
+    area.press("Tab")
+    page.get_by_role("option", name=re.compile("median")).wait_for()
+    area.press_sequentially("med")
+    expect(page.get_by_role("option")).to_have_count(1)
+    assert violations(page) == []
+    area.press("Enter")
+    assert area.input_value().endswith("early_terminate: median")
+    expect(create(page)).to_be_enabled()
+    area.fill(area.input_value().replace("min: 1,", "min: 12,"))
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("line 5, parameters.lr.min")
+    expect(alert).to_contain_text("Swap them")
+    expect(page.locator(".yaml-wrong")).to_have_text("5")
+    expect(create(page)).to_be_disabled()
+    page.get_by_role("button", name="Form", exact=True).click()
+    page.wait_for_url("**face=form")
+    expect(page.locator(".param-wrong")).to_contain_text("12 is not below max 9")
+    expect(page.get_by_label("lr: kind")).to_have_value("int")
+    expect(page.locator(".sheet > .note")).to_contain_text("constraints")
+    page.get_by_label("lr: from").fill("3")
+    expect(create(page)).to_be_enabled()
+    assert (
+        written(page)
+        == "# mine\nmethod: tpe\nmetric: {name: loss, target: 0.1}\nparameters:\n  lr: {min: 3, max: 9}\nconstraints: [lr > 2]\nearly_terminate: median\n"
+    )
+    page.goto(f"{place.url}/sweeps/new?from=yaml")
+    area.fill("a: [1, 2")
+    expect(alert).to_contain_text("not YAML")
+    page.get_by_role("button", name="Form", exact=True).click()
+    page.get_by_role("button", name="Mend it in the YAML").click()
+    expect(area).to_have_value("a: [1, 2")
+
+
+def test_a_file_is_opened_and_a_contradiction_named(place: Place, page, tmp_path: Path):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "method: grid\nmetric: {name: loss}\nparameters:\n  a: {values: [1, 2, 3]}\n  b: {values: [4, 5]}\n"
+    )
+    page.goto(f"{place.url}/sweeps/new?from=yaml")
+    page.get_by_label("Open a file").set_input_files(file)
+    expect(page.locator(".outlook-number")).to_contain_text("A grid of 6 configurations, each once")
+    expect(page.get_by_role("region", name="All 6 configurations").get_by_role("row")).to_have_count(7)
+    editor(page).press("Control+End")
+    editor(page).press_sequentially("run_cap: 4\n")
+    expect(page.locator(".outlook-number")).to_contain_text("the cap leaves 2 untried")
+    editor(page).press_sequentially("constraints: ['a > b', 'b > 3']\n")
+    expect(page.get_by_role("alert")).to_contain_text("'a > b'")
+    page.reload()
+    expect(editor(page)).to_have_value(re.compile("constraints"))
+    page.get_by_role("button", name="Undo all changes").click()
+    page.get_by_role("dialog").get_by_role("button", name="Replace it").click()
+    expect(editor(page)).to_have_value(re.compile("^# The script gets"))
+
+
+def test_rows_are_added_named_changed_and_left_out_by_keyboard(place: Place, page):
+    page.goto(f"{place.url}/runs")
+    page.get_by_role("grid").wait_for()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("New sweep")
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.keyboard.press("s")
+    page.wait_for_url("**/sweeps/new")
+    page.get_by_role("radio", name="fine-tuning").focus()
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Add a parameter").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("param_1: name")).to_be_focused()
+    page.keyboard.type("width")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("width: kind")).to_be_focused()
+    page.get_by_label("width: kind").select_option("choice")
+    page.get_by_label("width: choices").fill("16, 32, wide")
+    page.get_by_label("width: name").fill("learning_rate")  # it is taken
+    page.get_by_label("width: choices").focus()
+    expect(page.get_by_label("width: name")).to_have_value("width")
+    page.get_by_role("button", name="Leave warmup_ratio out").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Leave num_train_epochs out")).to_be_focused()
+    page.get_by_label("method", exact=True).select_option("random")
+    page.get_by_label("early stopping", exact=True).select_option("")
+    expect(page.get_by_label("width: good value")).to_be_disabled()
+    expect(page.get_by_role("columnheader", name="width")).to_be_visible()
+    expect(create(page)).to_be_enabled()
+    page.get_by_label("run cap").focus()
+    page.keyboard.press("Control+Enter")
+    config = parse(dict(made(place, page).config))
+    assert config.problem.space["width"] == Choice([16, 32, "wide"])
+    assert "warmup_ratio" not in config.problem.space
+    assert (config.method.name, config.stopper) == ("random", None)
+
+
+def test_a_name_that_exists_and_a_server_that_is_away_lose_nothing(place: Place, page):
+    page.goto(f"{place.url}/sweeps/new?template=gradient-boosting")
+    page.get_by_label("name", exact=True).last.fill("taken")
+    page.get_by_label("project", exact=True).fill("digits")
+    expect(create(page)).to_be_enabled()
+    create(page).click()
+    expect(page.locator(".field .wrong")).to_contain_text("taken")
+    expect(create(page)).to_be_disabled()
+    page.get_by_label("name", exact=True).last.fill("free")
+    expect(create(page)).to_be_enabled()
+    place.server.stop()
+    create(page).click()
+    expect(page.locator(".outlook-wrong").first).to_contain_text("The server does not answer")
+    page.get_by_label("max_depth: to").fill("9")
+    page.locator(".away").wait_for()
+    place.server.start()
+    expect(page.locator(".away")).to_have_count(0)
+    expect(create(page)).to_be_enabled()
+    create(page).click()
+    sweep = made(place, page)
+    assert sweep.name == "free"
+    assert parse(dict(sweep.config)).problem.space["max_depth"] == Int(2, 9)
+
+
+@pytest.mark.parametrize("face", ["form", "yaml"])
+def test_on_a_telephone_and_in_the_dark(place: Place, page, face: str):
+    page.set_viewport_size({"width": 375, "height": 760})
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{place.url}/sweeps/new?template=image-classifier&face={face}")
+    arrive(page)
+    expect(create(page)).to_be_enabled()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("way", ["from=run", "from=flags", "from=yaml", "from=run&run=hostile"])
+def test_every_beginning_is_clean(place: Place, page, way: str):
+    page.goto(f"{place.url}/sweeps/new?{way}")
+    arrive(page)
+    assert violations(page) == []
+    assert page.locator("main i, main b").count() == 0
+
+
+def test_a_token_that_may_only_look_is_told_so(page, tmp_path: Path):
+    store = open_store(str(tmp_path / "whet.db"))
+    secret = store.tokens.create(Scope.READ)[1]
+    server = Server(tmp_path).start()
+    try:
+        page.goto(f"{server.url}/sweeps/new?template=fine-tuning")
+        page.get_by_label("Token").fill(secret)
+        page.keyboard.press("Enter")
+        expect(page.locator(".outlook")).to_contain_text("may only look")
+        expect(create(page)).to_have_count(0)
+        expect(page.get_by_label("learning_rate: from")).to_have_value("1e-6")
+        assert violations(page) == []
+    finally:
+        server.stop()
+        store.close()

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addRow, dropRow, putGood, putKind, putKnobs, putMethod, putMetrics, putPart, putStopper, putText, read, renamed, type Row, type Sheet } from "../src/lib/sheet.ts";
+
+const FILE = `# A classifier.
+program: train.py
+method: bayes # the default
+metric: {name: val_loss, goal: minimize, summary: best}
+parameters:
+  optimizer: {values: [sgd, adamw, "1"]}
+  lr: {min: 1e-4, max: 0.5, log: true} # per step
+  momentum: {min: 0.5, max: 0.99, when: {optimizer: sgd}}
+  batch: {min: 16, max: 256, step: 16}
+  epochs: 30
+  noise: {distribution: normal, mu: 0, sigma: 1}
+  model:
+    parameters:
+      depth: {min: 2, max: 8}
+early_terminate: {type: asha, min_steps: 3}
+constraints:
+  - batch <= 128
+run_cap: 60
+`;
+
+const sheet = (text: string): Sheet => {
+  const found = read(text);
+  assert.ok(typeof found !== "string", String(found));
+  return found;
+};
+const row = (text: string, name: string): Row => sheet(text).rows.find((one) => one.name === name) as Row;
+/** The lines that differ. */
+const diff = (before: string, after: string): string[] => {
+  const [a, b] = [before.split("\n"), after.split("\n")];
+  return [...a.filter((line) => !b.includes(line)).map((line) => `-${line.trim()}`), ...b.filter((line) => !a.includes(line)).map((line) => `+${line.trim()}`)];
+};
+
+test("a file is read as it is written", () => {
+  const found = sheet(FILE);
+  assert.deepEqual([found.program, found.method, found.methodKnobs, found.stopper, found.stopperKnobs, found.cap], ["train.py", "bayes", "", "asha", "min_steps: 3", "60"]);
+  assert.deepEqual(found.metrics, [{ name: "val_loss", goal: "minimize" }]);
+  assert.deepEqual(found.others, ["constraints"]);
+  assert.deepEqual(found.rows.map((one) => [one.name, one.kind, one.low, one.high, one.log, one.step, one.value]), [
+    ["optimizer", "choice", "", "", false, "", 'sgd, adamw, "1"'],
+    ["lr", "float", "1e-4", "0.5", true, "", ""],
+    ["momentum", "float", "0.5", "0.99", false, "", ""],
+    ["batch", "int", "16", "256", false, "16", ""],
+    ["epochs", "constant", "", "", false, "", "30"],
+    ["noise", "other", "", "", false, "", "distribution: normal, mu: 0, sigma: 1"],
+    ["model.depth", "int", "2", "8", false, "", ""],
+  ]);
+  assert.equal(row(FILE, "momentum").when, "{optimizer: sgd}");
+});
+
+test("whole bounds are integers unless a distribution says otherwise", () => {
+  const kind = (inner: string): string => row(`parameters: {x: {${inner}}}`, "x").kind;
+  assert.deepEqual(["min: 1, max: 9", "min: 1.0, max: 9", "min: 1, max: 9, distribution: uniform", "min: 1, max: 9, distribution: int_uniform", "min: 1, max: 9, q: 2", "around: 3", "min: -9, max: -2, distribution: log_uniform", "distribution: log_uniform, min: 0.1, max: 1"].map(kind), ["int", "float", "float", "int", "other", "other", "other", "float"]);
+});
+
+test("a change of one thing leaves every other line as it was", () => {
+  assert.deepEqual(diff(FILE, putPart(FILE, row(FILE, "lr"), "low", "1e-5")), ["-lr: {min: 1e-4, max: 0.5, log: true} # per step", "+lr: {min: 1e-5, max: 0.5, log: true} # per step"]);
+  assert.deepEqual(diff(FILE, putText(FILE, "run_cap", "80")), ["-run_cap: 60", "+run_cap: 80"]);
+  assert.deepEqual(diff(FILE, putText(FILE, "run_cap", "")), ["-run_cap: 60"]);
+  assert.deepEqual(diff(FILE, putText(FILE, "name", "123")), ['+name: "123"']);
+  assert.deepEqual(diff(FILE, putPart(FILE, row(FILE, "optimizer"), "value", "sgd, lion, 3")), ['-optimizer: {values: [sgd, adamw, "1"]}', "+optimizer: {values: [sgd, lion, 3]}"]);
+  assert.deepEqual(diff(FILE, putPart(FILE, row(FILE, "epochs"), "value", "12")), ["-epochs: 30", "+epochs: 12"]);
+  assert.deepEqual(diff(FILE, putPart(FILE, row(FILE, "model.depth"), "high", "9")), ["-depth: {min: 2, max: 8}", "+depth: {min: 2, max: 9}"]);
+  assert.deepEqual(diff(FILE, putStopper(FILE, "", [])), ["-early_terminate: {type: asha, min_steps: 3}"]);
+  assert.deepEqual(diff(FILE, putStopper(FILE, "median", ["percentile"])), ["-early_terminate: {type: asha, min_steps: 3}", "+early_terminate: median"]);
+  assert.deepEqual(diff(FILE, putStopper(FILE, "pasha", ["min_steps"])), ["-early_terminate: {type: asha, min_steps: 3}", "+early_terminate: {type: pasha, min_steps: 3}"]);
+  assert.deepEqual(diff(FILE, dropRow(FILE, row(FILE, "noise"))), ["-noise: {distribution: normal, mu: 0, sigma: 1}"]);
+});
+
+test("numbers keep their form and floats stay floats", () => {
+  const low = (typed: string, name = "lr"): string | undefined => /min: ([^,]+)/.exec(putPart(FILE, row(FILE, name), "low", typed).split("\n").find((line) => line.includes(`${name}:`)) ?? "")?.[1];
+  assert.deepEqual(["1e-7", "0.00012", "1", "1.50", "0", "2e3"].map((one) => low(one)), ["1e-7", "0.00012", "1.0", "1.50", "0.0", "2e+3"]);
+  assert.deepEqual(["3", "1e1"].map((one) => low(one, "batch")), ["3", "10"]);
+  assert.equal(row(putPart(FILE, row(FILE, "lr"), "low", "oops"), "lr").low, "oops");
+});
+
+test("the scale, a step and a condition", () => {
+  const plain = putPart(FILE, row(FILE, "lr"), "log", "");
+  assert.equal(row(plain, "lr").log, false);
+  assert.equal(row(putPart(plain, row(plain, "lr"), "log", "1"), "lr").log, true);
+  const old = "parameters: {x: {distribution: log_uniform_values, min: 0.1, max: 1.0}}";
+  assert.equal(putPart(old, row(old, "x"), "log", ""), "parameters: {x: {min: 0.1, max: 1.0}}\n");
+  assert.match(putPart(FILE, row(FILE, "batch"), "step", ""), /batch: {min: 16, max: 256}\n/);
+  assert.match(putPart(FILE, row(FILE, "epochs"), "when", "batch > 32"), /epochs: {value: 30, when: batch > 32}\n/);
+});
+
+test("another kind takes over what fits", () => {
+  const as = (name: string, kind: "float" | "int" | "choice" | "constant"): string => putKind(FILE, row(FILE, name), kind).split("\n").find((line) => line.trim().startsWith(`${name.split(".").at(-1)}:`))?.trim() ?? "";
+  assert.equal(as("batch", "float"), "batch: {min: 16.0, max: 256.0}");
+  assert.equal(as("epochs", "int"), "epochs: {min: 8, max: 120}");
+  assert.equal(as("epochs", "choice"), "epochs: {values: [30]}");
+  assert.equal(as("momentum", "choice"), "momentum: {values: [0.5, 0.99], when: {optimizer: sgd}}");
+  assert.equal(as("optimizer", "constant"), "optimizer: sgd");
+  assert.equal(as("optimizer", "float"), "optimizer: {min: 0.0, max: 1.0}");
+  assert.equal(as("noise", "int"), "noise: {min: 1, max: 10}");
+  assert.equal(as("lr", "int"), "lr: {min: 1, max: 2, log: true} # per step");
+});
+
+test("what is believed is the method's prior, and goes with its parameter", () => {
+  const one = putGood(FILE, row(FILE, "lr"), "0.01");
+  assert.match(one, /method:( # the default)?\n {2}name: bayes( # the default)?\n {2}prior: {lr: 0.01}\n/);
+  assert.equal(row(one, "lr").good, "0.01");
+  const two = putGood(one, row(one, "optimizer"), "sgd");
+  assert.equal(row(two, "optimizer").good, "sgd");
+  const other = renamed(two, row(two, "lr"), "rate");
+  assert.ok(other);
+  assert.equal(row(other, "rate").good, "0.01");
+  assert.match(putMethod(two, "tpe", ["prior"]), /name: tpe/);
+  assert.match(putMethod(two, "cmaes", ["sigma"]), /^method: cmaes/m);
+  const none = dropRow(putGood(two, row(two, "optimizer"), ""), row(two, "lr"));
+  assert.match(none, /^method: bayes/m);
+  const sure = "method: {name: tpe, prior: {x: {value: 1, confidence: high}}}\nparameters: {x: {min: 0, max: 9}}\n";
+  assert.match(putGood(sure, row(sure, "x"), "3"), /x: {value: 3, confidence: high}/);
+});
+
+test("a name that is taken is refused", () => {
+  assert.equal(renamed(FILE, row(FILE, "lr"), "epochs"), false);
+  assert.equal(renamed(FILE, row(FILE, "lr"), " "), false);
+  assert.deepEqual(diff(FILE, renamed(FILE, row(FILE, "model.depth"), "layers") || ""), ["-depth: {min: 2, max: 8}", "+layers: {min: 2, max: 8}"]);
+});
+
+test("knobs are written in a line", () => {
+  assert.match(putKnobs(FILE, "method", "num_startup: 5, cost: seconds"), /method: {name: bayes, num_startup: 5, cost: seconds}/);
+  assert.equal(sheet(putKnobs(FILE, "method", "num_startup: 5")).methodKnobs, "num_startup: 5");
+  assert.equal(putKnobs(FILE, "method", "num_startup: ["), FILE);
+  assert.match(putKnobs(FILE, "early_terminate", ""), /^early_terminate: asha$/m);
+  const believed = putGood(FILE, row(FILE, "lr"), "0.01");
+  assert.equal(row(putKnobs(believed, "method", "num_startup: 5"), "lr").good, "0.01");
+});
+
+test("one metric or several; what else is said of one stays", () => {
+  const two = putMetrics(FILE, [{ name: "val_loss", goal: "minimize", from: 0 }, { name: "acc", goal: "maximize" }]);
+  assert.deepEqual(sheet(two).metrics, [{ name: "val_loss", goal: "minimize" }, { name: "acc", goal: "maximize" }]);
+  assert.match(two, /summary: best/);
+  assert.doesNotMatch(two, /^metric:/m);
+  const one = putMetrics(two, [{ name: "acc", goal: "maximize", from: 1 }]);
+  assert.match(one, /^metric: {name: acc, goal: maximize}$/m);
+});
+
+test("parameters are added where there are none, too", () => {
+  assert.deepEqual(sheet(addRow("")).rows.map((one) => [one.name, one.low, one.high]), [["param_1", "0.0", "1.0"]]);
+  assert.deepEqual(sheet(addRow(addRow(FILE))).rows.slice(-2).map((one) => one.name), ["param_1", "param_2"]);
+});
+
+test("what can't be read is said, and nothing is changed", () => {
+  for (const text of ["a: [1, 2", "- 1", "a: 1\na: 2"]) {
+    assert.equal(typeof read(text), "string", text);
+    assert.equal(putText(text, "name", "x"), text);
+  }
+});
+
+test("lists and W&B's forms", () => {
+  const text = "command:\n  - python\n  - ${program}\n  - two words\nmetric: loss\nparameters:\n  a: [1, 2.0, null, 'x, y']\n  b: {value: [1, 2]}\n";
+  const found = sheet(text);
+  assert.equal(found.command, "python ${program} 'two words'");
+  assert.deepEqual(found.metrics, [{ name: "loss", goal: "minimize" }]);
+  assert.deepEqual(found.rows.map((one) => [one.kind, one.value]), [["choice", '1, 2.0, null, "x, y"'], ["constant", "[1, 2]"]]);
+  assert.match(putPart(text, row(text, "a"), "value", '1, "x, y"'), /a: \[1, "x, y"\]/);
+});
