@@ -2,7 +2,7 @@
 
     make demo && .venv/bin/python web/scripts/shots.py [--store URL] [--out DIR] [--all]
 
-The store (default: that of the demo) must have a sweep with a finished trial. Wide pictures are one per page and scheme, narrow ones stand
+The store (default: that of the demo) must have a sweep with a finished trial; sweeps are compared where it has several. Wide pictures are one per page and scheme, narrow ones stand
 side by side in one per scheme; with ``--all`` each is kept by itself as well. Needs `make ui`, Chromium, and the extras browser and dev.
 """
 
@@ -20,6 +20,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from whet.server.app import application
 from whet.store import open_store
+from whet.store.base import TableQuery
 from whet.testing.serving import serving
 
 WIDE, NARROW, GAP, COLOURS = (1440, 1000), (375, 812), 24, 128
@@ -28,9 +29,20 @@ SCHEMES = ("light", "dark")
 
 
 def pages(store: Any) -> dict[str, str]:
-    """Return the address of each page: of the sweep with the most trials, and of its best run."""
-    sweep = max((one for one in store.sweeps.all() if one.best_run), key=lambda one: one.next_number)
-    return {"sweep": f"/sweeps/{sweep.id}", "runs": "/runs", "run": f"/runs/{sweep.best_run}", "sweeps": "/sweeps"}
+    """Return the address of each page: of the sweep with the most trials, and of its best runs. After ``@`` stands what is scrolled to."""
+    sweeps = [one for one in store.sweeps.all() if one.best_run]
+    sweep = max(sweeps, key=lambda one: one.next_number)
+    best = store.runs.table(TableQuery(sweep=sweep.id, sort="value", limit=4)).rows
+    return {
+        "sweep": f"/sweeps/{sweep.id}",
+        "charts": f"/sweeps/{sweep.id}@.parallel",
+        "runs": "/runs",
+        "run": f"/runs/{sweep.best_run}",
+        "sweeps": "/sweeps",
+        "new": f"/sweeps/new?from=run&run={sweep.best_run}",
+        "compare-runs": f"/compare/runs?ids={','.join(row.id for row in best)}",
+        "compare-sweeps": f"/compare/sweeps?ids={','.join(one.id for one in sweeps[:6])}",
+    }
 
 
 def shoot(browser: Any, url: str, size: tuple[int, int], scheme: str, scale: float) -> Image.Image:
@@ -46,12 +58,17 @@ def shoot(browser: Any, url: str, size: tuple[int, int], scheme: str, scale: flo
     page.on("request", lambda one: None if one.resource_type == "eventsource" else asked.add(one))
     page.on("requestfinished", lambda one: asked.discard(one))
     page.on("requestfailed", lambda one: asked.discard(one))
-    page.goto(url)
+    address, _, place = url.partition("@")
+    page.goto(address)
     expect(page.locator("main h1")).to_be_visible()
     page.wait_for_timeout(1000)
     while asked:  # an answer may lead to a further question, and is drawn a moment after it came
         page.wait_for_timeout(1000)
     expect(page.locator(".loading, .coming")).to_have_count(0)
+    if place:
+        page.locator(place).first.scroll_into_view_if_needed()
+        page.locator(place).first.evaluate("(one) => window.scrollBy(0, one.getBoundingClientRect().top - 120)")
+        page.wait_for_timeout(1000)
     taken = page.screenshot()
     context.close()
     return Image.open(io.BytesIO(taken)).convert("RGB")
