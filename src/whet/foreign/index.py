@@ -191,14 +191,14 @@ class _Entry:
     def _read(self, stream: Stream) -> None:
         shipped = 0 if self._there is None else self._store.runs.shipped(self._run.id, 0, stream.source)
         size = stream.path.stat().st_size
-        if shipped > size:
-            raise TrackError(
-                f"{stream.path} is shorter than it was when it was read last",
-                f"if it was written anew, remove what is known of it (whet rm {self._run.id}) and index it again",
-            )
         reader = stream.open(shipped)
         while True:
-            piece = reader.read(final=True)
+            piece = reader.read(final=stream.whole)
+            if shipped > size or piece.end < piece.start:
+                raise TrackError(
+                    f"{stream.path} is shorter than it was when it was read last",
+                    f"if it was written anew, remove what is known of it (whet rm {self._run.id}) and index it again",
+                )
             if piece.end == piece.start:
                 break
             self._on_piece(f"{self._run.name}: {min(piece.end, size) / (size or 1):.0%} of {stream.path.name}")

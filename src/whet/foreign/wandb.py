@@ -18,10 +18,11 @@ from typing import Any, ClassVar, final
 from whet.errors import TrackError
 from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, quiet_since, run_id
 from whet.foreign.protobuf import fields, text, whole
-from whet.foreign.reading import numbers_of, tamed
+from whet.foreign.reading import tamed
 from whet.store.base import Row
 from whet.track.capture import command_line, mask
 from whet.track.readers.base import Reader, Rows
+from whet.track.readers.files import numbers_of
 from whet.trial import Phase
 
 __all__ = ["Wandb", "WandbReader", "records"]
@@ -262,7 +263,6 @@ class WandbReader(Reader):
             step = next((whole(value) for n, value in fields(inner) if n == 1), 0)
         values = _theirs(values)
         numbers = numbers_of(values)
-        numbers |= {k: float(v) for k, v in values.items() if isinstance(v, bool)}
         self.last |= numbers
         if not isinstance(when, int | float) or not 0 <= when < 1e11:
             when = self.started or 0.0
