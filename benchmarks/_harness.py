@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import platform
 import statistics
@@ -31,6 +32,7 @@ __all__ = [
     "dispatch",
     "number",
     "paired",
+    "quantile",
     "ratio",
     "ratios",
     "served",
@@ -76,6 +78,12 @@ def spread(values: Iterable[float]) -> Spread:
     """Return median, least and greatest of `values` (at least one)."""
     listed = list(values)
     return Spread(median=statistics.median(listed), low=min(listed), high=max(listed), count=len(listed))
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """Return the value below which lies that share of `values`; NaN of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else math.nan
 
 
 def paired(

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from benchmarks._harness import Report, arguments, number
+from benchmarks._harness import Report, arguments, number, quantile, served
 
 __all__ = ["main"]
 
@@ -134,18 +134,12 @@ def crowd(method: str, seconds: float, num_agents: int) -> dict[str, Any]:
         config = {"method": method, "metric": {"name": "loss"}, "parameters": SPACE, "seed": 0}
         with closing(open_store(path)) as store:
             sweep = create(config, storage=store)
-        command = [sys.executable, "-m", "whet.cli.main", "serve", "--store", path, "--port", "0", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            try:
-                assert server.stdout
-                url = json.loads(server.stdout.readline())["url"]
-                process = psutil.Process(server.pid)
-                began = time.perf_counter()
-                parts = _agents(url, sweep, seconds, num_agents)
-                taken, spent = time.perf_counter() - began, sum(process.cpu_times()[:2])
-                rss_mb = process.memory_info().rss / 1e6
-            finally:
-                server.terminate()
+        with served(Path(path)) as server:
+            process = psutil.Process(server.pid)
+            began = time.perf_counter()
+            parts = _agents(server.url, sweep, seconds, num_agents)
+            taken, spent = time.perf_counter() - began, sum(process.cpu_times()[:2])
+            rss_mb = process.memory_info().rss / 1e6
         with closing(open_store(path)) as store:
             wrong = compared(store, sweep, parts)
     times = {
@@ -161,7 +155,7 @@ def crowd(method: str, seconds: float, num_agents: int) -> dict[str, Any]:
         "requests_per_s": sum(map(len, times.values())) / taken,
         "server_cpu_s": spent,
         "rss_mb": rss_mb,
-        "ms": {kind: {q: _quantile(ms, q) for q in (0.5, 0.95, 1.0)} for kind, ms in times.items()},
+        "ms": {kind: {q: quantile(ms, q) for q in (0.5, 0.95, 1.0)} for kind, ms in times.items()},
         "wrong": wrong,
     }
 
@@ -207,10 +201,6 @@ def compared(store: Any, sweep: str, parts: Sequence[Mapping[str, Any]]) -> list
     if best is not None and best.values and store.sweeps.get(sweep).best_value != best.values[0]:
         wrong.append("the sweep's best is not the best")
     return wrong
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
 def main() -> int:

@@ -16,12 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks._harness import Report, arguments, number
+from benchmarks._harness import Report, arguments, number, quantile, served
 
 __all__ = ["main"]
 
@@ -65,34 +63,12 @@ def agent(url: str, sweep: str, count: int) -> Gaps:
     return {name: [1000 * (after - before) for before, after in pairs] for name, pairs in gaps.items()}
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Yield the URL of a server over a new store."""
-    command = [
-        sys.executable,
-        "-m",
-        "whet.cli.main",
-        "serve",
-        "--port",
-        "0",
-        "--json",
-        "--store",
-        str(folder / "whet.db"),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder, text=True) as process:
-        try:
-            assert process.stdout
-            yield json.loads(process.stdout.readline())["url"]
-        finally:
-            process.terminate()
-
-
 def measured(num_agents: int, count: int) -> Gaps:
     """Return the gaps of all agents of a fresh server."""
     import whet
 
-    with tempfile.TemporaryDirectory() as place, served(Path(place)) as url:
-        sweep = whet.sweep(CONFIG, storage=url)
+    with tempfile.TemporaryDirectory() as place, served(Path(place) / "whet.db") as server:
+        url, sweep = server.url, whet.sweep(CONFIG, storage=server.url)
         command = [sys.executable, "-m", "benchmarks.turnaround", "--agent", url, sweep, str(count)]
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         agents = []
@@ -107,12 +83,6 @@ def measured(num_agents: int, count: int) -> Gaps:
             for name, gaps in json.loads(said.splitlines()[-1]).items():
                 found.setdefault(name, []).extend(gaps)
     return found
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value below which lies that share of `values`."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def main() -> int:

@@ -7,7 +7,8 @@ storage). Headless Chromium opens, each time without anything kept from before, 
 study's page and list of trials of optuna-dashboard. *Contents* is when what the page is for is first in the document (rows; the history);
 *ready* is when after that no task keeps the page from answering for half a second: the end of the last task over 50 ms, or the contents.
 The table is then scrolled from its first row to its last, every frame's length taken; its peer shows pages of rows, so that there is nothing
-to scroll. At last trials are told to the server, over HTTP, and the time is taken from the event of the server until its row is in the table.
+to scroll. Parallel coordinates are drawn again and again, an axis turned each time, and ranges dragged on them: the time of each drawing, and of the
+frames meanwhile. At last agents ask the server for trials, over HTTP, and the time is taken from the event of the server until its row is in the table.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from typing import Any
 
 import psutil
 
-from benchmarks._harness import Report, arguments, number, paired, served, spread
+from benchmarks._harness import Report, arguments, number, paired, quantile, served, spread
 
 __all__ = ["main"]
 
-FIRST_LOAD_KB, PAINT_S, READY_S, FRAME_MS, LIVE_S = 300.0, 1.0, 1.5, 100.0, 1.0
+FIRST_LOAD_KB, PAINT_S, READY_S, FRAME_MS, LIVE_S, REDRAW_MS, BRUSH_MS = 300.0, 1.0, 1.5, 100.0, 1.0, 150.0, 50.0
 PARAMS = 8
 NAME = "ten-thousand"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -72,9 +73,21 @@ SCROLL = """
   requestAnimationFrame(next);
 })
 """
+FRAMES = """
+(() => {
+  window.__frames = [];
+  let last = performance.now();
+  const next = (now) => {
+    window.__frames.push(now - last);
+    last = now;
+    window.__next = requestAnimationFrame(next);
+  };
+  window.__next = requestAnimationFrame(next);
+})()
+"""
 ROWS = ".table-body .row .num"
 HISTORY = ".plot canvas"
-PEER_HISTORY = ".js-plotly-plot svg.main-svg"  # its frame: it is there before the data are, which flatters it
+PEER_HISTORY = ".js-plotly-plot .scatterlayer .points path"
 PEER_ROWS = ".MuiChip-label"
 
 
@@ -205,8 +218,45 @@ def scroll(browser: Any, url: str) -> list[float]:
         return frames
 
 
+def side_by_side(browser: Any, url: str, count: int) -> Mapping[str, list[float]]:
+    """Turn an axis of the parallel coordinates `count` times, drag as many ranges on others; return how long each drawing and each frame took, in ms."""
+    with opened(browser, ".parallel canvas") as (page, _):
+        page.goto(url)
+        names = page.locator(".parallel-name")
+        names.first.wait_for()
+        page.locator(".parallel").scroll_into_view_if_needed()
+        page.wait_for_timeout(1500)
+
+        def drawn(name: str) -> list[float]:
+            took: list[float] = page.evaluate(
+                f"performance.getEntriesByName('parallel {name}').map((one) => one.duration)"
+            )
+            page.evaluate("performance.clearMeasures()")
+            return took
+
+        drawn("redraw")
+        for _ in range(count):
+            names.first.press("Enter")
+            page.wait_for_timeout(300)
+        redraws = drawn("redraw")
+        frames: list[float] = []
+        for turn in range(count):
+            strip = page.locator(".parallel-strip").nth(1 + turn % 4).bounding_box()
+            x, top, height = strip["x"] + strip["width"] / 2, strip["y"], strip["height"]
+            page.mouse.move(x, top + height * 0.3)
+            page.mouse.down()
+            page.evaluate(FRAMES)
+            for step in range(1, 21):
+                page.mouse.move(x, top + height * (0.3 + 0.02 * step))
+                page.wait_for_timeout(20)
+            frames += page.evaluate("(cancelAnimationFrame(window.__next), window.__frames.slice(1))")
+            page.mouse.up()
+            page.wait_for_timeout(300)
+        return {"redraw": redraws, "brush": drawn("brush"), "frames": frames}
+
+
 def live(browser: Any, base: str, sweep: str, count: int) -> list[Mapping[str, float]]:
-    """Tell `count` trials to the server while the sweep's page is open; return how long each took to be seen, in s."""
+    """Ask the server for `count` trials while the sweep's page is open; return how long each took to be seen, in s."""
     import whet
 
     taken: list[Mapping[str, float]] = []
@@ -234,9 +284,14 @@ def main() -> int:
     given = arguments(__doc__, repeats=7, quick_repeats=2)
     from playwright.sync_api import sync_playwright
 
+    from whet.server.page import is_built
+
     chromium = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if chromium is None:
         print("no Chromium here: apt-get install chromium", file=sys.stderr)
+        return 2
+    if not is_built():
+        print("the page is not built: make ui", file=sys.stderr)
         return 2
     num = 1_000 if given.quick else 10_000
     report = Report(title=f"The page over {num:,} trials × {PARAMS} parameters, in headless Chromium")
@@ -257,6 +312,7 @@ def main() -> int:
         _loads(report, paired(cases, given.repeats))
         turns = [scroll(browser, f"{base}/runs") for _ in range(given.repeats)]
         _frames(report, turns, num)
+        _parallel(report, side_by_side(browser, f"{base}/sweeps/{sweep}", 2 + 2 * given.repeats))
         _lives(report, live(browser, base, sweep, 2 * given.repeats))
         report.remark(f"the server of Whet: {psutil.Process(server.pid).memory_info().rss / 1e6:,.0f} MB")
     return report.finish(given)
@@ -286,7 +342,22 @@ def _frames(report: Report, turns: list[list[float]], num: int) -> None:
         f"scrolling {num:,} rows: worst frame {worst.text()} ms, half of them at most {number(every[len(every) // 2])} ms, "
         f"99 of 100 at most {number(every[int(len(every) * 0.99)])} ms; {late} of {len(every):,} over {FRAME_MS:g} ms"
     )
-    report.bound(f"scrolling: no frame over {FRAME_MS:g} ms", worst.median, worst.median <= FRAME_MS)
+    report.bound(f"scrolling: no frame over {FRAME_MS:g} ms, in any turn", worst.high, worst.high <= FRAME_MS)
+
+
+def _parallel(report: Report, taken: Mapping[str, list[float]]) -> None:
+    redraw, brush = spread(taken["redraw"]), spread(taken["brush"])
+    report.data["parallel"] = taken
+    frames = ", ".join(
+        f"{words} {number(quantile(taken['frames'], share))}"
+        for words, share in (("half of them at most", 0.5), ("99 of 100 at most", 0.99), ("the longest", 1.0))
+    )
+    report.remark(
+        f"parallel coordinates of {PARAMS} axes: a drawing takes {redraw.text()} ms, with ranges that are dragged {brush.text()} ms "
+        f"(frames meanwhile, ms: {frames})"
+    )
+    report.bound(f"parallel coordinates: drawn in {REDRAW_MS:g} ms", redraw.median, redraw.median <= REDRAW_MS)
+    report.bound(f"parallel coordinates: a range is seen in {BRUSH_MS:g} ms", brush.median, brush.median <= BRUSH_MS)
 
 
 def _lives(report: Report, taken: list[Mapping[str, float]]) -> None:

@@ -272,12 +272,26 @@ def test_sweeps_of_any_configuration_are_listed(ask: TestClient, store: Store, c
     assert (line["name"], len(line["metrics"])) == ("s", 1)
 
 
-def test_an_export_has_all_or_says_that_it_can_not(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whet.server.runs._MOST_OUT", 2)
-    refused = get(ask, "/runs:export", 422)
-    assert refused["detail"] == "3 runs are wanted, and a file has 2 at most"
-    two = ask.get(f"{API}/runs:export", params={"filter": "config.lr > 0.15", "sort": "-config.lr"})
-    assert [row["id"] for row in csv.DictReader(io.StringIO(two.text))] == ["c", "b"]
+def test_an_export_goes_out_in_pieces_of_any_format(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    ids = ["c", "b", "a"]
+    asked = {"sort": "-config.lr"}
+    whole = {
+        form: ask.get(f"{API}/runs:export", params={**asked, "format": form}).content
+        for form in ("csv", "jsonl", "json", "parquet")
+    }
+    monkeypatch.setattr("whet.server.exports._PAGE", 1)
+    monkeypatch.setattr("whet.server.exports._FEW", 1)
+    for form in ("csv", "jsonl", "json"):
+        assert ask.get(f"{API}/runs:export", params={**asked, "format": form}).content == whole[form]
+    assert [row["id"] for row in csv.DictReader(io.StringIO(whole["csv"].decode()))] == ids
+    assert [json.loads(line)["id"] for line in whole["jsonl"].splitlines()] == ids
+    assert [run["id"] for run in json.loads(whole["json"])["runs"]] == ids
+    assert pq.read_table(io.BytesIO(whole["parquet"]))["id"].to_pylist() == ids
+    assert get(ask, "/runs:export", format="json", filter="config.lr > 5") == {"runs": []}
+    two = ask.get(f"{API}/runs:export", params={"id": ["b", "a"], "format": "jsonl"}).content
+    assert [json.loads(line)["id"] for line in two.splitlines()] == ["b", "a"]
+    get(ask, "/runs:export", 404, id=["b", "nobody"])
 
 
 def test_a_client_cannot_name_the_folder_whose_output_it_reads(own: Path, store: Store, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import whet
 from whet.cli.main import cli
 from whet.figures.base import FIGURES
 from whet.project.templates import templates
-from whet.server import tables
+from whet.server import exports
 from whet.server.app import API, application
 from whet.server.guard import Door
 from whet.store import Store
@@ -82,7 +82,7 @@ def test_a_sweeps_file_is_the_command_lines(
     """Page by page, with columns that only late runs have, it is the same file."""
     from click.testing import CliRunner
 
-    monkeypatch.setattr(tables, "_PAGE", 4)
+    monkeypatch.setattr(exports, "_PAGE", 4)
     id = ran(behind, "a", broken=(3,))
     last = max(behind.runs.select(), key=lambda run: run.number or 0)
     behind.trials.annotate(id, last.number or 0, attrs={"note": "x"})

@@ -157,7 +157,7 @@ def _store() -> Iterator[Check]:
         yield Check(
             "store",
             Level.OK,
-            f"{store.url}: {shown.counted(len(sweeps), 'sweep')}, {count}, opened in {took_ms:.0f} ms",
+            f"{store.shown}: {shown.counted(len(sweeps), 'sweep')}, {count}, opened in {took_ms:.0f} ms",
         )
         yield from _integrity(store)
         yield from _lost(store)

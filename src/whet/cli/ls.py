@@ -183,7 +183,7 @@ def _nothing(store: Store, kind: str, filtered: bool, project: str | None) -> No
     elif (filtered or project is not None) and projects:
         output.tell(f"no {kind} matches")
     else:
-        output.tell(f"no {kind} yet in {session.missing() or store.url}")
+        output.tell(f"no {kind} yet in {session.missing() or store.shown}")
         elsewhere = session.nearby() if session.missing() else None
         if elsewhere is not None:
             output.tell(

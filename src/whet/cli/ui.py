@@ -33,7 +33,7 @@ def command(what: str | None, port: int | None, no_browser: bool, as_json: bool)
 
     def show(url: str) -> None:
         if as_json:
-            output.print_json({"url": f"{url}{place}", "store": store.url}, lines=True)
+            output.print_json({"url": f"{url}{place}", "store": store.shown}, lines=True)
         else:
             output.say(f"{store!r} is at {url}{place.rstrip('/')}")
         if not no_browser:  # a browser on the terminal would keep the server waiting

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -10,9 +9,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from whet.analysis.compare import compare_runs
-from whet.errors import NotFound, StoreError
+from whet.errors import NotFound
 from whet.server.access import Caller, caller, needs
 from whet.server.etags import Tags
+from whet.server.exports import Format, file_of
 from whet.server.rest import answer
 from whet.server.run_views import (
     ComparisonView,
@@ -33,13 +33,11 @@ from whet.server.run_views import (
 from whet.server.run_views import Query as CurveQuery
 from whet.store.base import Line, Run, RunQuery, Store, TableQuery
 from whet.store.describe import logged
-from whet.store.export import documents, table_of, write_csv
-from whet.store.matching import matching, sweeps_of
+from whet.store.matching import matching
 from whet.trial import Phase
 
 __all__ = ["router"]
 
-_MOST_OUT = 100_000
 Points = Annotated[int, Query(ge=4, le=100_000)]
 
 
@@ -117,26 +115,14 @@ def router(store: Store, tags: Tags) -> APIRouter:
         project: str | None = None,
         sweep: str | None = None,
         id: Annotated[list[str], Query(default_factory=list)],
-        format: Literal["csv", "json"] = "csv",
+        format: Format = "csv",
     ) -> Response:
-        """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: CSV with a row a run, or JSON with curves."""
+        """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: a row a run, or as JSON whole runs with their curves."""
         if id:
-            runs = [store.runs.get(one) for one in _own_ids(store, id, caller(request))]
-        else:
-            query = _own_query(_query(store, filter, sort, project, sweep, 1, None, []), caller(request))
-            if (total := store.runs.table(query).total) > _MOST_OUT:
-                raise StoreError(
-                    f"{total:,} runs are wanted, and a file has {_MOST_OUT:,} at most",
-                    'ask for some after the others, as in filter=created < "2026-03-01"',
-                )
-            runs = list(matching(store, query))
-        sweeps = sweeps_of(store, runs)
-        named = {"Content-Disposition": f'attachment; filename="runs.{format}"'}
-        if format == "json":
-            return answer({"runs": documents(store, runs, sweeps)}, 200, **named)
-        file = io.StringIO()
-        write_csv(table_of(runs, sweeps), file)
-        return Response(file.getvalue(), headers=named, media_type="text/csv")
+            ids = [store.runs.get(one).id for one in _own_ids(store, id, caller(request))]
+            return file_of(store, lambda: _selected(store, ids), format, "runs")
+        query = _own_query(_query(store, filter, sort, project, sweep, 1, None, []), caller(request))
+        return file_of(store, lambda: matching(store, query), format, "runs")
 
     @routes.post("/runs:delete", response_model=Deleted)
     @needs("admin", checks_itself=True)
@@ -259,6 +245,12 @@ def _own_ids(store: Store, ids: list[str], who: Caller) -> list[str]:
         return ids
     seen = {run.id for run in store.runs.select(RunQuery(ids=ids)) if who.sees(run.project)}
     return [id for id in ids if id in seen]
+
+
+def _selected(store: Store, ids: list[str]) -> list[Run]:
+    """Return the runs of these ids in their order; those that are no more are left out."""
+    there = {run.id: run for run in store.runs.select(RunQuery(ids=ids))}
+    return [there[id] for id in ids if id in there]
 
 
 def _view(store: Store, run: Run) -> RunView:

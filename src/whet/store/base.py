@@ -336,6 +336,11 @@ class Store(ABC):
         return LocalFiles.of(self)
 
     @property
+    def shown(self) -> str:
+        """Its address for people to read: `url` without a password."""
+        return self.url
+
+    @property
     def env(self) -> Mapping[str, str]:
         """The environment in which another process finds this store."""
         return {"WHET_STORE": self.url}

@@ -49,5 +49,9 @@ class SqlStore(Store):
     def close(self) -> None:
         self.database.close()
 
+    @property
+    def shown(self) -> str:
+        return self.url if self.url.startswith("sqlite:") else self.database.shown
+
     def __repr__(self) -> str:
         return f"SqlStore({self.database.shown})"

@@ -172,7 +172,7 @@ export interface paths {
         };
         /**
          * Export
-         * @description Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: CSV with a row a run, or JSON with curves.
+         * @description Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: a row a run, or as JSON whole runs with their curves.
          */
         get: operations["export_api_v1_runs_export_get"];
         put?: never;
@@ -532,7 +532,7 @@ export interface paths {
         };
         /**
          * Export
-         * @description Return the sweep's runs as one file, a row a run, with the columns of ``whet export``.
+         * @description Return the sweep's runs as one file: a row a run with the columns of ``whet export``, or as JSON whole runs with their curves.
          */
         get: operations["export_api_v1_sweeps__id__export_get"];
         put?: never;
@@ -2424,7 +2424,7 @@ export interface operations {
         parameters: {
             query?: {
                 filter?: string;
-                format?: "csv" | "json";
+                format?: "csv" | "jsonl" | "parquet" | "json";
                 id?: string[];
                 project?: string | null;
                 sort?: string;
@@ -5179,7 +5179,7 @@ export interface operations {
         parameters: {
             query?: {
                 filter?: string;
-                format?: "csv" | "jsonl" | "parquet";
+                format?: "csv" | "jsonl" | "parquet" | "json";
             };
             header?: never;
             path: {

@@ -8,8 +8,10 @@ import { axis, type Colours, Plot, room, values } from "./Plot.tsx";
 
 interface Props {
   milestones: readonly Schemas["Milestone"][];
-  /** Those that are no milestones: failed, or stopped early. */
+  /** Those that are no milestones: failed, or stopped early; the latest, where there are many. */
   others: readonly RunLine[];
+  /** How many there are in all. */
+  counts: { stopped: number; failed: number } | undefined;
   metric: string;
   maximize: boolean;
   /** undefined: as the values want it. */
@@ -17,7 +19,7 @@ interface Props {
   onPick?: (number: number) => void;
 }
 
-export function History({ milestones, others, metric, maximize, log, onPick }: Props) {
+export function History({ milestones, others, counts, metric, maximize, log, onPick }: Props) {
   const [hover, setHover] = useState<string>("");
   const shown = useMemo(() => {
     const stopped = others.filter((run) => run.state === "stopped" && run.number !== null && Number.isFinite(num(run.values?.[0]) ?? NaN));
@@ -101,13 +103,16 @@ export function History({ milestones, others, metric, maximize, log, onPick }: P
       <figcaption>
         <span className="key key-dot">result</span>
         <span className="key key-line">best so far</span>
-        {shown.numStopped ? <span className="key key-triangle">stopped early ({shown.numStopped})</span> : null}
-        {shown.numFailed ? <span className="key key-cross">failed ({shown.numFailed})</span> : null}
+        {shown.numStopped ? <span className="key key-triangle">stopped early ({marked(shown.numStopped, counts?.stopped)})</span> : null}
+        {shown.numFailed ? <span className="key key-cross">failed ({marked(shown.numFailed, counts?.failed)})</span> : null}
         <span className="chart-hover num">{hover}</span>
       </figcaption>
     </figure>
   );
 }
+
+/** How many there are, and where that is more than are marked, how many these are. */
+const marked = (shown: number, all: number = shown): string => (all > shown ? `${all.toLocaleString("en")}, the latest ${shown.toLocaleString("en")} are marked` : all.toLocaleString("en"));
 
 function steps(plot: uPlot, series: number, from: number, to: number): uPlot.Series.Paths {
   const stroke = new Path2D();

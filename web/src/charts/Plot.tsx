@@ -74,7 +74,18 @@ export function Plot({ data, options, shape, height = 240, label }: Props) {
   }, [shape, palette, height]);
 
   useEffect(() => {
-    plot.current?.setData(data);
+    const made = plot.current;
+    if (!made) return;
+    const { min, max } = made.scales["x"] ?? {};
+    const xs = made.data[0];
+    const isZoomed = min != null && max != null && xs.length > 0 && (min > (xs[0] as number) || max < (xs.at(-1) as number));
+    // New points must not take the reader away from where he looks.
+    if (!isZoomed) made.setData(data);
+    else
+      made.batch(() => {
+        made.setData(data, false);
+        made.setScale("x", { min, max });
+      });
   }, [data]);
 
   return <div ref={box} className="plot" role="img" aria-label={label} style={{ minHeight: height }} />;

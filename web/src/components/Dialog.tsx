@@ -1,12 +1,15 @@
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import { type ReactNode, useId, useLayoutEffect, useRef } from "react";
 import { Button } from "./Button.tsx";
 
 /** A question or a piece of help over the page, which can't be used meanwhile. Escape closes it. */
 export function Dialog({ title, onClose, children, actions }: { title: string; onClose: () => void; children: ReactNode; actions?: ReactNode }) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
-    ref.current?.showModal();
+  const isOutside = useRef(false);
+  useLayoutEffect(() => {
+    const dialog = ref.current;
+    dialog?.showModal();
+    return () => dialog?.close(); // while it is still in the page, so that the focus goes back to where it was
   }, []);
   return (
     <dialog
@@ -14,8 +17,11 @@ export function Dialog({ title, onClose, children, actions }: { title: string; o
       className="dialog"
       aria-labelledby={id}
       onClose={onClose}
+      onPointerDown={(event) => {
+        isOutside.current = event.target === ref.current;
+      }}
       onClick={(event) => {
-        if (event.target === ref.current) ref.current?.close();
+        if (event.target === ref.current && isOutside.current) ref.current?.close(); // not where text was marked by a wide sweep of the hand
       }}
     >
       <div className="dialog-inner">

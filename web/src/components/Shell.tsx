@@ -5,7 +5,7 @@ import { useEffect, useState } from "react";
 import { api, ok, Problem } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { onReachable, isReachable, useReachable } from "../api/reachable.ts";
-import { type Key, useKeys } from "../lib/keys.ts";
+import { areKeysOn, type Key, setKeysOn, useKeys } from "../lib/keys.ts";
 import { setTheme, type Theme, useTheme } from "../lib/theme.ts";
 import { Dialog } from "./Dialog.tsx";
 import { Login } from "./Login.tsx";
@@ -107,6 +107,9 @@ export function Shell() {
               </div>
             ))}
           </dl>
+          <label className="check">
+            <input type="checkbox" defaultChecked={areKeysOn()} onChange={(event) => setKeysOn(event.target.checked)} /> Keys act without Ctrl or Alt
+          </label>
         </Dialog>
       ) : null}
     </>

@@ -41,7 +41,13 @@ const ROW = 34;
 export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, onReach, empty, className = "" }: Props<Row>) {
   const scroller = useRef<HTMLDivElement>(null);
   const id = useId();
-  const [active, setActive] = useState(-1);
+  const [chosen, setChosen] = useState<Chosen>(NOBODY);
+  const active = place(chosen, count, row, rowKey);
+  const key = active < 0 ? null : keyOf(row(active), rowKey);
+  useEffect(() => {
+    // Where it is now; and who it is, once a row that was gone to is here.
+    setChosen((old) => (old.at === active && (old.key ?? key) === old.key ? old : { at: active, key: old.key ?? key }));
+  }, [active, key]);
   const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 12, scrollPaddingStart: ROW });
   const items = virtual.getVirtualItems();
   const end = items.at(-1)?.index ?? -1;
@@ -51,7 +57,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
 
   const move = (to: number): void => {
     const next = Math.max(0, Math.min(count - 1, to));
-    setActive(next);
+    setChosen({ at: next, key: keyOf(row(next), rowKey) });
     virtual.scrollToIndex(next);
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
@@ -114,7 +120,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
                 onClick={(event) => {
                   if (one === undefined || (event.target as HTMLElement).closest("a, button, input")) return;
                   if (window.getSelection()?.toString()) return; // text was marked, to be copied
-                  setActive(item.index);
+                  setChosen({ at: item.index, key: rowKey(one) });
                   onOpen?.(one);
                 }}
               >
@@ -130,6 +136,22 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
       )}
     </div>
   );
+}
+
+/** The row that the keyboard is at: rows come and go above it. The key is null until the row is here. */
+interface Chosen {
+  at: number;
+  key: string | null;
+}
+const NOBODY: Chosen = { at: -1, key: null };
+
+const keyOf = <Row,>(row: Row | undefined, rowKey: (row: Row) => string): string | null => (row === undefined ? null : rowKey(row));
+
+/** Where the chosen row is now; -1: nowhere. */
+function place<Row>({ at, key }: Chosen, count: number, row: (index: number) => Row | undefined, rowKey: (row: Row) => string): number {
+  if (at < 0 || key === null || (at < count && keyOf(row(at), rowKey) === key)) return at < count ? at : -1;
+  for (let i = 0; i < count; i += 1) if (keyOf(row(i), rowKey) === key) return i;
+  return -1;
 }
 
 function Head<Row>({ column, sort, onSort }: { column: Column<Row>; sort: string; onSort?: (sort: string) => void }) {

@@ -72,13 +72,18 @@ export function range(scale: Scale, from: number, to: number, whole: boolean): B
   const [a, b] = from < to ? [from, to] : [to, from];
   const brush: Brush = {};
   const near = 0.004;
-  if (a > near) brush.low = whole ? Math.ceil(at(scale, a) - 1e-9) : round(at(scale, a));
-  if (b < 1 - near) brush.high = whole ? Math.floor(at(scale, b) + 1e-9) : round(at(scale, b));
+  if (a > near) brush.low = whole ? Math.ceil(at(scale, a) - 1e-9) : round(scale, a);
+  if (b < 1 - near) brush.high = whole ? Math.floor(at(scale, b) + 1e-9) : round(scale, b);
   if (brush.low !== undefined && brush.high !== undefined && brush.low > brush.high) brush.high = brush.low = Math.round(at(scale, (a + b) / 2)); // between two whole numbers
   return brush.low === undefined && brush.high === undefined ? null : brush;
 }
 
-const round = (value: number): number => Number(value.toPrecision(4));
+/** The value at a place of an axis, in digits that tell a thousandth of the axis there. */
+function round(scale: Scale, where: number): number {
+  const value = at(scale, where);
+  const step = 10 ** Math.floor(Math.log10(Math.abs(at(scale, where + 0.0005) - at(scale, where - 0.0005))));
+  return Number.isFinite(step) && step > 0 ? Number((Math.round(value / step) * step).toPrecision(12)) : value;
+}
 
 /** A value as the language of filters writes it. */
 function literal(value: Plain): string {

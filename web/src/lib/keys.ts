@@ -11,6 +11,26 @@ export interface Key {
 const isTyping = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
 
+const OFF = "whet.keys";
+
+/** Whether single keys act: WCAG 2.1.4 wants a way to turn them off, for those who speak to their browser. */
+export function areKeysOn(): boolean {
+  try {
+    return localStorage.getItem(OFF) !== "off";
+  } catch {
+    return true;
+  }
+}
+
+export function setKeysOn(on: boolean): void {
+  try {
+    if (on) localStorage.removeItem(OFF);
+    else localStorage.setItem(OFF, "off");
+  } catch {
+    // a browser that keeps nothing has them on
+  }
+}
+
 /** Act on keys wherever the reader does not write. */
 export function useKeys(keys: readonly Key[]): void {
   const latest = useRef(keys);
@@ -19,7 +39,7 @@ export function useKeys(keys: readonly Key[]): void {
     let before = "";
     let timer: ReturnType<typeof setTimeout> | undefined;
     const listen = (event: KeyboardEvent): void => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target) || !areKeysOn()) return;
       if (document.querySelector("dialog[open]")) return;
       const typed = before ? `${before} ${event.key}` : event.key;
       clearTimeout(timer);

@@ -6,9 +6,10 @@ export function parseSearch(text: string): Search {
   return Object.fromEntries(new URLSearchParams(text));
 }
 
+/** What is empty is left out, but for columns: none is a choice, too. */
 export function stringifySearch(search: Record<string, unknown>): string {
   const params = new URLSearchParams();
-  for (const [key, value] of Object.entries(search)) if (value !== undefined && value !== null && value !== "") params.set(key, String(value));
+  for (const [key, value] of Object.entries(search)) if (value !== undefined && value !== null && (value !== "" || key === "columns")) params.set(key, String(value));
   const text = params.toString().replaceAll("%2C", ",").replaceAll("%3A", ":").replaceAll("%22", '"').replaceAll("%5B", "[").replaceAll("%5D", "]");
   return text ? `?${text}` : "";
 }

@@ -5,7 +5,13 @@ export type Theme = "system" | "light" | "dark";
 
 const told = new Set<() => void>();
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-dark.addEventListener("change", () => told.forEach((tell) => tell()));
+dark.addEventListener("change", changed);
+
+function changed(): void {
+  const theme = chosen();
+  document.documentElement.toggleAttribute("data-dark", theme === "dark" || (theme === "system" && dark.matches));
+  told.forEach((tell) => tell());
+}
 
 function chosen(): Theme {
   const theme = document.documentElement.dataset["theme"];
@@ -21,7 +27,7 @@ export function setTheme(theme: Theme): void {
   } catch {
     // a browser that keeps nothing forgets it at the next load
   }
-  told.forEach((tell) => tell());
+  changed();
 }
 
 const subscribe = (tell: () => void): (() => void) => {

@@ -1,9 +1,9 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { type ReactNode, useMemo } from "react";
+import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import type { RunView } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
-import { Curves } from "../charts/Curves.tsx";
+import { Curves, type Line } from "../charts/Curves.tsx";
 import { Choice } from "../components/Button.tsx";
 import { Copy } from "../components/Copy.tsx";
 import { Logs } from "../components/Logs.tsx";
@@ -25,7 +25,7 @@ export function Run() {
   const query = useQuery(ask.run(id));
   if (query.isError && !query.data) return <ErrorState whole error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="the run" />;
-  return <Found run={query.data} />;
+  return <Found key={query.data.id} run={query.data} />;
 }
 
 function Found({ run }: { run: RunView }) {
@@ -35,6 +35,7 @@ function Found({ run }: { run: RunView }) {
     void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: true, resetScroll: false });
   const tab = (TABS.find(([one]) => one === (search.tab ?? "")) ?? TABS[0])[0];
   const sweep = useQuery({ ...ask.sweep(run.sweep ?? ""), enabled: run.sweep !== null });
+  useLast(run);
   return (
     <Page
       title={run.name}
@@ -76,6 +77,16 @@ function Found({ run }: { run: RunView }) {
       <Part tab={tab} run={run} search={search} go={go} />
     </Page>
   );
+}
+
+/** As a run ends, what is shown of it is asked for once more: its last points and lines come with its end. */
+function useLast(run: RunView): void {
+  const client = useQueryClient();
+  const before = useRef(run.ended);
+  useEffect(() => {
+    if (before.current === null && run.ended !== null) void client.invalidateQueries({ queryKey: ["run", run.id] });
+    before.current = run.ended;
+  }, [client, run.id, run.ended]);
 }
 
 interface PartProps {
@@ -169,6 +180,13 @@ function Overview(props: PartProps) {
   );
 }
 
+/** A curve by itself: the same one as long as its points are. */
+const alone = (name: string, line: Omit<Line, "name">): Line[] => {
+  const kept = ALONE.get(line) ?? [{ name, x: line.x, y: line.y }];
+  ALONE.set(line, kept);
+  return kept;
+};
+const ALONE = new WeakMap<object, Line[]>();
 const MOST_CURVES = 60;
 const MACHINE = "system/";
 
@@ -185,7 +203,7 @@ function Drawn({ run, search, go }: PartProps) {
     const drawn = Object.entries(query.data ?? {}).filter(([name, line]) => line.x.length > (rank(name) === 2 ? 1 : 0));
     return drawn.sort(([a], [b]) => rank(a) - rank(b));
   }, [query.data, results]);
-  const shown = useMemo(() => lines.filter(([name]) => name.toLowerCase().includes(find)).map(([name, line]) => ({ name, lines: [{ name, x: line.x, y: line.y }] })), [lines, find]);
+  const shown = useMemo(() => lines.filter(([name]) => name.toLowerCase().includes(find)).map(([name, line]) => ({ name, lines: alone(name, line) })), [lines, find]);
   if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="the curves" />;
   if (!lines.length) return null;

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { api, ok, type RunLine, type Stats, type SweepFull } from "../api/client.ts";
 import { useLive } from "../api/live.ts";
 import * as ask from "../api/queries.ts";
@@ -97,7 +97,7 @@ function Found({ sweep }: { sweep: SweepFull }) {
       ) : null}
       {sweep.num_trials > 0 ? (
         <div className="two">
-          <Progression sweep={sweep} log={search.log} onLog={(log) => go({ log })} onPick={open} />
+          <Progression sweep={sweep} counts={counts} log={search.log} onLog={(log) => go({ log })} onPick={open} />
           <Importance stats={stats.data} />
         </div>
       ) : null}
@@ -247,7 +247,7 @@ function Tally({ counts }: { counts: Stats["counts"] }) {
   );
 }
 
-function Progression({ sweep, log, onLog, onPick }: { sweep: SweepFull; log: string | undefined; onLog: (log: string | undefined) => void; onPick: (number: number) => void }) {
+function Progression({ sweep, counts, log, onLog, onPick }: { sweep: SweepFull; counts: Stats["counts"] | undefined; log: string | undefined; onLog: (log: string | undefined) => void; onPick: (number: number) => void }) {
   const query = useQuery(ask.history(sweep.id));
   const ended = useQuery(ask.someRuns({ sweep: sweep.id, filter: 'state in ["failed", "stopped"]', sort: "-number", columns: [] }, 1000));
   const metric = sweep.metrics[0];
@@ -273,7 +273,7 @@ function Progression({ sweep, log, onLog, onPick }: { sweep: SweepFull; log: str
       ) : query.data && !query.data.length && !ended.data?.runs.some((run) => run.values) ? (
         <p className="note">No trial has a result yet.</p>
       ) : query.data ? (
-        <History milestones={query.data as never} others={ended.data?.runs ?? NONE} metric={String(metric?.["name"])} maximize={metric?.["goal"] === "maximize"} log={log === undefined ? undefined : log === "1"} onPick={onPick} />
+        <History milestones={query.data as never} others={ended.data?.runs ?? NONE} counts={counts} metric={String(metric?.["name"])} maximize={metric?.["goal"] === "maximize"} log={log === undefined ? undefined : log === "1"} onPick={onPick} />
       ) : (
         <Loading what="the history" />
       )}
@@ -327,9 +327,16 @@ function Moves({ sweep, running }: { sweep: SweepFull; running: number }) {
       {text}
     </Button>
   );
-  if (sweep.state === "finished" || sweep.state === "canceled") return sweep.state === "finished" ? button("resume", "Reopen") : null;
+  const place = useRef<HTMLSpanElement>(null);
+  const before = useRef(sweep.state);
+  useEffect(() => {
+    // The button that was pressed is gone: the next one has the focus, lest the keyboard begins at the top.
+    if (before.current !== sweep.state && document.activeElement === document.body) (place.current?.querySelector("button") ?? document.getElementById("main"))?.focus();
+    before.current = sweep.state;
+  }, [sweep.state]);
+  if (sweep.state === "finished" || sweep.state === "canceled") return <span ref={place} className="moves">{sweep.state === "finished" ? button("resume", "Reopen") : null}</span>;
   return (
-    <>
+    <span ref={place} className="moves">
       {sweep.state === "pending" ? button("start", "Start", "main") : sweep.state === "paused" ? button("resume", "Resume", "main") : button("pause", "Pause")}
       {sweep.state === "pending" ? null : button("finish", "Finish")}
       {button("cancel", "Cancel")}
@@ -356,6 +363,6 @@ function Moves({ sweep, running }: { sweep: SweepFull; running: number }) {
           </p>
         </Dialog>
       ) : null}
-    </>
+    </span>
   );
 }
