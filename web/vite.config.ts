@@ -13,6 +13,8 @@ export default defineConfig({
     manifest: "manifest.json", // for scripts/size.mjs, which removes it
     modulePreload: { polyfill: false },
     target: "es2022",
+    // What every page needs is one file: many small ones compress worse.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "shared", test: /node_modules\/(?!uplot|@tanstack\/(react-)?virtual)|src\/(api|components\/(Button|Copy|Dialog|Menu|Page|Shell|Status|Toast|Value)|lib\/(format|keys|search|theme))/ }] } } },
   },
   server: { proxy: { "/api": { target: server, changeOrigin: true } } },
 });

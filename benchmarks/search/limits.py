@@ -1,4 +1,4 @@
-"""What is found within limits that only trials can tell: Whet's default search beside Optuna's TPE with constraints, and random search.
+"""What is found within limits that only trials can tell: Whet's default search beside Optuna's TPE and Gaussian process with constraints, and random search.
 
     python -m benchmarks.search limits [--quick] [--json FILE] [--check] [--repeats N]
 
@@ -195,7 +195,8 @@ def _best_network() -> float:
 def study(method: str, name: str, seed: int, count: int) -> list[float]:
     """Return the best loss within the limits after 1, 2, … trials; infinite while there is none."""
     problem = PROBLEMS[name]
-    found = _optuna(problem, seed, count) if method == "optuna" else _whet(method, problem, seed, count)
+    peer = method.removeprefix("optuna ")
+    found = _whet(method, problem, seed, count) if peer == method else _optuna(peer, problem, seed, count)
     losses = (problem.loss(params) if problem.keeps(params) else math.inf for params in found)
     return list(itertools.accumulate(losses, min))
 
@@ -213,7 +214,7 @@ def _whet(method: str, problem: Problem, seed: int, count: int) -> list[Params]:
     return found
 
 
-def _optuna(problem: Problem, seed: int, count: int) -> list[Params]:
+def _optuna(sampler: str, problem: Problem, seed: int, count: int) -> list[Params]:
     import warnings
 
     import optuna
@@ -228,8 +229,8 @@ def _optuna(problem: Problem, seed: int, count: int) -> list[Params]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sampler = optuna.samplers.TPESampler(seed=seed, constraints_func=constraints)
-        made = optuna.create_study(sampler=sampler)
+        kind = {"tpe": optuna.samplers.TPESampler, "gp": optuna.samplers.GPSampler}[sampler]
+        made = optuna.create_study(sampler=kind(seed=seed, constraints_func=constraints))
         found: list[Params] = []
         for _ in range(count):
             trial = made.ask()
@@ -248,8 +249,15 @@ def _regrets(task: tuple[str, str, int]) -> tuple[tuple[str, str, int], list[tup
     return task, [(max(min(curve[n - 1], worst) - best, 0.0) / (usual - best), curve[n - 1] < math.inf) for n in AT]
 
 
-_METHODS = ("bayes", "tpe", "optuna", "random")
-_TITLES = {"bayes": "Whet bayes", "tpe": "Whet tpe", "optuna": "Optuna TPE", "random": "random"}
+_METHODS = ("bayes", "tpe", "optuna tpe", "optuna gp", "random")
+_TITLES = {
+    "bayes": "Whet bayes",
+    "tpe": "Whet tpe",
+    "optuna tpe": "Optuna TPE",
+    "optuna gp": "Optuna GP",
+    "random": "random",
+}
+_PEERS = ("optuna tpe", "optuna gp")
 
 
 def main() -> int:
@@ -272,6 +280,7 @@ def main() -> int:
         for name in names:
             cells = [f"{number(mean[m, name])} ({hits[m, name]}/{given.repeats})" for m in _METHODS]
             rows.append([name, *cells])
+        rows.append(["all, mean", *(number(statistics.fmean(mean[m, n] for n in names)) for m in _METHODS)])
         report.table(
             f"mean regret within the limits after {count} trials (searches that found any)",
             ["problem", *(_TITLES[m] for m in _METHODS)],
@@ -281,8 +290,11 @@ def main() -> int:
             f"{m} {n}": {"regret": mean[m, n], "found": hits[m, n]} for m in _METHODS for n in names
         }
         for name in names:
-            mine, theirs = mean["bayes", name], max(mean["optuna", name], _NEAREST)
-            report.bound(f"{name} after {count}: regret at most that of Optuna's TPE", mine / theirs, mine <= theirs)
+            for peer in _PEERS:
+                mine, theirs = mean["bayes", name], max(mean[peer, name], _NEAREST)
+                report.bound(
+                    f"{name} after {count}: regret at most that of {_TITLES[peer]}", mine / theirs, mine <= theirs
+                )
     return report.finish(given)
 
 

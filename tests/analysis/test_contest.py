@@ -69,3 +69,28 @@ def test_the_target_is_what_all_have_reached(results: list[list[float | None]]) 
             assert found.target is not None
             assert min(v for v in values[: one.num_needed] if v is not None) <= found.target
             assert all(v is None or v > found.target for v in values[: one.num_needed - 1])
+
+
+def test_teams_have_a_median_and_quartiles_while_all_of_them_run() -> None:
+    given = {
+        "a": (problem(), trials(None, 4.0, 2.0, 2.0, 1.0)),
+        "b": (problem(), trials(8.0, 6.0, 6.0, 5.0)),
+        "c": (problem(), trials(3.0)),
+        "d": (problem(), trials(None, None)),
+    }
+    found = compare_sweeps(given, teams={"a": "t", "b": "t", "c": "alone", "d": "none"})
+    (team,) = found.teams
+    assert (team.name, team.sweeps) == ("t", ("a", "b"))
+    assert [(m.num_trials, m.low, m.median, m.high) for m in team.curve] == [
+        (2, 4.5, 5.0, 5.5), (3, 3.0, 4.0, 5.0), (4, 2.75, 3.5, 4.25),
+    ]  # fmt: skip
+    assert compare_sweeps(given, teams={"a": "t", "d": "t"}).teams[0].curve == ()
+    assert found.sweeps[0].best_params == {"x": 0.5}
+
+
+def test_a_team_of_equal_sweeps_has_no_spread() -> None:
+    up = problem(Goal.MAXIMIZE)
+    (team,) = compare_sweeps(
+        {name: (up, trials(1.0, math.inf)) for name in "abc"}, teams=dict.fromkeys("abc", "t")
+    ).teams
+    assert [(m.low, m.median, m.high) for m in team.curve] == [(1.0, 1.0, 1.0), (math.inf, math.inf, math.inf)]

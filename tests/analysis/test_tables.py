@@ -5,12 +5,12 @@ from dataclasses import asdict
 
 import pytest
 
-from whet.analysis.compare import compare_runs
+from whet.analysis.compare import compare_runs, goal_by_name
 from whet.analysis.correlation import correlation
 from whet.analysis.parallel import AxisKind, parallel_coordinates
 from whet.errors import UnknownName
 from whet.space import Choice, Float, Int, Normal, Space
-from whet.trial import Metric, Phase, Problem, Trial
+from whet.trial import Goal, Metric, Phase, Problem, Trial
 
 SPACE = Space(
     {
@@ -131,3 +131,24 @@ def test_compare_runs_says_where_they_differ():
     ]
     assert compare_runs({"a": {}}, {"c": {"loss": 1}}).runs == ("a", "c")
     assert compare_runs({}, {}).config == ()
+
+
+def test_the_best_of_a_row_is_a_number_among_several():
+    reached = {
+        "a": {"loss": 0.5, "acc": 0.9, "same": 1.0, "alone": 3, "far": math.inf, "flag": True},
+        "b": {"loss": 0.4, "acc": math.nan, "same": 1, "far": math.inf, "flag": False},
+        "c": {"loss": 0.4, "acc": 0.95, "same": 1.0, "far": math.nan, "flag": 0},
+    }
+    goals = dict.fromkeys(reached["a"], Goal.MINIMIZE) | {"acc": Goal.MAXIMIZE}
+    best = {row.key: row.best for row in compare_runs({}, reached, goals).summary}
+    assert best == {"loss": (1, 2), "acc": (2,), "same": (), "alone": (), "far": (), "flag": ()}
+    assert all(row.best == () for row in compare_runs({}, reached).summary)
+
+
+def test_a_name_may_tell_which_way_is_better():
+    for name in ("val_loss", "eval/WER", "trainLoss", "rmse.test"):
+        assert goal_by_name(name) is Goal.MINIMIZE
+    for name in ("val/accuracy", "top.f1", "AUC", "evalAcc"):
+        assert goal_by_name(name) is Goal.MAXIMIZE
+    for name in ("epoch", "lr", "glossy", "accident", "loss_vs_acc", ""):
+        assert goal_by_name(name) is None

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whet.blobs.drafts import Drafts
-from whet.errors import Damaged, StoreError, StoreUnavailable
+from whet.errors import Damaged, StoreUnavailable, TooLarge
 
 SHA = 64 * "a"
 
@@ -59,7 +59,7 @@ def test_drafts_are_apart(tmp_path):
 
 def test_more_than_was_said_is_refused(tmp_path):
     drafts = Drafts(tmp_path)
-    with pytest.raises(StoreError, match="4 bytes came of 3"):
+    with pytest.raises(TooLarge, match="4 bytes came of 3"):
         drafts.append("r", SHA, 0, b"1234", 3, whole=pytest.fail)
     assert drafts.size("r", SHA) == 0
 
@@ -82,6 +82,33 @@ def test_an_end_that_failed_is_tried_again(tmp_path):
         drafts.append("r", SHA, 0, b"123", 3, whole=full)
     assert drafts.size("r", SHA) == 3
     assert drafts.append("r", SHA, 3, b"", 3, whole=taker(tmp_path, b"123", taken)) == 3
+    assert taken == [b"123"]
+
+
+@pytest.mark.parametrize("offset", [0, 1, 3, 7])
+def test_the_last_piece_sent_again_is_no_end_before_somebody_has_taken_it(tmp_path, offset):
+    """Its answer was "try again", or none, for the process was killed: no number but an error may say so again."""
+    drafts, taken = Drafts(tmp_path), []
+
+    def full(path: Path) -> None:
+        raise StoreUnavailable("disk full", "")
+
+    drafts.append("r", SHA, 0, b"1", 3, whole=pytest.fail)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            drafts.append("r", SHA, 1, b"23", 3, whole=full)
+    piece = b"" if offset == 3 else b"23"
+    assert drafts.append("r", SHA, offset, piece, 3, whole=taker(tmp_path, b"123", taken)) == 3
+    assert taken == [b"123"]
+
+
+def test_more_than_there_may_be_is_no_end(tmp_path):
+    """The run's record says less by now."""
+    drafts, taken = Drafts(tmp_path), []
+    drafts.append("r", SHA, 0, b"12345", 9, whole=pytest.fail)
+    with pytest.raises(Damaged, match="5 bytes had come of 3"):
+        drafts.append("r", SHA, 5, b"", 3, whole=pytest.fail)
+    assert drafts.append("r", SHA, 0, b"123", 3, whole=taker(tmp_path, b"123", taken)) == 3
     assert taken == [b"123"]
 
 
@@ -134,6 +161,18 @@ def test_old_ones_are_dropped_and_others_stay(tmp_path):
     assert drafts.drop_before(time.time() - 60) == 1
     assert (drafts.size("old", SHA), drafts.size("new", SHA)) == (0, 2)
     assert Drafts(tmp_path / "not there").drop_before(time.time()) == 0
+
+
+def test_parts_are_counted_apart_and_dropped_together(tmp_path):
+    drafts = Drafts(tmp_path / "d")
+    assert drafts.part("p").num_bytes() == 0
+    for part, content in (("p", b"12"), ("q", b"123")):
+        drafts.part(part).append("r", SHA, 0, content, 9, whole=pytest.fail)
+        drafts.part(part).append("s", SHA, 0, b"1", 9, whole=pytest.fail)
+    assert [drafts.part(part).num_bytes() for part in "pq"] == [3, 4]
+    assert drafts.part("p").size("r", SHA) == 2
+    assert drafts.drop_before(time.time() + 60) == 4
+    assert [drafts.part(part).num_bytes() for part in "pq"] == [0, 0]
 
 
 def test_many_senders(tmp_path):

@@ -296,6 +296,34 @@ def test_compare_knows_its_columns(whet: Call, digits: str) -> None:
         assert result.stderr.startswith("whet: unknown column 'widht'\n  → did you mean 'width'? known: width,")
 
 
+def test_sweeps_against_each_other(whet: Call, store: Store) -> None:
+    for name, high, values in (("wide", 1.0, (0.9, 0.4, 0.6)), ("other", 1.0, (0.8, 0.5)), ("narrow", 0.5, (0.3,))):
+        method = "random" if high == 1.0 else "sobol"
+        space = {"parameters": {"x": {"min": 0.0, "max": high}}}
+        study = create_study(name=name, storage=store, method=method, metrics=["loss"], stopper="none", space=space)
+        for value in values:
+            study.tell(study.ask(), value)
+    table = lines(whet("compare", "--sweeps", "wide", "narrow"))
+    assert table[0] == "loss (minimize) of 2 sweeps"
+    assert table[2].split()[-4:] == ["loss", "to", "reach", "0.4"]
+    assert [line.split()[0] for line in table[3:5]] == ["wide", "narrow"]
+    assert table[3].split()[-3:] == ["0.4", "2", "trials"]
+    assert table[-1].split() == ["x", "0", "…", "1", "0", "…", "0.5", "50%"]
+    assert (
+        "random: 0.45 is the median of 2 sweeps after 2 trials" in whet("compare", "--sweeps", "wide", "other").stdout
+    )
+    found = document(whet("compare", "--sweeps", "wide", "other", "narrow", "--json"))
+    assert (found["metric"], found["target"]) == ("loss", 0.5)
+    assert [(one["name"], one["best"], one["num_needed"]) for one in found["sweeps"]] == [
+        ("wide", 0.4, 2), ("other", 0.5, 2), ("narrow", 0.3, 1),
+    ]  # fmt: skip
+    assert [(one["name"], one["sweeps"]) for one in found["teams"]] == [("random", ["wide", "other"])]
+    assert found["shared"][0]["share"] == 0.5
+    for args in (["--sweeps", "--csv"], ["--metric", "loss"], ["--sweeps", "--top", "3"]):
+        assert whet("compare", "wide", *args).exit_code == 2
+    assert "has no metric 'acc'" in whet("compare", "--sweeps", "wide", "--metric", "acc").stderr
+
+
 # -- logs -----------------------------------------------------------------------------------------------------------------
 
 

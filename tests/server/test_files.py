@@ -139,7 +139,7 @@ def test_what_is_refused(ask: Any, behind: Store) -> None:
     wrong = ask.patch(f"{API}/runs/r/uploads/{SHA}?offset=0", content=bytes(len(PAGE)))
     assert (wrong.status_code, wrong.json()["title"]) == (422, "Damaged")
     more = ask.patch(f"{API}/runs/r/uploads/{SHA}?offset=0", content=PAGE + b"x")
-    assert (more.status_code, "bytes came of" in more.json()["detail"]) == (422, True)
+    assert (more.status_code, "bytes came of" in more.json()["detail"]) == (413, True)
     assert ask.get(f"{API}/runs/r/artifacts/m").status_code == 404
     assert ask.get(f"{API}/runs/r/artifacts/other").status_code == 404
     assert ask.get(f"{API}/runs/r/artifacts/").status_code == 404

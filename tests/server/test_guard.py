@@ -164,13 +164,13 @@ def body_of(verb: Any, sweep: str, run: str, project: str) -> dict[str, Any]:
         "id": sweep if verb.name.startswith("sweeps") else run, "config": {}, "goals": ["minimize"], "to": "paused",
         "version": 0, "owner": "me|1|0", "silent_s": 1.0, "number": 0, "suggestion": {"params": {}}, "seen": 0, "params": {},
         "trials": [], "attempt": 0, "was": "x", "reason": "", "reports": [], "phase": "failed", "attrs": {}, "source": "s",
-        "start": 0, "end": 1, "batch": {}, "run": {"id": "new", "project": project, "name": "n", "owner": "me"},
+        "start": 0, "end": 1, "batch": {}, "query": {"by": "project"}, "run": {"id": "new", "project": project, "name": "n", "owner": "me"},
     }  # fmt: skip
     return {name: values[name] for name in verb.needed}
 
 
-SPANNING = {"sweeps.all", "runs.select", "runs.projects", "runs.table"}
-NAMELESS = {"runs.columns", "runs.mark", "runs.curves"}
+SPANNING = {"sweeps.all", "runs.select", "runs.projects", "runs.table", "runs.groups"}
+NAMELESS = {"runs.columns", "runs.mark", "runs.curves", "sweeps.gains"}
 """They span projects, too, or leave out what is not the caller's, and name none."""
 
 

@@ -78,3 +78,19 @@ def test_a_client_asks_again_with_its_key(behind: Store) -> None:
         first = Client(url).post(f"/sweeps/{id}/enqueue", {"params": {"x": 0.5}}, key="k")
     with serving(application(behind)) as url:
         assert Client(url).post(f"/sweeps/{id}/enqueue", {"params": {"x": 0.5}}, key="k") == first
+
+
+def test_a_question_sent_again_gets_its_trial_only_while_it_has_it(behind: Store) -> None:
+    """What it was answered a moment ago may be somebody else's now."""
+    id = whet.sweep(CONFIG, storage=behind)
+    with serving(application(behind)) as url:
+
+        def ask(key: str, owner: str) -> tuple[int, int]:
+            trial = post(url, f"/sweeps/{id}/suggest", {"owner": owner}, key)["trial"]
+            return trial["number"], trial["attempt"]
+
+        assert ask("k", "a|1|1") == ask("k", "a|1|1") == (0, 0)
+        behind.trials.requeue(id, 0, 0, "its worker was lost", lost=True)
+        assert ask("l", "b|1|1") == (0, 1)
+        assert ask("k", "a|1|1") == (1, 0)
+        assert {lease.number: lease.owner for lease in behind.trials.leases(id)} == {0: "b|1|1", 1: "a|1|1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def test_files_with_a_digest_in_their_names_are_kept_for_good_and_sent_compresse
         answer = client.get("/assets/index-abc.js", headers={"Accept-Encoding": "gzip"})
         assert answer.text == SCRIPT
         assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.headers["Vary"] == "Accept-Encoding"  # what is between keeps it for good, and others take no gzip
         assert answer.headers["Content-Length"] == str(len(gzip.compress(SCRIPT.encode(), 9, mtime=0)))
         assert "immutable" in answer.headers["Cache-Control"]
         assert answer.headers["Content-Type"].startswith("text/javascript")
@@ -57,6 +59,17 @@ def test_files_with_a_digest_in_their_names_are_kept_for_good_and_sent_compresse
             "Accept-Encoding",
         )
         assert client.get("/theme.js").headers["Cache-Control"] == "no-cache"
+
+
+def test_a_new_build_is_sent_at_once(behind: Store, built: Path):
+    with asking(application(behind)) as client:
+        assert client.get("/theme.js").text == "1"
+        (built / "theme.js").write_text(SCRIPT)
+        assert client.get("/theme.js").text == SCRIPT
+        changed = SCRIPT.replace("whet", "Whet")
+        (built / "theme.js").write_text(changed)
+        os.utime(built / "theme.js", (1, 1))  # of the same length, and younger or older
+        assert client.get("/theme.js", headers={"Accept-Encoding": "identity"}).text == changed
 
 
 @pytest.mark.parametrize("path", ["/assets/../../outside.js", "/assets/..%2f..%2foutside.js", "/assets/%2e%2e/index.html", "/secret.txt", "/assets/", "/assets/none.js", "/index.html", "/nowhere", "/assets/a%00b", "/run"])  # fmt: skip

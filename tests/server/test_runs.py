@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from whet.server.app import API, application
 from whet.server.etags import Tags
 from whet.store import Store, open_store
-from whet.store.base import Artifact, Batch, NewRun, Row
+from whet.store.base import Artifact, Batch, NewRun, Row, RunQuery
 from whet.store.token import Scope
 from whet.trial import Goal, Phase, Suggestion
 
@@ -272,12 +272,26 @@ def test_sweeps_of_any_configuration_are_listed(ask: TestClient, store: Store, c
     assert (line["name"], len(line["metrics"])) == ("s", 1)
 
 
-def test_an_export_has_all_or_says_that_it_can_not(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whet.server.runs._MOST_OUT", 2)
-    refused = get(ask, "/runs:export", 422)
-    assert refused["detail"] == "3 runs are wanted, and a file has 2 at most"
-    two = ask.get(f"{API}/runs:export", params={"filter": "config.lr > 0.15", "sort": "-config.lr"})
-    assert [row["id"] for row in csv.DictReader(io.StringIO(two.text))] == ["c", "b"]
+def test_an_export_goes_out_in_pieces_of_any_format(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    ids = ["c", "b", "a"]
+    asked = {"sort": "-config.lr"}
+    whole = {
+        form: ask.get(f"{API}/runs:export", params={**asked, "format": form}).content
+        for form in ("csv", "jsonl", "json", "parquet")
+    }
+    monkeypatch.setattr("whet.server.exports._PAGE", 1)
+    monkeypatch.setattr("whet.server.exports._FEW", 1)
+    for form in ("csv", "jsonl", "json"):
+        assert ask.get(f"{API}/runs:export", params={**asked, "format": form}).content == whole[form]
+    assert [row["id"] for row in csv.DictReader(io.StringIO(whole["csv"].decode()))] == ids
+    assert [json.loads(line)["id"] for line in whole["jsonl"].splitlines()] == ids
+    assert [run["id"] for run in json.loads(whole["json"])["runs"]] == ids
+    assert pq.read_table(io.BytesIO(whole["parquet"]))["id"].to_pylist() == ids
+    assert get(ask, "/runs:export", format="json", filter="config.lr > 5") == {"runs": []}
+    two = ask.get(f"{API}/runs:export", params={"id": ["b", "a"], "format": "jsonl"}).content
+    assert [json.loads(line)["id"] for line in two.splitlines()] == ["b", "a"]
+    get(ask, "/runs:export", 404, id=["b", "nobody"])
 
 
 def test_a_client_cannot_name_the_folder_whose_output_it_reads(own: Path, store: Store, tmp_path: Path) -> None:
@@ -301,3 +315,57 @@ def test_a_client_cannot_name_the_folder_whose_output_it_reads(own: Path, store:
     (own / "runs").mkdir(parents=True)
     (own / "runs" / "files").symlink_to(tmp_path / "wandb" / "files")
     get(ask, "/runs/files/logs", 404)
+
+
+def test_runs_in_groups(ask: TestClient, store: Store) -> None:
+    found = get(ask, "/runs:groups", by="config.optimizer", of="loss")
+    assert isinstance(found, dict)
+    assert (found["total"], found["goal"]) == (1, "minimize")
+    (one,) = found["groups"]
+    assert (one["value"], one["num_runs"], one["num_values"]) == ("adam", 3, 2)  # the last loss of one is NaN
+    assert one["least"] == pytest.approx(1 / 1002)
+    assert get(ask, "/runs:groups", by="project", of="gain")["goal"] is None  # type: ignore[index, call-overload]
+    get(ask, "/runs:groups", 422, by="project", filter="loss <")
+    get(ask, "/runs:groups", 422)
+    get(ask, "/runs:groups", 404, by="state", sweep="nobody")
+    _, secret = store.tokens.create(Scope.READ, projects=["q"])
+    door = TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))
+    limited = door.get(f"{API}/runs:groups", params={"by": "project"}, headers={"Authorization": f"Bearer {secret}"})
+    assert [(one["value"], one["num_runs"]) for one in limited.json()["groups"]] == [("q", 1)]
+
+
+def test_the_goal_of_a_sweep_goes_before_a_name(ask: TestClient, store: Store) -> None:
+    metric = {"name": "score", "goal": "minimize"}
+    sweep = store.sweeps.create("p", {"method": "random", "metric": metric}, goals=[Goal.MINIMIZE], name="s")
+    for number, value in enumerate((3.0, 1.0)):
+        id = store.trials.add(sweep.id, number, Suggestion(params={"x": number}), owner=ME, seen=0)
+        rows = [Row(step=step, time=1.0, values={"score": value, "speed": 1.0}) for step in range(2)]
+        store.runs.ship(id, 0, "spool", 0, 1, Batch(rows=rows))
+        store.trials.tell(sweep.id, number, 0, phase=Phase.FINISHED, values=(value,))
+    ids = [run.id for run in store.runs.select(RunQuery(sweep=sweep.id, newest_first=False))]
+    assert get(ask, "/runs:groups", by="state", of="metrics.score", sweep="s")["goal"] == "minimize"  # type: ignore[index, call-overload]
+    assert get(ask, "/runs:groups", by="state", of="value", sweep="s")["goal"] == "minimize"  # type: ignore[index, call-overload]
+    found = ask.get(f"{API}/runs:compare", params={"run": [*ids, "a"]}).json()
+    rows = {row["key"]: row["best"] for row in found["summary"]}
+    assert (rows["score"], rows["speed"], rows["loss"]) == ([1], [], [])  # of one value none is the best
+    assert found["curves"] == ["score", "loss", "speed"]
+
+
+def test_tags_of_many_runs(ask: TestClient, store: Store) -> None:
+    def tag(status: int = 200, **body: object) -> object:
+        answer = ask.post(f"{API}/runs:tag", json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    assert tag(ids=["a", "b"], add=["x", "y"]) == {"num_changed": 2}
+    assert tag(ids=["a", "c"], remove=["x"]) == {"num_changed": 1}
+    assert [store.runs.get(one).tags for one in "abc"] == [("y",), ("x", "y"), ()]
+    tag(404, ids=["a", "nobody"], add=["z"])
+    tag(422, ids=["a"], add=[""])
+    assert store.runs.get("a").tags == ("y",)
+    for scope, projects, status in ((Scope.READ, ["p"], 403), (Scope.WRITE, ["q"], 404), (Scope.WRITE, ["p"], 200)):
+        _, secret = store.tokens.create(scope, projects=projects)
+        door = TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))
+        headers = {"Authorization": f"Bearer {secret}"}
+        answer = door.post(f"{API}/runs:tag", json={"ids": ["a"], "add": ["z"]}, headers=headers)
+        assert answer.status_code == status

@@ -13,7 +13,7 @@ import whet
 from whet.cli.main import cli
 from whet.figures.base import FIGURES
 from whet.project.templates import templates
-from whet.server import tables
+from whet.server import exports
 from whet.server.app import API, application
 from whet.server.guard import Door
 from whet.store import Store
@@ -82,7 +82,7 @@ def test_a_sweeps_file_is_the_command_lines(
     """Page by page, with columns that only late runs have, it is the same file."""
     from click.testing import CliRunner
 
-    monkeypatch.setattr(tables, "_PAGE", 4)
+    monkeypatch.setattr(exports, "_PAGE", 4)
     id = ran(behind, "a", broken=(3,))
     last = max(behind.runs.select(), key=lambda run: run.number or 0)
     behind.trials.annotate(id, last.number or 0, attrs={"note": "x"})
@@ -184,12 +184,51 @@ def test_sweeps_against_each_other(ask: Any, behind: Store) -> None:
         reached = [n for n, value in one["curve"] if value <= found["target"]]
         assert one["num_needed"] == reached[0]
         assert one["curve"][-1] == [one["best_number"] + 1, one["best"]]
+    assert [(one["name"], one["sweeps"]) for one in found["teams"]] == []
+    assert [row["key"] for row in found["configs"]] == ["lr", "width", "seed"]
+    assert [(row["name"], row["share"]) for row in found["shared"]] == [("lr", 1.0), ("width", 1.0), ("seed", 1.0)]
+    third = ran(behind, "c", 10, seed=2)
+    (team,) = ask.get(f"{API}/sweeps:compare", params={"ids": "a,b,c"}).json()["teams"]
+    assert (team["name"], team["sweeps"]) == ("random", [first, third])
+    assert team["curve"][-1]["num_trials"] == 10
+    assert all(one["low"] <= one["median"] <= one["high"] for one in team["curve"])
     ran(behind, "other", 2, metrics=["acc"], directions=["maximize"])
     refused = ask.get(f"{API}/sweeps:compare", params={"ids": "a,other"})
-    assert (refused.status_code, "has no metric 'loss'" in refused.json()["detail"]) == (422, True)
+    assert (refused.status_code, "sweep 'other' has no metric 'loss'" in refused.json()["detail"]) == (422, True)
     assert ask.get(f"{API}/sweeps:compare", params={"ids": "a,nothing"}).status_code == 404
     assert ask.get(f"{API}/sweeps:compare", params={"ids": ","}).status_code == 422
     assert ask.get(f"{API}/sweeps:compare").status_code == 422
+
+
+def test_the_list_says_how_the_best_came_about_at_the_cost_of_what_is_new(behind: Store, monkeypatch: Any) -> None:
+    first = ran(behind, "a", 80, broken=(3,))
+    more: dict[str, Any] = {"storage": behind, "method": "random", "space": {"parameters": SPACE}}
+    several = whet.create_study(name="several", metrics=["a", "b"], directions=["minimize", "minimize"], **more)
+    several.tell(several.ask(), [1.0, 2.0])
+    ran(behind, "limited", 3, limits={"loss": {"max": 9}})
+    ran(behind, "failed", 2, broken=(0, 1))
+    asked: list[list[str]] = []
+    gains = type(behind.sweeps).gains
+    monkeypatch.setattr(type(behind.sweeps), "gains", lambda self, ids: asked.append(sorted(ids)) or gains(self, ids))
+    ask = asking(application(behind))
+
+    def sparks(**query: str) -> dict[str, list[list[float]]]:
+        return {one["name"]: one["spark"] for one in ask.get(f"{API}/sweeps", params=query).json()}
+
+    found = sparks()
+    assert found["several"] == found["limited"] == found["failed"] == []
+    assert found["a"][0][0] == 0
+    values = [value for _, value in found["a"]]
+    assert len(values) > 2
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == behind.sweeps.get(first).best_value
+    assert [len(ids) for ids in asked] == [2]
+    assert sparks() == found
+    assert len(asked) == 1
+    study = whet.load_study(study_name="a", storage=behind)
+    study.tell(study.ask(), -5.0)
+    assert sparks(method="random")["a"][-1] == [80, -5.0]
+    assert asked[1:] == [[first]]
 
 
 def test_who_is_limited_compares_no_sweep_of_others(behind: Store) -> None:

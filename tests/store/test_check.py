@@ -123,6 +123,10 @@ BREAKS = {
     "a sweep's configuration that is none": ("UPDATE sweeps SET config = '[1]'", {"rows"}, "can't be read (AttributeError"),
     "a sweep's state": ("UPDATE sweeps SET state = 'asleep'", {"rows"}, "can't be read (KeyError: 'asleep')"),
     "a sweep's goals": ("UPDATE sweeps SET goals = '[\"upwards\"]'", {"rows"}, "can't be read (ValueError"),
+    "other goals than the configuration's": (
+        "UPDATE sweeps SET config = '{\"metric\": {\"name\": \"acc\", \"goal\": \"maximize\"}}'",
+        {"goals"}, "has the goals minimize, but its configuration says maximize",
+    ),
     "an offset": ("UPDATE sources SET \"offset\" = -1 WHERE run = 'RUN'", {"offsets"}, "shipped up to -1"),
     "statistics": ("UPDATE runs SET stats = '{}' WHERE number = 1", {"stats"}, "its metrics don't bear out (loss)"),
     "no metrics": ("DELETE FROM chunks WHERE run = 'RUN'", {"stats"}, "its metrics don't bear out (loss)"),

@@ -12,7 +12,7 @@ from whet.errors import Refused
 from whet.server.app import application
 from whet.store import Store, open_store
 from whet.store.base import Runs, Sweeps, Tokens, Trials
-from whet.store.files import Files
+from whet.store.files import Files, LocalFiles
 from whet.store.token import Scope
 from whet.testing.serving import serving
 from whet.testing.store_file_laws import FileLaws
@@ -88,6 +88,7 @@ class TestHttp(StoreLaws, FileLaws):
     @pytest.fixture(autouse=True)
     def _server(self, tmp_path: Path, served: tuple[Changing, str]) -> Iterator[None]:
         changing, self.url = served
+        self.behind = changing
         first = changing.now
         with contextlib.closing(open_store(str(tmp_path / "whet.db"))) as changing.now:
             yield
@@ -95,6 +96,10 @@ class TestHttp(StoreLaws, FileLaws):
 
     def make(self) -> Store:
         return open_store(self.url)
+
+    def near(self, store: Store) -> LocalFiles:
+        assert isinstance(self.behind.files, LocalFiles)
+        return self.behind.files
 
     def test_tokens_stay_at_the_server(self, store: Store) -> None:
         for call in (

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -26,6 +27,7 @@ RESULTS = st.none() | st.tuples(VALUES) | st.tuples(st.sampled_from([0.0, 1.0, 2
 PARAMS = st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3) | VALUES | st.text(max_size=2), max_size=2)
 OWNERS = st.sampled_from(["a|1|1.0", "b|2|2.0"])
 REPORTS = st.lists(st.builds(Report, step=st.integers(-1, 2), values=st.tuples(VALUES)), max_size=3)
+GOALS = st.sampled_from([(Goal.MINIMIZE,), (Goal.MAXIMIZE,), (Goal.MINIMIZE, Goal.MAXIMIZE)])
 _TIMES = {"created", "updated", "started", "ended", "beat"}
 
 
@@ -47,7 +49,7 @@ class Life(RuleBasedStateMachine):
         self.folder.cleanup()
 
     @initialize(
-        goals=st.sampled_from([(Goal.MINIMIZE,), (Goal.MAXIMIZE,), (Goal.MINIMIZE, Goal.MAXIMIZE)]),
+        goals=GOALS,
         cap=st.none() | st.integers(0, 6),
     )
     def create(self, goals: tuple[Goal, ...], cap: int | None) -> None:
@@ -103,9 +105,9 @@ class Life(RuleBasedStateMachine):
 
         self.both(verb)
 
-    @rule(params=PARAMS, attrs=PARAMS)
-    def enqueue(self, params: dict[str, object], attrs: dict[str, object]) -> None:
-        self.both(lambda store, id: store.trials.enqueue(id, params, attrs=attrs))
+    @rule(params=PARAMS, attrs=PARAMS, extra=st.booleans())
+    def enqueue(self, params: dict[str, object], **more: Any) -> None:
+        self.both(lambda store, id: store.trials.enqueue(id, params, **more))
 
     @rule(
         trials=st.lists(
@@ -160,11 +162,16 @@ class Life(RuleBasedStateMachine):
     def annotate(self, number: int, **more: Any) -> None:
         self.both(lambda store, id: store.trials.annotate(id, number, **more))
 
-    @rule(to=st.sampled_from([*SweepState, *[SweepState.RUNNING] * 9]))
-    def move(self, to: SweepState) -> None:
-        self.both(lambda store, id: store.sweeps.move(id, to))
+    @rule(to=st.sampled_from([*SweepState, *[SweepState.RUNNING] * 9]), revision=st.none() | st.integers(3, 9))
+    def move(self, to: SweepState, revision: int | None) -> None:
+        self.both(lambda store, id: store.sweeps.move(id, to, revision=revision))
 
-    @rule(version=st.integers(0, 2), cap=st.none() | NUMBERS, config=st.none() | PARAMS)
+    @rule(
+        version=st.integers(0, 2),
+        cap=st.none() | NUMBERS,
+        config=st.none() | PARAMS,
+        goals=st.none() | st.none() | GOALS,
+    )
     def edit(self, version: int, **more: Any) -> None:
         self.both(lambda store, id: store.sweeps.edit(id, version=version, **more))
 
@@ -235,5 +242,14 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+@pytest.mark.slow
+class TestLongLife(Life.TestCase):  # type: ignore[name-defined,misc]
+    """The same, for more and longer ones."""
+
+    settings = settings(
+        max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )

@@ -7,8 +7,10 @@ import pytest
 from whet.config import parse
 from whet.errors import Conflict, StudyError, WhetError
 from whet.store import open_store
+from whet.store.check import check
 from whet.study.create import create_sweep, edit_sweep
-from whet.trial import Suggestion
+from whet.study.engine import Assignment, Engine
+from whet.trial import Goal, Phase, Suggestion
 
 PLAIN = {
     "method": "random",
@@ -30,7 +32,56 @@ def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
         edit_sweep(store, id, version=2, config=other)
     with pytest.raises(WhetError, match="unknown"):
         edit_sweep(store, id, version=2, config=parse({**PLAIN, "method": {"name": "random", "knobs": {"zeal": 3}}}))
+    broken = {"type": "hyperband", "min_iter": -3}
+    with pytest.raises(WhetError, match="min_iter"):
+        edit_sweep(store, id, version=2, config=parse({**PLAIN, "early_terminate": broken}))
+    with pytest.raises(WhetError, match="no configuration fulfils"):
+        edit_sweep(store, id, version=2, config=parse({**PLAIN, "constraints": ["x > 2"]}))
     with pytest.raises(Conflict, match="changed meanwhile"):
         edit_sweep(store, id, version=1, config=wider)
     assert store.sweeps.get(id) == before
     assert edit_sweep(store, id, version=2, config=wider).config["parameters"] != before.config["parameters"]
+
+
+def test_other_metrics_are_what_a_sweep_goes_by() -> None:
+    store = open_store("memory")
+    id = create_sweep(store, parse(PLAIN))
+    edit_sweep(store, id, version=0, config=parse({**PLAIN, "metric": {"name": "acc", "goal": "maximize"}}))
+    assert store.sweeps.get(id).goals == (Goal.MAXIMIZE,)
+    engine = Engine(store, id)
+    for value in (0.1, 0.9, 0.5):
+        trial = engine.ask()
+        assert isinstance(trial, Assignment)
+        engine.tell(trial.number, trial.attempt, [value])
+    engine.sync()
+    assert engine.best is not None
+    assert store.sweeps.get(id).best_value == 0.9 == (engine.best.values or ())[0]
+    assert check(store) == []
+
+    id = create_sweep(store, parse({**PLAIN, "name": "two"}))
+    two = [{"name": "a", "goal": "minimize"}, {"name": "b", "goal": "maximize"}]
+    plain = {key: value for key, value in PLAIN.items() if key != "metric"}
+    edit_sweep(store, id, version=0, config=parse({**plain, "metrics": two}))
+    engine = Engine(store, id)
+    trial = engine.ask()
+    assert isinstance(trial, Assignment)
+    assert engine.tell(trial.number, trial.attempt, [1.0, 2.0]) is Phase.FINISHED
+
+
+def test_a_stopper_that_cannot_be_built_here_is_said_at_every_look() -> None:
+    """It may be a plug-in that others have in another version: trials must not run unstopped because of it."""
+    store = open_store("memory")
+    config = {**PLAIN, "early_terminate": {"type": "hyperband", "min_iter": 3}}
+    broken = {"type": "hyperband", "min_iter": -3}
+    id = create_sweep(store, parse(config))
+    engine = Engine(store, id)
+    stopper = engine.stopper
+    store.sweeps.edit(id, version=0, config={**store.sweeps.get(id).config, "early_terminate": broken})
+    for _ in range(2):
+        with pytest.raises(WhetError, match="min_iter"):
+            engine.sync()
+        assert (engine.version, engine.stopper) == (0, stopper)
+    store.sweeps.edit(id, version=1, config={**store.sweeps.get(id).config, "early_terminate": {"type": "median"}})
+    engine.sync()
+    assert engine.version == 2
+    assert engine.stopper not in (None, stopper)

@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from whet.config import SweepConfig, Termination
 from whet.errors import ConfigError, SweepClosed
 from whet.store.base import Changes, Store, SweepState
 from whet.study.ending import Ending
-from whet.study.engine import Engine
+from whet.study.engine import Engine, Nothing
 from whet.study.history import History
+from whet.study.searching import News, Searching
 from whet.study.study import Study
 from whet.trial import Goal, Metric, Phase, Problem, Trial
 
@@ -502,6 +504,43 @@ def test_a_study_ends_where_little_is_to_be_gained(store: Store, method: str) ->
         again(study).ask()
     replayed = study.replay()
     assert replayed.num_reproduced == replayed.num_suggested == len(study.trials)
+
+
+def test_whoever_tells_or_looks_makes_no_search(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is left to who asks for a trial; and to who leaves, if nobody else may ask."""
+    searches: list[int] = []
+
+    def expected_gain(self: Searching, news: News) -> float:
+        if self._gain is None or self._gain[0] != news.num_ended:
+            searches.append(news.num_ended)
+            self._gain = news.num_ended, 0.0
+        return 0.0
+
+    monkeypatch.setattr(Searching, "expected_gain", expected_gain)
+    study = make(store, method="gp", terminate={"expected_improvement": 0.001})
+    engine = study._engine
+    engine.extend(Trial(number=i, params={"x": i / 25}, phase=Phase.FINISHED, values=(1.0 + i % 7,)) for i in range(25))
+    for number in (25, 26):
+        store.trials.enqueue(study.id, {"x": 0.3})
+        store.trials.claim(study.id, number, owner=engine.owner)
+    engine.tell(25, 0, [1.5])
+    engine.tell(26, 0, [1.5])  # nothing runs any more
+    assert engine.why_over() == ""
+    assert (searches, store.sweeps.get(study.id).state) == ([], SweepState.RUNNING)
+    assert isinstance(engine.ask(), Nothing)
+    assert (searches, store.sweeps.get(study.id).state) == ([27], SweepState.FINISHED)
+    assert engine.why_over().startswith("the next trial is expected to improve")  # known by now
+    assert searches == [27]
+
+
+def test_who_runs_a_number_of_trials_finds_out_when_it_leaves(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Searching, "expected_gain", lambda self, news: 0.0)
+    for num_jobs in (1, 2):
+        study = make(store, terminate={"no_improvement": 99})
+        study._engine.edit(lambda config: replace(config, terminate=Termination(expected_improvement=0.001)))
+        study.optimize(lambda trial: 1.0 + min(trial.number, 10), n_trials=20, n_jobs=num_jobs)
+        assert len(study.trials) == 20
+        assert store.sweeps.get(study.id).state is SweepState.FINISHED
 
 
 def test_it_ends_at_the_same_trial_however_often_processes_change(store: Store) -> None:

@@ -48,7 +48,15 @@ def replayed(store, study):
     return replay(store, store.sweeps.get(study.id))
 
 
-@pytest.mark.parametrize("method", ["random", "sobol", "tpe", "gp", "bayes", "grid"])
+@pytest.mark.parametrize(
+    ("store", "method"),
+    [
+        pytest.param(kind, method, marks=[pytest.mark.slow] if (kind, method) == ("sqlite", "gp") else [])
+        for kind in ("memory", "sqlite")
+        for method in ("random", "sobol", "tpe", "gp", "bayes", "grid")
+    ],
+    indirect=["store"],
+)
 def test_threads_failures_and_stopped_trials(store, method):
     space = SPACE if method != "grid" else {"a": {"values": list(range(6))}, "b": {"values": [1, 2, 3, 4]}}
     study = create_study(storage=store, space=space, method=method, seed=3)

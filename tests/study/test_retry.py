@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import whet
-from whet.errors import Conflict, NotFound, SpaceError, StudyError, SweepClosed
+from whet.errors import Conflict, NotFound, SpaceError, StoreUnavailable, StudyError, SweepClosed
 from whet.store import Store
 from whet.store.base import SweepState
 from whet.study.replay import replay
@@ -129,33 +129,100 @@ def test_an_agent_that_finishes_the_sweep_meanwhile_does_no_harm(store: Store, m
         raise RuntimeError
 
     study.optimize(fails, catch=(RuntimeError,))
-    move, moved = store.sweeps.move, []
+    enqueue, moved = store.trials.enqueue, []
 
-    def hastily(id: str, to: SweepState) -> Any:
-        found = move(id, to)
-        if to is SweepState.RUNNING and not moved:
-            moved.append(move(id, SweepState.FINISHED))
+    def hastily(*args: Any, **more: Any) -> int:
+        found = enqueue(*args, **more)
+        if not moved:
+            moved.append(store.sweeps.move(study.id, SweepState.FINISHED))
         return found
 
-    monkeypatch.setattr(store.sweeps, "move", hastily)
-    assert retry(store, study.id).queued == {0: 2, 1: 3}
+    monkeypatch.setattr(store.trials, "enqueue", hastily)
+    done = retry(store, study.id)
+    assert (done.queued, done.state) == ({0: 2, 1: 3}, SweepState.RUNNING)
     assert moved
+
+
+def test_a_sweep_is_not_finished_over_what_was_queued_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finishes it has seen that nothing is left to do; that must still be so when it is done."""
+    for extra in (True, False):  # with a new trial; with a new cap
+        study = a_study(store, run_cap=2)
+        study.tell(study.ask(), 1.0)
+        last = study.ask()
+        move, once = store.sweeps.move, []
+
+        def late(
+            id: str, to: SweepState, move: Any = move, once: list[int] = once, extra: bool = extra, **more: Any
+        ) -> Any:
+            if not once:
+                once.append(1)
+                if extra:
+                    store.trials.enqueue(id, {"x": 0.5, "kind": "a"}, extra=True)
+                else:
+                    store.sweeps.edit(id, version=store.sweeps.get(id).version, cap=3)
+            return move(id, to, **more)
+
+        monkeypatch.setattr(store.sweeps, "move", late)
+        study.tell(last, 2.0)
+        assert once
+        assert store.sweeps.get(study.id).state is SweepState.RUNNING
+        monkeypatch.undo()
+        run(study)
+        assert store.sweeps.get(study.id).state is SweepState.FINISHED
+        assert len(study.trials) == 3
+
+
+def test_one_that_breaks_off_raises_the_cap_no_more_than_it_queues(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = a_study(store)
+    run(study, broken=(1, 2, 3))
+    enqueue, num = store.trials.enqueue, 0
+
+    def flaky(*args: Any, **more: Any) -> int:
+        nonlocal num
+        num += 1
+        if num in (1, 3):
+            raise StoreUnavailable("away", "try again")
+        return enqueue(*args, **more)
+
+    monkeypatch.setattr(store.trials, "enqueue", flaky)
+    for cap in (12, 13):
+        with pytest.raises(StoreUnavailable):
+            retry(store, study.id)
+        assert store.sweeps.get(study.id).cap == cap
+    done = retry(store, study.id)
+    assert (done.queued, done.waiting, done.cap) == ({2: 13, 3: 14}, {1: 12}, 15)
+    run(study)
+    assert len(study.trials) == 15
+
+
+def test_one_that_waits_in_a_finished_sweep_is_run_all_the_same(store: Store) -> None:
+    study = a_study(store)
+    run(study, broken=(2,))
+    retry(store, study.id)
+    store.sweeps.move(study.id, SweepState.FINISHED)
+    done = retry(store, study.id)
+    assert (done.queued, done.waiting, done.state, done.cap) == ({}, {2: 12}, SweepState.RUNNING, 13)
+    run(study)
+    assert store.sweeps.get(study.id).state is SweepState.FINISHED
+    assert study.trials[12].phase is Phase.FINISHED
+    assert retry(store, study.id).state is SweepState.FINISHED
 
 
 def test_somebody_edits_the_sweep_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     study = a_study(store, run_cap=2)
     run(study, broken=(0,))
-    edit, tried = store.sweeps.edit, []
+    enqueue = store.trials.enqueue
 
-    def late(id: str, **more: Any) -> Any:
-        tried.append(more)
-        if len(tried) == 1:
-            edit(id, version=more["version"], cap=7)
-            raise Conflict("it was changed", "read it again")
-        return edit(id, **more)
+    def late(*args: Any, **more: Any) -> int:
+        store.sweeps.edit(study.id, version=0, cap=7)
+        return enqueue(*args, **more)
 
-    monkeypatch.setattr(store.sweeps, "edit", late)
+    monkeypatch.setattr(store.trials, "enqueue", late)
     assert retry(store, study.id).cap == 8
+    with pytest.raises(Conflict, match="at version 2, not 1"):  # it was a change, too
+        store.sweeps.edit(study.id, version=1, cap=9)
 
 
 def test_of_several_at_once_each_trial_is_queued_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

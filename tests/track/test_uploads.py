@@ -188,6 +188,29 @@ def test_what_can_not_be_sent_is_said_and_the_others_go_on(
     assert how in ("other", "unsafe") or files.sent == [(0, 4)]
 
 
+@pytest.mark.parametrize("sha", ["", "x" * 300, "../../up"])
+def test_a_record_without_a_digest_is_left_and_the_others_go_on(store: Store, folder: Path, sha: str) -> None:
+    (folder / "files" / "a").write_bytes(b"12345")
+    at = store.runs.shipped("r", 0, "spool")
+    bad = Artifact(name="a", kind="file", path="", size=5, sha256=sha)
+    store.runs.ship("r", 0, "spool", at, at + 1, Batch(artifacts=[bad]))
+    files = Faulty(store.files)
+    assert [(name, "has no SHA-256" in why) for (name, _), why in send_files(files, "r", folder).left.items()] == [
+        ("a", True)
+    ]
+    assert text(store) == CONTENT
+
+
+def test_a_record_of_another_size_stops_no_other(store: Store, folder: Path) -> None:
+    keep(store, "a", CONTENT, size=7)
+    (folder / "files" / "z").write_bytes(b"fine")
+    keep(store, "z", b"fine")
+    left = send_files(Faulty(store.files), "r", folder).left
+    assert [name for name, _ in left] == ["a", "m"]
+    assert "10 bytes came of 7" in left["m", SHA]
+    assert text(store, "z") == b"fine"
+
+
 def test_too_large_is_said(store: Store, folder: Path) -> None:
     assert isinstance(store.files, LocalFiles)
     store.files.limits = Limits(file_bytes=34)

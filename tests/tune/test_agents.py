@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import whet
 from whet.errors import NotFound, StoreUnavailable, StudyError
+from whet.launch.local import Local
+from whet.server.app import application
+from whet.store import open_store
 from whet.store.base import SweepState
-from whet.trial import Phase
+from whet.study.searching import Searching
+from whet.testing.serving import serving
+from whet.trial import Phase, Trial
 from whet.tune.agent import agent, work
 from whet.tune.events import EventKind
+from whet.tune.loop import drive
 from whet.tune.pool import find_function, pool
 
 if TYPE_CHECKING:
@@ -48,6 +56,50 @@ def test_a_function(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"whet: trial 0 started: x={trials[0].params['x']:.4g}"
     assert lines[-1].startswith(f"whet: the agent of sweep {place.sweep} ends: ")
+
+
+def test_a_trial_whose_hand_out_got_lost_is_run_all_the_same(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has it, but the word of that did not come through, be it new or one that waited: asked again, it is the same one."""
+    place.create(program=None, run_cap=3)
+    place.store.trials.enqueue(place.sweep, {"x": 0.5})
+    for verb in ("claim", "add"):
+        real, lost = getattr(place.store.trials, verb), []
+
+        def once(*args: Any, real: Any = real, lost: list[object] = lost, **more: Any) -> Any:
+            found = real(*args, **more)
+            if not lost:
+                lost.append(found)
+                raise StoreUnavailable("the answer to COMMIT was lost", "try again")
+            return found
+
+        monkeypatch.setattr(place.store.trials, verb, once)
+    monkeypatch.setattr("whet.tune.agent._AGAIN_S", 0.01)
+    ending = work(place.store, place.sweep, train)
+    assert (ending.num_finished, [t.phase for t in place.trials()]) == (3, [Phase.FINISHED] * 3)
+    assert place.store.trials.leases(place.sweep) == []
+    assert place.store.sweeps.get(place.sweep).state is SweepState.FINISHED
+
+
+@pytest.mark.parametrize("is_far", [False, True])
+def test_an_agent_that_leaves_sees_whether_there_is_little_to_gain(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_far: bool
+) -> None:
+    """It tells its last trial and asks for no other; nobody else may."""
+    monkeypatch.setattr(Searching, "expected_gain", lambda self, news: 0.0)
+    place.script("print('loss: 20.0')")
+
+    def no_better() -> None:
+        whet.init(settings=QUIET)
+        whet.log({"loss": 20.0})
+
+    done = [Trial(number=i, params={"x": i / 30}, phase=Phase.FINISHED, values=(1.0 + i,)) for i in range(19)]
+    with serving(application(place.store)) if is_far else contextlib.nullcontext(place.store.url) as url:
+        for run in (partial(work, function=no_better), partial(drive, executor=Local(place.folder / "jobs"))):
+            place.create(run_cap=None, method="gp", terminate={"expected_improvement": 0.001})
+            place.store.trials.extend(place.sweep, done)
+            run(open_store(url), place.sweep, count=1)
+            sweep = place.store.sweeps.get(place.sweep)
+            assert (sweep.next_number, sweep.state) == (20, SweepState.FINISHED)
 
 
 def test_an_agent_without_a_function_runs_the_program(place: Place) -> None:
@@ -273,7 +325,12 @@ POOL = """
 
 
 @pytest.mark.parametrize(
-    ("number", "is_deaf"), [(signal.SIGINT, False), (signal.SIGKILL, False), (signal.SIGKILL, True)]
+    ("number", "is_deaf"),
+    [
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.slow),
+        (signal.SIGKILL, False),
+        pytest.param(signal.SIGKILL, True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_pool_ends_with_its_parent(
     place: Place, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, is_deaf: bool

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import whet
+from whet.errors import StoreUnavailable
+from whet.launch.local import Local
+from whet.server.app import application
+from whet.store import Store, open_store
+from whet.testing.serving import serving
 from whet.trial import Phase, Suggestion
 from whet.tune.agent import agent, work
 from whet.tune.events import ASIDE, Event, EventKind, Tally, failed
+from whet.tune.loop import drive
 from whet.tune.pool import pool
 
 if TYPE_CHECKING:
@@ -94,6 +101,43 @@ def test_a_sweep_that_can_not_run_is_another_matter(place: Place) -> None:
     ending = work(place.store, place.sweep, broken, max_failures=5)
     assert (ending.aside, ending.num_failed) == (False, 3)
     assert ending.reason.startswith("the first 3 trials failed")
+
+
+def test_results_of_others_count_behind_a_server(place: Place) -> None:
+    """There an agent's engine knows no history: whether anybody has finished, before it came or since, the store knows."""
+    place.script("raise SystemExit('no GPU')")
+
+    def ending(store: Store, on_event: Callable[[Event], None]) -> tuple[bool, int]:
+        executor = Local(place.folder / "jobs", grace_s=2.0)
+        found = drive(store, place.sweep, executor, exclusive=False, max_failures=4, on_event=on_event)
+        return found.aside, found.num_failed
+
+    def meanwhile(event: Event) -> None:
+        if event.kind is EventKind.STARTED and event.number == 1:
+            elsewhere(place, 1)
+
+    with serving(application(place.store)) as url:
+        store = open_store(url)
+        place.create(run_cap=30)
+        assert ending(store, lambda event: None) == (False, 3)
+        place.create(run_cap=30)
+        assert ending(store, meanwhile) == (True, 4)
+
+
+def test_whether_others_have_results_may_not_be_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.create(program=None, run_cap=9)
+    select, num_asked = place.store.runs.select, 0
+
+    def away_at_first(*args: Any, **more: Any) -> Any:
+        nonlocal num_asked
+        num_asked += 1
+        if num_asked == 1:
+            raise StoreUnavailable("away", "again")
+        return select(*args, **more)
+
+    monkeypatch.setattr(place.store.runs, "select", away_at_first)
+    ending = work(place.store, place.sweep, broken, max_failures=9)
+    assert (ending.reason[:24], ending.num_failed) == ("the first 4 trials faile", 4)
 
 
 def test_a_training_that_diverges_is_not_the_machines_fault(place: Place) -> None:

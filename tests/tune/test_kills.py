@@ -38,7 +38,10 @@ COORDINATOR = """
 """
 
 
-@pytest.mark.parametrize(("kills", "cap"), [(4, 12), pytest.param(100, 300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "cap"),
+    [(2, 6), pytest.param(4, 12, marks=pytest.mark.slow), pytest.param(100, 300, marks=pytest.mark.slow)],
+)
 def test_kill_the_coordinator(place: Place, kills: int, cap: int) -> None:
     rng = random.Random(7)
     place.script(SCRIPT)

@@ -12,7 +12,7 @@ import pytest
 from tests.tune.conftest import Place
 
 import whet
-from whet.trial import Phase
+from whet.trial import Phase, Report, Trial
 from whet.tune.agent import work
 from whet.tune.events import EventKind
 
@@ -113,8 +113,14 @@ def test_a_script_without_whet_finds_its_files_again(place: Place) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_a_killed_coordinator_does_not_pause_again_what_was_resumed(place: Place) -> None:
     """The next one takes the resumed job over, and knows at which step it was paused."""
-    place.script(SCRIPT.replace("0.25", "0.6"))
+    place.script(SCRIPT)
     place.create(method="grid", parameters={"x": {"values": [1, 2, 3]}}, run_cap=None, early_terminate=PAUSING)
+    worse = [
+        Trial(number=x, params={"x": x}, phase=Phase.FINISHED, stopped=True, values=(x + 0.5,),
+              reports=tuple(Report(step=s, values=(x + 1 / (s + 1),)) for s in range(2)))
+        for x in (2, 3)
+    ]  # fmt: skip
+    place.store.trials.extend(place.sweep, worse)
     other = place.spawn(
         """
         from pathlib import Path

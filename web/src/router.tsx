@@ -27,7 +27,7 @@ const home = createRoute({ getParentRoute: () => root, path: "/", beforeLoad: ()
 export const runsRoute = createRoute({
   getParentRoute: () => root,
   path: "/runs",
-  validateSearch: only("project", "filter", "sort", "columns"),
+  validateSearch: only("project", "filter", "sort", "columns", "chosen", "by", "of", "open"),
   component: lazyRouteComponent(() => import("./pages/Runs.tsx"), "Runs"),
 });
 
@@ -41,7 +41,7 @@ export const runRoute = createRoute({
 export const sweepsRoute = createRoute({
   getParentRoute: () => root,
   path: "/sweeps",
-  validateSearch: only("project", "state", "method", "sort"),
+  validateSearch: only("project", "state", "method", "sort", "chosen"),
   component: lazyRouteComponent(() => import("./pages/Sweeps.tsx"), "Sweeps"),
 });
 
@@ -55,12 +55,26 @@ export const newSweepRoute = createRoute({
 export const sweepRoute = createRoute({
   getParentRoute: () => root,
   path: "/sweeps/$sweep",
-  validateSearch: only("filter", "sort", "columns", "log", "chart", "axes", "flip", "params"),
+  validateSearch: only("filter", "sort", "columns", "chosen", "by", "of", "open", "log", "chart", "axes", "flip", "params"),
   component: lazyRouteComponent(() => import("./pages/Sweep.tsx"), "Sweep"),
 });
 
+export const compareRunsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/compare/runs",
+  validateSearch: only("ids", "diff", "x", "log", "smooth", "find", "hide"),
+  component: lazyRouteComponent(() => import("./pages/CompareRuns.tsx"), "CompareRuns"),
+});
+
+export const compareSweepsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/compare/sweeps",
+  validateSearch: only("ids", "metric", "diff", "show", "log", "hide", "each"),
+  component: lazyRouteComponent(() => import("./pages/CompareSweeps.tsx"), "CompareSweeps"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, runsRoute, runRoute, sweepsRoute, newSweepRoute, sweepRoute]),
+  routeTree: root.addChildren([home, runsRoute, runRoute, sweepsRoute, newSweepRoute, sweepRoute, compareRunsRoute, compareSweepsRoute]),
   parseSearch: (search) => parseSearch(search),
   stringifySearch,
   defaultPreload: "intent",

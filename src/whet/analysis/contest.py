@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from whet.analysis.overlap import Shared, overlap
 from whet.analysis.surface import metric_of
 from whet.errors import StudyError
 from whet.trial import Phase, Problem, Trial
 
-__all__ = ["Contender", "Contest", "compare_sweeps"]
+__all__ = ["Contender", "Contest", "Moment", "Team", "compare_sweeps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class Contender:
     Args:
         name: As it was given.
         num_trials, num_complete, num_stopped, num_failed: Its trials; stopped ones ran into a stopper.
-        best, best_number: The best result that keeps the limits, and whose; None before there is one.
+        best, best_number, best_params: The best result that keeps the limits, and whose; None before there is one.
         curve: The best so far, as (trials begun, value), an entry each time it improves.
         num_needed: After how many begun trials it was as good as the target; None: it never was.
         seconds: What its trials took together.
@@ -33,9 +35,35 @@ class Contender:
     num_failed: int
     best: float | None
     best_number: int | None
+    best_params: Mapping[str, object] | None
     curve: tuple[tuple[int, float], ...]
     num_needed: int | None
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Where the sweeps of a team stand after `num_trials` trials were begun in each: the median of their bests so far, and the quartiles."""
+
+    num_trials: int
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """Sweeps that search alike, for one the same method with several seeds.
+
+    Args:
+        name: As it was given.
+        sweeps: Their names, at least two.
+        curve: From where all of them have a result to where the shortest ends; an entry each time one of them improves, and the last.
+    """
+
+    name: str
+    sweeps: tuple[str, ...]
+    curve: tuple[Moment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +75,24 @@ class Contest:
         target: The least good of their bests, which all have reached that have one: `Contender.num_needed` counts up to it. None: no sweep
             has a result.
         sweeps: In the order given.
+        teams: Those of at least two sweeps, in order of first appearance.
+        shared: Their spaces, parameter by parameter, in the order of the sweeps.
     """
 
     metric: str
     goal: str
     target: float | None
     sweeps: tuple[Contender, ...]
+    teams: tuple[Team, ...]
+    shared: tuple[Shared, ...]
 
 
-def compare_sweeps(sweeps: Mapping[str, tuple[Problem, Sequence[Trial]]], *, metric: str | None = None) -> Contest:
+def compare_sweeps(
+    sweeps: Mapping[str, tuple[Problem, Sequence[Trial]]],
+    *,
+    metric: str | None = None,
+    teams: Mapping[str, str] = MappingProxyType({}),
+) -> Contest:
     """Return sweeps against each other.
 
     That one needed fewer trials than another says something of their methods only where space, training and luck are alike: compare several
@@ -64,6 +101,7 @@ def compare_sweeps(sweeps: Mapping[str, tuple[Problem, Sequence[Trial]]], *, met
     Args:
         sweeps: Problem and trials by name, at least one.
         metric: Which one; None: the first of the first sweep.
+        teams: Which team each sweep is of, by its name; one that is not there is of none.
 
     Raises:
         StudyError: there is no sweep, one has not got the metric, or wants it the other way round.
@@ -109,13 +147,57 @@ def compare_sweeps(sweeps: Mapping[str, tuple[Problem, Sequence[Trial]]], *, met
                 num_failed=sum(t.phase is Phase.FAILED for t in trials),
                 best=curves[title][-1][1] if curves[title] else None,
                 best_number=curves[title][-1][0] - 1 if curves[title] else None,
+                best_params=_params(trials, curves[title][-1][0] - 1) if curves[title] else None,
                 curve=tuple(curves[title]),
                 num_needed=next((n for n, v in curves[title] if worst is not None and goal.loss(v) <= worst), None),
                 seconds=sum(t.seconds or 0.0 for t in trials),
             )
             for title, (_, trials) in sweeps.items()
         ),
+        teams=_teams(curves, {title: len(trials) for title, (_, trials) in sweeps.items()}, teams),
+        shared=overlap([problem.space for problem, _ in sweeps.values()]),
     )
+
+
+def _params(trials: Sequence[Trial], number: int) -> Mapping[str, object]:
+    return next(trial.params for trial in trials if trial.number == number)
+
+
+def _teams(
+    curves: Mapping[str, list[tuple[int, float]]], lengths: Mapping[str, int], teams: Mapping[str, str]
+) -> tuple[Team, ...]:
+    found: dict[str, list[str]] = {}
+    for title in curves:
+        if title in teams:
+            found.setdefault(teams[title], []).append(title)
+    return tuple(
+        Team(
+            name=name,
+            sweeps=tuple(titles),
+            curve=tuple(_moments([curves[one] for one in titles], min(lengths[one] for one in titles))),
+        )
+        for name, titles in found.items()
+        if len(titles) > 1
+    )
+
+
+def _moments(curves: Sequence[list[tuple[int, float]]], end: int) -> list[Moment]:
+    begin = max(curve[0][0] if curve else end + 1 for curve in curves)
+    if begin > end:
+        return []
+    moments = []
+    for n in sorted({begin, end, *(n for curve in curves for n, _ in curve if begin <= n <= end)}):
+        values = sorted(next(value for at, value in reversed(curve) if at <= n) for curve in curves)
+        low, median, high = (_quantile(values, share) for share in (0.25, 0.5, 0.75))
+        moments.append(Moment(num_trials=n, median=median, low=low, high=high))
+    return moments
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """Return the quantile of sorted values, between two of them in proportion."""
+    place = share * (len(values) - 1)
+    low, high = values[math.floor(place)], values[math.ceil(place)]
+    return low + (high - low) * (place - math.floor(place)) if low != high else low
 
 
 def _curve(problem: Problem, trials: Sequence[Trial], name: str) -> list[tuple[int, float]]:

@@ -21,7 +21,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """A content that is kept: in which room (`room_of` a project), its SHA-256 in hex, its bytes, and since when (seconds since the epoch)."""
+    """A content that is kept: in which room (`room_of` a project), its SHA-256 in hex, its bytes, and since when.
+
+    That is in seconds since the epoch; inf where the place doesn't tell, so that nobody takes it for old.
+    """
 
     room: str
     sha256: str

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import final
 
-from whet.errors import Damaged, StoreError, StoreUnavailable
+from whet.errors import Damaged, StoreUnavailable, TooLarge
 from whet.locks import FileLock
 
 __all__ = ["Drafts"]
@@ -28,6 +28,18 @@ class Drafts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def part(self, name: str) -> Drafts:
+        """Return drafts that are counted apart; `drop_before` of the whole sees them."""
+        return Drafts(self.folder / name)
+
+    def num_bytes(self) -> int:
+        """Return how many bytes have come of all drafts here."""
+        total = 0
+        for path in self.folder.glob("*.draft"):
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
+
     def size(self, key: str, sha256: str) -> int:
         """Return how many bytes have come; 0 where nothing has."""
         try:
@@ -41,27 +53,30 @@ class Drafts:
         """Add a piece that begins at `offset`, and return how many bytes are there. Elsewhere it changes nothing.
 
         Args:
-            size: How many it will be.
+            size: How many it will be. It is returned once `whole` has taken them, and not before.
             whole: Called with the draft when all is there; it takes the file away.
 
         Raises:
-            StoreError: there is more than `size`.
-            Damaged: as `whole` says; then the draft is dropped.
+            TooLarge: it would be more than `size`.
+            Damaged, TooLarge: as `whole` says, or more was there already; then the draft is dropped.
             StoreUnavailable: the disk refuses it.
         """
         path = self._path(key, sha256)
-        with _said(path), self._lock(path.name):
+        with _said(path), self._lock(path):
             have = self.size(key, sha256)
-            if offset != have:
-                return have
-            if have + len(piece) > size:
-                raise StoreError(f"{have + len(piece)} bytes came of {size}", "send what the run says that it keeps")
-            _write(path, have, piece)
-            have += len(piece)
-            if have == size:
+            if have > size:
+                path.unlink(missing_ok=True)
+                raise Damaged(f"{have} bytes had come of {size}", "send it again, from its beginning")
+            if offset == have:
+                if have + len(piece) > size:
+                    raise TooLarge(f"{have + len(piece)} bytes came of {size}", "send what the run says that it keeps")
+                _write(path, have, piece)
+                have += len(piece)
+            # Whatever the offset: who sends the last piece again has got no answer, as nobody may have taken the draft yet.
+            if have == size and path.exists():
                 try:
                     whole(path)
-                except Damaged:
+                except (Damaged, TooLarge):
                     path.unlink(missing_ok=True)
                     raise
             return have
@@ -75,8 +90,8 @@ class Drafts:
     def drop_before(self, when: float) -> int:
         """Drop those to which nothing was added since `when` (seconds since the epoch), and return how many there were."""
         dropped = 0
-        for path in self.folder.glob("*.draft"):
-            with _said(path), self._lock(path.name):
+        for path in self.folder.rglob("*.draft"):
+            with _said(path), self._lock(path):
                 if path.exists() and path.stat().st_mtime < when:
                     path.unlink(missing_ok=True)
                     dropped += 1
@@ -86,9 +101,9 @@ class Drafts:
         return self.folder / f"{sha256}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.draft"
 
     @contextlib.contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        number = int(hashlib.sha256(name.encode()).hexdigest(), 16) % _LOCKS
-        lock = FileLock(self.folder / f"lock-{number}")
+    def _lock(self, path: Path) -> Iterator[None]:
+        number = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % _LOCKS
+        lock = FileLock(path.parent / f"lock-{number}")
         with contextlib.closing(lock), lock:
             yield
 

@@ -74,7 +74,9 @@ class Folder(Blobs):
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         lock = FileLock(self.path / ".lock")
-        with _said(f"lock {lock.path}"), contextlib.closing(lock), lock:
+        with contextlib.closing(lock), contextlib.ExitStack() as held:
+            with _said(f"lock {lock.path}"):  # what its holder fails in is another matter
+                held.enter_context(lock)
             yield
 
     def gate(self) -> AbstractContextManager[None]:

@@ -7,7 +7,15 @@ from pathlib import Path
 from whet.blobs.base import Blobs
 from whet.blobs.folder import Folder
 
-__all__ = ["open_blobs"]
+__all__ = ["folder_at", "open_blobs"]
+
+
+def folder_at(place: str | Path) -> Folder | None:
+    """Return the contents at a path or ``file://…``; None: the place is none of this machine's."""
+    text = str(place)
+    if text.startswith("file://"):
+        return Folder(Path(text.removeprefix("file://")))
+    return None if "://" in text else Folder(Path(text).expanduser())
 
 
 def open_blobs(place: str | Path) -> Blobs:
@@ -16,11 +24,8 @@ def open_blobs(place: str | Path) -> Blobs:
     Raises:
         MissingDependency, StoreUnavailable: as `whet.blobs.remote.Remote`.
     """
-    text = str(place)
-    if "://" not in text:
-        return Folder(Path(text).expanduser())
-    if text.startswith("file://"):
-        return Folder(Path(text.removeprefix("file://")))
+    if (folder := folder_at(place)) is not None:
+        return folder
     from whet.blobs.remote import Remote
 
-    return Remote(text)
+    return Remote(str(place))

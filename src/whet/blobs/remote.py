@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from whet.errors import MissingDependency, NotFound, StoreUnavailable, WhetError
 
 __all__ = ["Remote"]
 
-_WHOLE_AT_ONCE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake", "memory"})
+_WHOLE_AT_ONCE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "ocilake"})
 """Where an object appears when all of it is there; elsewhere a file grows, and is renamed."""
+
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+"""What places call the time of an object's last change, or of its making."""
 
 _PIECE_BYTES = 8 << 20
 _OURS = re.compile(r"(?:^|/)([0-9a-f]{32})/([0-9a-f]{2})/([0-9a-f]{62})$")
@@ -117,10 +121,14 @@ class Remote(Blobs):
 
 
 def _blob(room: str, sha256: str, info: dict[str, Any]) -> Blob:
-    when = next(
-        (info[key] for key in ("mtime", "LastModified", "last_modified", "updated", "created") if info.get(key)), 0.0
-    )
-    if isinstance(when, str):
-        when = datetime.fromisoformat(when)
-    since = when.timestamp() if isinstance(when, datetime) else float(when)
-    return Blob(room=room, sha256=sha256, size=int(info["size"]), since=since)
+    return Blob(room=room, sha256=sha256, size=int(info["size"]), since=_since(info))
+
+
+def _since(info: dict[str, Any]) -> float:
+    when = next((info[key] for key in _TIMES if info.get(key)), None)
+    with contextlib.suppress(ValueError, TypeError):
+        if isinstance(when, str):
+            when = datetime.fromisoformat(when)
+        if when is not None:
+            return when.timestamp() if isinstance(when, datetime) else float(when)
+    return math.inf

@@ -15,6 +15,7 @@ from whet.cli.find import complete_things, run_or_sweep
 from whet.errors import UnknownName
 
 if TYPE_CHECKING:
+    from whet.analysis.overlap import Extent
     from whet.store.base import Run, Store, Sweep
 
 __all__ = ["command"]
@@ -29,16 +30,39 @@ _FIRST = ("run", "name", "state", "took")
     "--sort", metavar="COLUMN", help="Sort by this column, a metric of the sweep best first; -COLUMN turns it round."
 )
 @click.option("--top", metavar="N", type=click.IntRange(min=1), help="Only the first N after sorting (by default by the sweep's metric).")  # fmt: skip
+@click.option(
+    "--sweeps",
+    "against",
+    is_flag=True,
+    help="The sweeps themselves against each other: bests, how soon they were reached, spaces.",
+)
+@click.option("--metric", metavar="NAME", help="With --sweeps: by this metric (default: the first of the first sweep).")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with all digits.")
 @output.json_option
 def command(
-    what: tuple[str, ...], columns: str | None, sort: str | None, top: int | None, as_csv: bool, as_json: bool
+    what: tuple[str, ...],
+    columns: str | None,
+    sort: str | None,
+    top: int | None,
+    against: bool,
+    metric: str | None,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
-    """Compare runs, or all the runs of a sweep.
+    """Compare runs, or all the runs of a sweep; with --sweeps, sweeps.
 
-    Shown are the metrics and what differs; what is the same in all is said once below. JSON: a list of {run, name, state, took, column: value …}.
+    Shown are the metrics and what differs; what is the same in all is said once below. JSON: a list of {run, name, state, took, column: value …};
+    with --sweeps {metric, goal, target, sweeps: [{name, best, best_params, curve, num_needed …}], teams, shared}.
     """
     store = session.store(look=True)
+    if against or metric is not None:
+        refused = [
+            name for name, value in (("--columns", columns), ("--sort", sort), ("--top", top)) if value is not None
+        ]
+        if refused or as_csv or not against:
+            raise output.wrong_call(*_WRONG)
+        _sweeps(store, what, metric, as_json)
+        return
     runs, sweeps = _runs(store, what)
     rows = {run.id: _row(run, sweeps.get(run.sweep or "")) for run in runs}
     metrics = _metric_columns(runs, sweeps)
@@ -163,3 +187,77 @@ def _csv(wanted: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
     writer.writerow(wanted)
     writer.writerows([["" if row.get(name) is None else row[name] for name in wanted] for row in rows])
     return text.getvalue()
+
+
+_WRONG = ("--sweeps goes with --metric and --json, and --metric with --sweeps", "leave the other options out")
+
+
+def _sweeps(store: Store, what: Sequence[str], metric: str | None, as_json: bool) -> None:
+    """Print sweeps against each other."""
+    from whet.analysis.contest import compare_sweeps
+    from whet.cli.describe import problem_trials
+    from whet.store.describe import approach_of
+    from whet.store.wire import encode
+
+    found = list({one.id: one for one in (store.sweeps.find(text) for text in what)}.values())
+    names = [sweep.name for sweep in found]
+    titled = {one.name if names.count(one.name) == 1 else f"{one.name} ({one.id})": one for one in found}
+    contest = compare_sweeps(
+        {title: problem_trials(store, sweep) for title, sweep in titled.items()},
+        metric=metric,
+        teams={title: approach_of(sweep) for title, sweep in titled.items()},
+    )
+    if as_json:
+        output.print_json(encode(contest))
+        return
+    output.say(f"{shown.value(contest.metric)} ({contest.goal}) of {shown.counted(len(found), 'sweep')}")
+    output.say()
+    goal = {
+        "best": contest.metric,
+        "needed": "to reach" if contest.target is None else f"to reach {shown.value(contest.target)}",
+    }
+    output.table(
+        ["sweep", "searches by", "trials", "stopped", "failed", "took", goal["best"], goal["needed"]],
+        [
+            [
+                shown.value(one.name), approach_of(titled[one.name]), str(one.num_trials), str(one.num_stopped), str(one.num_failed),
+                shown.duration(one.seconds), "" if one.best is None else shown.value(one.best),
+                "never" if one.num_needed is None else shown.counted(one.num_needed, "trial"),
+            ]
+            for one in contest.sweeps
+        ],
+        right=["trials", "stopped", "failed", "took", goal["best"], goal["needed"]],
+        keep=["sweep", goal["best"]],
+        more="--json has all",
+    )  # fmt: skip
+    for team in contest.teams:
+        if team.curve:
+            end = team.curve[-1]
+            output.say()
+            output.say(
+                f"{team.name}: {shown.value(end.median)} is the median of {len(team.sweeps)} sweeps after {shown.counted(end.num_trials, 'trial')}, half of them between {shown.value(end.low)} and {shown.value(end.high)}"
+            )
+    if len(found) > 1 and contest.shared:
+        output.say()
+        output.table(
+            ["parameter", *(shown.value(title) for title in titled), "in common"],
+            [
+                [
+                    shown.value(row.name),
+                    *(_extent(one) for one in row.extents),
+                    "" if row.share is None else f"{row.share:.0%}",
+                ]
+                for row in contest.shared
+            ],
+            right=["in common"],
+            keep=["parameter", "in common"],
+            more="--json has all",
+        )
+
+
+def _extent(extent: Extent | None) -> str:
+    if extent is None:
+        return "-"
+    if extent.options is not None:
+        return ", ".join(map(shown.value, extent.options))
+    return f"{shown.value(extent.low)} … {shown.value(extent.high)}{' log' if extent.log else ''}"

@@ -133,13 +133,10 @@ def _write_json(
 
 
 def _write_parquet(runs: Sequence[Run], sweeps: Mapping[str, Sweep], path: Path) -> None:
-    from whet.store.export import ParquetFile, in_order, kinds_of, row_of
+    from whet.store.export import ParquetFile, row_of
 
-    rows = [row_of(run, sweeps.get(run.sweep or "")) for run in runs]
-    kinds: dict[str, set[type]] = {}
-    kinds_of(rows, kinds)
-    with ParquetFile(path, {name: kinds[name] for name in in_order(kinds)}) as file:
-        file.write(rows)
+    with ParquetFile(path) as file:
+        file.write([row_of(run, sweeps.get(run.sweep or "")) for run in runs])
 
 
 def _write_optuna(store: Store, sweep: Sweep | None, path: Path) -> None:

@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.option("--store", "store_url", metavar="URL", help="What to serve: sqlite:///…, postgresql://… (or WHET_STORE).")
 @click.option("--allow-host", "names", metavar="NAME", multiple=True, help="A name that requests may call the server by; .example.org: all below.")  # fmt: skip
 @click.option("--proxy", "proxies", metavar="ADDRESS", multiple=True, help="A proxy before the server, whose X-Forwarded-For is believed.")  # fmt: skip
-@click.option("--blobs", metavar="PLACE", help="Where the files of runs are kept: a folder, or s3://… (or WHET_BLOBS); default: blobs, beside the database.")  # fmt: skip
+@click.option("--blobs", metavar="PLACE", help="Where the files of runs are kept: a folder, or s3://… (or WHET_BLOBS); default: beside the database.")  # fmt: skip
 @click.option("--max-file", metavar="SIZE", help="The largest file that is taken: 10GB; default: any.")
 @click.option("--quota", metavar="SIZE", help="How much of files each project may have: 500GB; default: any.")
 @output.json_option

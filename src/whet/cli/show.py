@@ -158,7 +158,7 @@ def _show_sweep(store: Store, sweep: Sweep, as_json: bool) -> None:
     counts = _counts(runs)
     ended = Engine(store, sweep)
     ended.sync()
-    why = ended.why_over() if ended.state is SweepState.FINISHED else ""
+    why = ended.why_over(may_search=True) if ended.state is SweepState.FINISHED else ""
     if as_json:
         output.print_json({**sweep_as_json(sweep), "config": sweep.config, "counts": counts, "ended": why or None})
         return

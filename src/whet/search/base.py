@@ -72,6 +72,13 @@ class Searcher(ABC):
         """
         return None
 
+    def count(self, most: int | None = None) -> int | None:
+        """Return how many suggestions it makes in all before there is nothing left.
+
+        None: it goes on for ever, or does not know, or telling takes more than `most` steps.
+        """
+        return None
+
     @abstractmethod
     def ask(self, n: int) -> list[Suggestion]:
         """Return up to `n` suggestions for the next trials: what `n` single questions would give, each suggestion pending for the next.

@@ -49,6 +49,9 @@ class Starting(Searcher):
     def expected_gain(self) -> float | None:
         return self.inner.expected_gain()
 
+    def count(self, most: int | None = None) -> int | None:
+        return self.inner.count(most)
+
     def _learn(self, finished: Sequence[Trial]) -> None:
         # Openings are few, so only what is like one of them need be kept; but finding out costs as much.
         self._tried.update(key(self.problem.space, trial.params) for trial in finished)

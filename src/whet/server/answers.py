@@ -1,4 +1,4 @@
-"""Answers to requests with an Idempotency-Key: the same request again gets the same answer, and is acted upon once."""
+"""Answers to verbs sent with an Idempotency-Key whose doing the store itself does not remember: sent again soon, a verb gets the same answer, and is done once."""
 
 from __future__ import annotations
 

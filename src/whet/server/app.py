@@ -80,7 +80,7 @@ def application(store: Store, door: Door = Door()) -> FastAPI:  # noqa: B008 - f
 
     api.include_router(session.router(keys))
     api.include_router(verbs.router(store, answers))
-    api.include_router(work.router(store, engines, answers, Questions(pulse)))
+    api.include_router(work.router(store, engines, Questions(pulse)))
     api.include_router(live.router(store, pulse))
     api.include_router(sweeps.router(store, engines, tags))
     api.include_router(runs.router(store, tags))

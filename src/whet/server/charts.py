@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Annotated, final
+from dataclasses import fields
+from typing import Annotated, Any, final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from whet.analysis.contest import compare_sweeps
+from whet.analysis.compare import compare_runs
+from whet.analysis.contest import Contender, compare_sweeps
 from whet.errors import StudyError
 from whet.figures.base import FIGURES, chart
 from whet.figures.sheet import Sheet
@@ -17,8 +19,10 @@ from whet.server.access import caller, needs
 from whet.server.engines import Engines, Seen
 from whet.server.etags import Tags
 from whet.server.rest import answer
-from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView
+from whet.server.run_views import RowView
+from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView, MomentView, SharedView, TeamView
 from whet.store.base import Store, Sweep
+from whet.store.describe import approach_of, method_of
 
 __all__ = ["router"]
 
@@ -87,28 +91,65 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
     ) -> Response:
         """Return sweeps against each other: `ids` are ids or names, with commas between them."""
         who = caller(request)
-        # Named by id below: two sweeps may have one name.
         found = [store.sweeps.get(who.sweep(store, text.strip())) for text in ids.split(",") if text.strip()]
         sweeps = {sweep.id: sweep for sweep in found}
         if not 0 < len(sweeps) <= _MOST:
             raise StudyError(f"{len(sweeps)} sweeps can't be compared", f"name one to {_MOST}: ids=a,b,c")
 
-        seen = {id: engines.see(id) for id in sweeps}
+        names = [sweep.name for sweep in found]
+        by_title = {
+            one.name if names.count(one.name) == 1 else f"{one.name} ({one.id})": one for one in sweeps.values()
+        }
+
+        seen = {title: engines.see(sweep.id) for title, sweep in by_title.items()}
 
         def make() -> ContestView:
-            given = {id: (one.problem, one.trials()) for id, one in seen.items()}
-            contest = compare_sweeps(given, metric=metric)
-            lines = [
-                ContenderView(
-                    sweep=one.name, name=sweeps[one.name].name, method=engines.get(one.name).config.method.name,
-                    num_trials=one.num_trials, num_complete=one.num_complete, num_stopped=one.num_stopped,
-                    num_failed=one.num_failed, best=one.best, best_number=one.best_number,
-                    curve=list(one.curve), num_needed=one.num_needed, seconds=one.seconds,
-                )
-                for one in contest.sweeps
-            ]  # fmt: skip
-            return ContestView(metric=contest.metric, goal=contest.goal, target=contest.target, sweeps=lines)
+            given = {title: (one.problem, one.trials()) for title, one in seen.items()}
+            approaches = {title: approach_of(sweep) for title, sweep in by_title.items()}
+            contest = compare_sweeps(given, metric=metric, teams=approaches)
+            known = [{one.name for one in problem.metrics} for problem, _ in given.values()]
+            first, _ = next(iter(given.values()))
+            return ContestView(
+                metric=contest.metric,
+                goal=contest.goal,
+                target=contest.target,
+                metrics=[one.name for one in first.metrics if all(one.name in names for names in known)],
+                sweeps=[_contender(one, by_title[one.name], approaches[one.name]) for one in contest.sweeps],
+                teams=[
+                    TeamView(
+                        name=team.name,
+                        sweeps=[by_title[one].id for one in team.sweeps],
+                        curve=[_as(MomentView, one) for one in team.curve],
+                    )
+                    for team in contest.teams
+                ],
+                configs=[
+                    _as(RowView, row)
+                    for row in compare_runs({one.name: one.best_params or {} for one in contest.sweeps}, {}).config
+                ],
+                shared=[_as(SharedView, one) for one in contest.shared],
+            )
 
-        return tags.answer(request, make, mark=tuple(one.mark for one in seen.values()))
+        return tags.answer(
+            request,
+            make,
+            mark=tuple((seen[title].mark, one.updated, one.state, one.cap) for title, one in by_title.items()),
+        )
 
     return routes
+
+
+def _as(kind: type[Any], value: Any) -> Any:
+    """Return a value of the analysis in the form that the API's description names; what is within is sent as it is."""
+    return kind(**{field.name: getattr(value, field.name) for field in fields(value)})
+
+
+def _contender(one: Contender, sweep: Sweep, approach: str) -> ContenderView:
+    is_its_own = len(sweep.goals) == 1 and sweep.best_run is not None and sweep.best_value == one.best
+    return ContenderView(
+        sweep=sweep.id, name=sweep.name, project=sweep.project, state=sweep.state.value, method=method_of(sweep),
+        approach=approach, cap=sweep.cap, created=sweep.created, num_trials=one.num_trials,
+        num_complete=one.num_complete, num_stopped=one.num_stopped, num_failed=one.num_failed, best=one.best,
+        best_number=one.best_number, best_run=sweep.best_run if is_its_own else None, curve=list(one.curve),
+        num_needed=one.num_needed, seconds=one.seconds,
+    )  # fmt: skip

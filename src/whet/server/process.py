@@ -13,7 +13,7 @@ __all__ = ["Process"]
 
 @final
 class Process(uvicorn.Server):
-    """uvicorn's server, which calls `ends` once it takes no connections any more; then it waits for the answers under way."""
+    """uvicorn's server, which calls `ends` when it is told to end, just before it closes its sockets and waits for the answers under way."""
 
     def __init__(self, config: uvicorn.Config, ends: Callable[[], None]) -> None:
         super().__init__(config)

@@ -17,6 +17,8 @@ __all__ = [
     "Deleted",
     "Edit",
     "End",
+    "GroupView",
+    "GroupsView",
     "Ids",
     "Lines",
     "LogPiece",
@@ -29,6 +31,8 @@ __all__ = [
     "RunLine",
     "RunView",
     "StatView",
+    "Tagged",
+    "Tags",
     "page_view",
     "run_view",
 ]
@@ -60,6 +64,13 @@ class Ids(_Body):
     """Runs, by their ids."""
 
     ids: Annotated[list[Id], Field(max_length=10_000)]
+
+
+class Tags(Ids):
+    """Which tags these runs get, and which they lose."""
+
+    add: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=100)] = []
+    remove: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=100)] = []
 
 
 class Query(_Body):
@@ -199,21 +210,52 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowView:
-    """A key of the runs' configs or results: one value a run, null where it has none."""
+    """A key of the runs' configs or results: one value a run, null where it has none. `best` are the places of the best, where it is known which way is better."""
 
     key: str
     values: list[Any]
     differs: bool
+    best: list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonView:
-    """Runs side by side."""
+    """Runs side by side. `curves` are the metrics that some of them have more than one value of: results first, then those of which it is known which way is better, the machine's last."""
 
     runs: list[str]
     names: list[str]
     config: list[RowView]
     summary: list[RowView]
+    curves: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupView:
+    """Runs with the same in a column (null: they have nothing there), how many, and what those with a number in another column have."""
+
+    value: Number | str | None
+    num_runs: int
+    num_values: int
+    least: float | None
+    greatest: float | None
+    mean: float | None
+    deviation: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupsView:
+    """The groups with the most runs first, and how many there are in all; `goal`: which way the column summed up is better, if that is known."""
+
+    groups: list[GroupView]
+    total: int
+    goal: Literal["minimize", "maximize"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """How many runs changed."""
+
+    num_changed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

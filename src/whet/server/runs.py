@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from whet.analysis.compare import compare_runs
-from whet.errors import NotFound, StoreError
+from whet.analysis.compare import compare_runs, goal_by_name
+from whet.errors import NotFound
+from whet.filters import Column, column
 from whet.server.access import Caller, caller, needs
-from whet.server.etags import Tags
+from whet.server.etags import Tags as Etags
+from whet.server.exports import Format, file_of
 from whet.server.rest import answer
 from whet.server.run_views import (
     ComparisonView,
     Deleted,
     Edit,
     End,
+    GroupsView,
+    GroupView,
     Ids,
     Lines,
     LogPiece,
@@ -27,23 +31,23 @@ from whet.server.run_views import (
     ProjectView,
     RowView,
     RunView,
+    Tagged,
+    Tags,
     page_view,
     run_view,
 )
 from whet.server.run_views import Query as CurveQuery
-from whet.store.base import Line, Run, RunQuery, Store, TableQuery
-from whet.store.describe import logged
-from whet.store.export import documents, table_of, write_csv
+from whet.store.base import GroupQuery, Line, Run, RunQuery, Store, Sweep, TableQuery
+from whet.store.describe import SYSTEM, logged, metrics_of, values_of
 from whet.store.matching import matching, sweeps_of
-from whet.trial import Phase
+from whet.trial import Goal, Phase
 
 __all__ = ["router"]
 
-_MOST_OUT = 100_000
 Points = Annotated[int, Query(ge=4, le=100_000)]
 
 
-def router(store: Store, tags: Tags) -> APIRouter:
+def router(store: Store, tags: Etags) -> APIRouter:
     """Return the routes of runs over `store`."""
     routes = APIRouter(tags=["runs"])
 
@@ -88,21 +92,81 @@ def router(store: Store, tags: Tags) -> APIRouter:
         in_sweep = None if sweep is None else store.sweeps.find(sweep).id
         return tags.answer(request, lambda: store.runs.columns(project, in_sweep))
 
+    @routes.get("/runs:groups", response_model=GroupsView)
+    @needs("read", checks_itself=True)
+    def groups(
+        request: Request,
+        *,
+        by: Annotated[str, Query(max_length=500)],
+        of: Annotated[str | None, Query(max_length=500)] = None,
+        filter: Annotated[str, Query(max_length=2000)] = "",
+        project: str | None = None,
+        sweep: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    ) -> Response:
+        """Return the runs that `filter` wants put together by a column (`by`; `tags`: a run is in a group for each), with what they have in the column `of`."""
+        who, found = caller(request), None if sweep is None else store.sweeps.find(sweep, project)
+        query = GroupQuery(
+            by=by, of=of, filter=filter, project=project, sweep=None if found is None else found.id, limit=limit,
+            projects=None if who.projects is None else tuple(sorted(who.projects)),
+        )  # fmt: skip
+
+        def make() -> GroupsView:
+            made = store.runs.groups(query)
+            metric = None if of is None else column(of)
+            goal = None
+            if metric is not None and metric.place == "metrics":
+                goal = _goals([found] if found else [], {metric.name}).get(metric.name)
+            elif metric == Column("", "value") and found is not None:
+                goal = found.goals[0]
+            return GroupsView(
+                groups=[GroupView(**asdict(one)) for one in made.groups],
+                total=made.total,
+                goal=None if goal is None else goal.value,
+            )
+
+        return tags.answer(request, make)
+
+    @routes.post("/runs:tag", response_model=Tagged)
+    @needs("write", checks_itself=True)
+    def tag(request: Request, body: Tags) -> Response:
+        """Add tags to runs and take others away, from all of them or none."""
+        who = caller(request)
+        ids = body.ids if who.projects is None else [who.run(store, id) for id in body.ids]
+        return answer(Tagged(num_changed=store.runs.tag(ids, add=body.add, remove=body.remove)))
+
     @routes.get("/runs:compare", response_model=ComparisonView)
     @needs("read")
     def compare(request: Request, run: Annotated[list[str], Query(min_length=1, max_length=100)]) -> Response:
         """Return runs side by side: their configs and results, and where they differ."""
 
         def make() -> ComparisonView:
-            runs = [store.runs.find(one) for one in run]
-            table = compare_runs({one.id: one.config for one in runs}, {one.id: logged(one) for one in runs})
+            by_id = {one.id: one for one in store.runs.select(RunQuery(ids=run))}
+            runs = [by_id.get(one) or store.runs.find(one) for one in run]
+            sweeps = sweeps_of(store, runs)
+            goals = _goals(
+                [one for one in sweeps.values() if one is not None], {name for one in runs for name in one.stats}
+            )
+            reached = {one.id: {**logged(one), **(values_of(one, sweeps.get(one.sweep or "")) or {})} for one in runs}
+            table = compare_runs({one.id: one.config for one in runs}, reached, goals)
             config, summary = (
-                [RowView(key=row.key, values=list(row.values), differs=row.differs) for row in rows]
+                [
+                    RowView(key=row.key, values=list(row.values), differs=row.differs, best=list(row.best))
+                    for row in rows
+                ]
                 for rows in (table.config, table.summary)
             )
             named = {one.id: one.name for one in runs}
+            results = {name for sweep in sweeps.values() if sweep is not None for name in metrics_of(sweep)}
+            drawn = {name for one in runs for name, stat in one.stats.items() if stat.count > 1}
             return ComparisonView(
-                runs=list(table.runs), names=[named[id] for id in table.runs], config=config, summary=summary
+                runs=list(table.runs),
+                names=[named[id] for id in table.runs],
+                config=config,
+                summary=summary,
+                curves=sorted(
+                    drawn, key=lambda name: (name not in results, name.startswith(SYSTEM), name not in goals, name)
+                ),
             )
 
         return tags.answer(request, make)
@@ -117,26 +181,14 @@ def router(store: Store, tags: Tags) -> APIRouter:
         project: str | None = None,
         sweep: str | None = None,
         id: Annotated[list[str], Query(default_factory=list)],
-        format: Literal["csv", "json"] = "csv",
+        format: Format = "csv",
     ) -> Response:
-        """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: CSV with a row a run, or JSON with curves."""
+        """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: a row a run, or as JSON whole runs with their curves."""
         if id:
-            runs = [store.runs.get(one) for one in _own_ids(store, id, caller(request))]
-        else:
-            query = _own_query(_query(store, filter, sort, project, sweep, 1, None, []), caller(request))
-            if (total := store.runs.table(query).total) > _MOST_OUT:
-                raise StoreError(
-                    f"{total:,} runs are wanted, and a file has {_MOST_OUT:,} at most",
-                    'ask for some after the others, as in filter=created < "2026-03-01"',
-                )
-            runs = list(matching(store, query))
-        sweeps = sweeps_of(store, runs)
-        named = {"Content-Disposition": f'attachment; filename="runs.{format}"'}
-        if format == "json":
-            return answer({"runs": documents(store, runs, sweeps)}, 200, **named)
-        file = io.StringIO()
-        write_csv(table_of(runs, sweeps), file)
-        return Response(file.getvalue(), headers=named, media_type="text/csv")
+            ids = [store.runs.get(one).id for one in _own_ids(store, id, caller(request))]
+            return file_of(store, lambda: _selected(store, ids), format, "runs")
+        query = _own_query(_query(store, filter, sort, project, sweep, 1, None, []), caller(request))
+        return file_of(store, lambda: matching(store, query), format, "runs")
 
     @routes.post("/runs:delete", response_model=Deleted)
     @needs("admin", checks_itself=True)
@@ -225,6 +277,17 @@ def router(store: Store, tags: Tags) -> APIRouter:
     return routes
 
 
+def _goals(sweeps: Sequence[Sweep], names: Collection[str]) -> dict[str, Goal]:
+    """Return which way metrics are better: as the sweeps say, where they don't contradict each other; of others what their names tell."""
+    found: dict[str, Goal | None] = {name: goal_by_name(name) for name in names}
+    said: dict[str, set[Goal]] = {}
+    for sweep in sweeps:
+        for name, goal in zip(metrics_of(sweep), sweep.goals, strict=True):
+            said.setdefault(name, set()).add(goal)
+    found |= {name: goals.pop() if len(goals) == 1 else None for name, goals in said.items()}
+    return {name: goal for name, goal in found.items() if goal is not None}
+
+
 def _own_query(query: TableQuery, who: Caller) -> TableQuery:
     """Return the question as it is for a caller who may be limited to projects."""
     if who.projects is None:
@@ -259,6 +322,12 @@ def _own_ids(store: Store, ids: list[str], who: Caller) -> list[str]:
         return ids
     seen = {run.id for run in store.runs.select(RunQuery(ids=ids)) if who.sees(run.project)}
     return [id for id in ids if id in seen]
+
+
+def _selected(store: Store, ids: list[str]) -> list[Run]:
+    """Return the runs of these ids in their order; those that are no more are left out."""
+    there = {run.id: run for run in store.runs.select(RunQuery(ids=ids))}
+    return [there[id] for id in ids if id in there]
 
 
 def _view(store: Store, run: Run) -> RunView:

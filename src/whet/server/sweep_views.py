@@ -6,21 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from whet.server.rest import Number
+from whet.server.run_views import RowView
 from whet.server.views import State
 
 __all__ = [
     "BeginningView",
     "ContenderView",
     "ContestView",
+    "ExtentView",
     "Fault",
     "FigureData",
     "FigureView",
     "MethodView",
     "MethodsView",
+    "MomentView",
     "PreviewView",
     "Queued",
     "Retries",
+    "SharedView",
     "Skipped",
+    "TeamView",
     "TemplateView",
 ]
 
@@ -45,30 +50,89 @@ class FigureData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContenderView:
-    """A sweep among others. `curve` is the best so far, as (trials begun, value), each time it improved; `num_needed` is after how many it was as good as the target."""
+    """A sweep among others.
+
+    `curve` is the best so far, as (trials begun, value), each time it improved; `num_needed` is after how many it was as good as the
+    target; `approach` says how it searches.
+    """
 
     sweep: str
     name: str
+    project: str
+    state: State
     method: str
+    approach: str
+    cap: int | None
+    created: float
     num_trials: int
     num_complete: int
     num_stopped: int
     num_failed: int
     best: Number | None
     best_number: int | None
+    best_run: str | None
     curve: list[tuple[int, Number]]
     num_needed: int | None
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MomentView:
+    """The median of the bests so far of a team's sweeps, and their quartiles."""
+
+    num_trials: int
+    median: Number
+    low: Number
+    high: Number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamView:
+    """Several sweeps that search alike: from where all have a result to where the shortest ends."""
+
+    name: str
+    sweeps: list[str]
+    curve: list[MomentView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtentView:
+    """What a parameter may be: numbers from `low` to `high`, or `options`."""
+
+    low: Number | None
+    high: Number | None
+    log: bool
+    options: list[Any] | None
+    when: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedView:
+    """A parameter in each of the spaces (null: not there), what it may be in all that have it, and how much of all that is."""
+
+    name: str
+    extents: list[ExtentView | None]
+    common: ExtentView | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContestView:
-    """Sweeps against each other. `target` is the least good of their bests, which all have reached that have one."""
+    """Sweeps against each other.
+
+    `target` is the least good of their bests, which all have reached that have one. `teams` are those of several sweeps that search alike;
+    `configs` the best configurations side by side, and `shared` the spaces, both in the order of the sweeps. `metrics` are those that
+    all sweeps have.
+    """
 
     metric: str
     goal: str
     target: Number | None
+    metrics: list[str]
     sweeps: list[ContenderView]
+    teams: list[TeamView]
+    configs: list[RowView]
+    shared: list[SharedView]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

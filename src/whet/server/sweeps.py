@@ -22,9 +22,10 @@ from whet.server.engines import Engines, Seen
 from whet.server.etags import Tags
 from whet.server.once import Key, kept_key
 from whet.server.rest import answer
-from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepLine, TrialView
+from whet.server.sparks import Sparks
+from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepRow, TrialView
 from whet.store.base import Store, Sweep, SweepState
-from whet.store.describe import sweep_as_json
+from whet.store.describe import method_of, sweep_as_json
 from whet.study.create import DEFAULT_PROJECT, create_sweep, edit_sweep
 from whet.trial import Phase, Trial
 
@@ -42,8 +43,9 @@ _TO = {
 def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
     """Return the routes ``/sweeps`` but those of workers (see `whet.server.work`)."""
     routes = APIRouter(prefix="/sweeps", tags=["sweeps"])
+    sparks = Sparks(store)
 
-    @routes.get("", response_model=list[SweepLine])
+    @routes.get("", response_model=list[SweepRow])
     @needs("read", checks_itself=True)
     def all_sweeps(
         request: Request,
@@ -54,8 +56,13 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
         """Return the sweeps, newest first."""
         who = caller(request)
         seen = [sweep for sweep in store.sweeps.all(project) if who.sees(sweep.project)]
-        lines = [_line_of(sweep) for sweep in seen if not state or sweep.state in state]
-        return answer([line for line in lines if method is None or line.method == method])
+        wanted = [
+            sweep
+            for sweep in seen
+            if (not state or sweep.state in state) and (method is None or method_of(sweep) == method)
+        ]
+        lines = sparks.of(wanted)
+        return answer([SweepRow(**_facts(sweep), spark=tuple(lines[sweep.id])) for sweep in wanted])
 
     @routes.post("", status_code=201, response_model=SweepFull)
     @needs("write", checks_itself=True)
@@ -166,17 +173,12 @@ def _moving(store: Store, engines: Engines, state: SweepState) -> Callable[[str]
     return move
 
 
-def _line_of(sweep: Sweep) -> SweepLine:
-    """Return a sweep as lists show it."""
-    return SweepLine(**_facts(sweep))
-
-
 def _full(sweep: Sweep, engines: Engines) -> SweepFull:
     reason = ""
     if sweep.state is SweepState.FINISHED:
         engine = engines.get(sweep.id)
         engine.sync()
-        reason = engine.why_over()
+        reason = engine.why_over(may_search=True)
     return SweepFull(**_facts(sweep), config=sweep.config, driver=sweep.driver, end_reason=reason)
 
 

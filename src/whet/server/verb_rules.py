@@ -12,7 +12,7 @@ from typing import Any
 
 from whet.errors import Conflict, NotFound, Refused
 from whet.server.access import Caller
-from whet.store.base import NewRun, RunQuery, Store, TableQuery
+from whet.store.base import GroupQuery, NewRun, RunQuery, Store, TableQuery
 from whet.store.token import Scope
 from whet.store.verbs import Verb
 
@@ -126,7 +126,7 @@ def _select(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
 
 
 def _table(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
-    query: TableQuery = given.get("query", TableQuery())
+    query: TableQuery | GroupQuery = given.get("query", TableQuery())
     own = tuple(sorted(who.projects or ()))
     wanted = own if query.projects is None else tuple(name for name in query.projects if name in own)
     return verb.do(store, {**given, "query": replace(query, projects=wanted)})
@@ -177,6 +177,11 @@ def _curves(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
     return verb.do(store, {**given, "ids": [id for id in given["ids"] if id in own]})
 
 
+def _gains(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
+    own = {sweep.id for sweep in store.sweeps.all() if who.sees(sweep.project)}
+    return verb.do(store, {**given, "ids": [id for id in given["ids"] if id in own]})
+
+
 _READ, _WRITE, _ADMIN = Scope.READ, Scope.WRITE, Scope.ADMIN
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -186,6 +191,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "sweeps.create": Rule(_WRITE, _project),
         "sweeps.find": Rule(_READ, _find(lambda who, store, text: who.sweep(store, text))),
         "sweeps.all": Rule(_READ, _all),
+        "sweeps.gains": Rule(_READ, _gains),
         "sweeps.delete": Rule(_ADMIN, _sweep("id")),
         **dict.fromkeys(("trials.changes", "trials.origins", "trials.leases"), Rule(_READ, _sweep("sweep"))),
         **dict.fromkeys(
@@ -202,6 +208,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "runs.select": Rule(_READ, _select),
         "runs.projects": Rule(_READ, _projects),
         "runs.table": Rule(_READ, _table),
+        "runs.groups": Rule(_READ, _table),
+        "runs.tag": Rule(_WRITE, _runs),
         "runs.columns": Rule(_READ, _columns),
         "runs.curves": Rule(_READ, _curves),
         "runs.mark": Rule(_READ, _anything),  # a number that tells nothing but that something happened

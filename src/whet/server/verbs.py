@@ -46,7 +46,7 @@ def router(store: Store, answers: Answers) -> APIRouter:
                 _calling(verb, store),
                 answers,
                 scope=scope_of(verb),
-                keeps=not verb.reads,
+                keeps=not (verb.reads or verb.is_kept),  # the store keeps what it did for those that take a key
             ),
             methods=["POST"],
             name=verb.name,

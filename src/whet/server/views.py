@@ -32,6 +32,7 @@ __all__ = [
     "Suggested",
     "SweepFull",
     "SweepLine",
+    "SweepRow",
     "Tell",
     "TrialView",
 ]
@@ -120,9 +121,10 @@ class Judgement:
 
 
 class Settle(_Body):
-    """Whether the method has nothing left to try."""
+    """Whether the method has nothing left to try, and whether it may be asked if there is little to gain, which takes as long as a search."""
 
     exhausted: bool = False
+    may_search: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,13 @@ class SweepLine:
     updated: float
     version: int
     revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow(SweepLine):
+    """A sweep in a list of them. `spark` is its best so far as (number of the trial, value), each time it improved, 64 points at most; empty with several metrics, or limits."""
+
+    spark: tuple[tuple[int, Number], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from functools import partial
 from typing import Any
 
 from anyio import from_thread
@@ -13,7 +12,6 @@ from starlette.responses import Response
 
 from whet.errors import StudyError
 from whet.server.access import caller, needs
-from whet.server.answers import Answers
 from whet.server.engines import Engines
 from whet.server.once import Key, kept_key
 from whet.server.questions import NotNow, Questions
@@ -30,7 +28,7 @@ from whet.trial import Report as TrialReport
 __all__ = ["router"]
 
 
-def router(store: Store, engines: Engines, answers: Answers, questions: Questions) -> APIRouter:
+def router(store: Store, engines: Engines, questions: Questions) -> APIRouter:
     """Return the routes ``/sweeps/{id}/suggest``, ``report``, ``judge``, ``tell`` and ``settle``."""
     routes = APIRouter(prefix="/sweeps/{id}", tags=["workers"])
 
@@ -57,7 +55,7 @@ def router(store: Store, engines: Engines, answers: Answers, questions: Question
         try:
             return await questions.answer(
                 engine.id,
-                ask if key is None else partial(answers.once, key, ask),
+                ask,
                 wait_s=body.wait_s,
                 is_alike=body.mine is None,
                 has_left=request.is_disconnected,
@@ -113,8 +111,8 @@ def router(store: Store, engines: Engines, answers: Answers, questions: Question
     def settle(id: str, body: Settle) -> Response:
         """Finish the sweep if there is a reason to: its target or cap is reached, or its method has nothing left and nothing runs."""
         engine = engine_of(id)
-        engine.finish_if_done(exhausted=body.exhausted)
-        return answer(Settled(state=engine.state.value, reason=engine.why_over()))
+        engine.finish_if_done(exhausted=body.exhausted, may_search=body.may_search)
+        return answer(Settled(state=engine.state.value, reason=engine.why_over(may_search=body.may_search)))
 
     return routes
 

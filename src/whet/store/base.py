@@ -33,6 +33,9 @@ from whet.store.values import (
     Batch,
     Changes,
     Curve,
+    Group,
+    GroupQuery,
+    Groups,
     Lease,
     Line,
     NewRun,
@@ -53,9 +56,9 @@ if TYPE_CHECKING:
     from whet.store.files import Files
 
 __all__ = [
-    "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Lease", "Line", "NewRun", "Origin", "Page", "Row",
-    "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState", "Sweeps", "TableQuery", "TableRow",
-    "Trials",
+    "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Group", "GroupQuery", "Groups", "Lease", "Line",
+    "NewRun", "Origin", "Page", "Row", "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState",
+    "Sweeps", "TableQuery", "TableRow", "Trials",
 ]  # fmt: skip
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -102,24 +105,44 @@ class Sweeps(ABC):
         """Return the sweeps, newest first."""
 
     @abstractmethod
-    def move(self, id: str, to: SweepState) -> Sweep:
+    def gains(self, ids: Collection[str]) -> Mapping[str, list[tuple[int, float]]]:
+        """Return how the best of sweeps came about, by their ids: (number, value) of each complete trial that was better than all before it.
+
+        It is the first metric that counts, and limits are not looked at. What is infinite is left out, and so are sweeps that are no more.
+        """
+
+    @abstractmethod
+    def move(self, id: str, to: SweepState, *, revision: int | None = None, version: int | None = None) -> Sweep:
         """Bring the sweep to a state, by `MOVES`. Canceling cancels its pending and paused trials too.
+
+        Args:
+            id, to: The sweep, and where it goes.
+            revision, version: Where given, only if the sweep is still at them: what speaks for it was seen there.
 
         Raises:
             IllegalMove: there is no such transition.
+            Conflict: its trials or its configuration changed since: look again.
         """
 
     @abstractmethod
     def edit(
-        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+        self,
+        id: str,
+        *,
+        version: int,
+        config: Mapping[str, object] | None = None,
+        goals: Sequence[Goal] | None = None,
+        cap: int | None = None,
     ) -> Sweep:
         """Change what is given, if the sweep's version is still `version`. A cap may grow or shrink, never below what was handed out.
+
+        Goals may change until there is a trial: results were measured by them.
 
         A store does not read configurations: `whet.study.create.edit_sweep` is what sees that this one can be.
         The configuration that was is kept (see `former`), unless they differ in the user's ``attrs`` only.
 
         Raises:
-            Conflict: somebody else changed it: read it again.
+            Conflict: somebody else changed it: read it again; or it has trials, and other goals.
         """
 
     @abstractmethod
@@ -205,11 +228,17 @@ class Trials(ABC):
         params: Mapping[str, object],
         *,
         attrs: Mapping[str, object] = NOTHING,
+        extra: bool = False,
         once: str | None = None,
     ) -> int:
-        """Add a PENDING trial with the next number; it counts towards the cap.
+        """Add a PENDING trial with the next number; it counts towards the cap. Raises as `add` (but for NumberTaken).
 
-        Params may be partial: who claims it completes them. Raises as `add` (but for NumberTaken). For `once` see `Sweeps.create`.
+        Args:
+            sweep: Its sweep.
+            params: May be partial: who claims it completes them.
+            attrs: The user's.
+            extra: It comes on top of what the sweep was to have: with it a cap grows by one, and a finished sweep is reopened.
+            once: See `Sweeps.create`.
         """
 
     @abstractmethod

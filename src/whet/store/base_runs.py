@@ -5,7 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
-from whet.store.values import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, TableQuery
+from whet.store.values import (
+    Artifact,
+    Batch,
+    Curve,
+    GroupQuery,
+    Groups,
+    Line,
+    NewRun,
+    Page,
+    Run,
+    RunQuery,
+    TableQuery,
+)
 from whet.trial import Phase
 
 __all__ = ["Runs"]
@@ -37,6 +49,15 @@ class Runs(ABC):
         Raises:
             ExpressionError: the filter, the sort or a column is not of the language.
             StoreError: the limit is out of range, or the cursor is of another question.
+        """
+
+    @abstractmethod
+    def groups(self, query: GroupQuery) -> Groups:
+        """Return the runs put together by what they have in a column, each group with its number and what another column holds there.
+
+        Raises:
+            ExpressionError: the filter or a column is not of the language.
+            StoreError: the limit is out of range.
         """
 
     @abstractmethod
@@ -116,6 +137,10 @@ class Runs(ABC):
         group: str | None = None,
     ) -> Run:
         """Change what is given."""
+
+    @abstractmethod
+    def tag(self, ids: Collection[str], *, add: Collection[str] = (), remove: Collection[str] = ()) -> int:
+        """Add tags to runs and take others away, from all of them or none, and return how many runs changed. Of both, `remove` goes first."""
 
     @abstractmethod
     def delete(self, ids: Collection[str]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from whet.errors import NotFound, StoreError, StoreUnavailable
 from whet.store import rules
@@ -30,7 +31,7 @@ class Finding:
     """Something that is not as it should be.
 
     Args:
-        rule: Which law it breaks: numbers, cap, best, revisions, reports, trials, runs, leases, parents, former, chunks, stats,
+        rule: Which law it breaks: goals, numbers, cap, best, revisions, reports, trials, runs, leases, parents, former, chunks, stats,
             offsets, artifacts, tables, rows, or damage.
         problem: What is wrong, in words.
         sweep, run: Ids of what it is about, where it is about one.
@@ -133,6 +134,7 @@ def _sweep(store: Store, id: str) -> Iterator[Finding]:
             break
     by_number = {trial.number: trial for trial in changes.trials}
     for rule, problem in (
+        *_goals(sweep),
         *_numbers(sweep, changes.trials),
         *_trials(sweep, changes.trials),
         *_cap(sweep, changes.trials, origins),
@@ -154,6 +156,16 @@ Found = Iterator[tuple[str, str]]
 
 def _some(numbers: Sequence[object]) -> str:
     return ", ".join(map(str, numbers[:5])) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
+
+
+def _goals(sweep: Sweep) -> Found:
+    config: Mapping[str, Any] = sweep.config
+    listed = [config["metric"]] if "metric" in config else config.get("metrics")
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(m, Mapping) and "goal" in m for m in listed):
+        return  # a store keeps any mapping; what a sweep was made of names the goal of each metric
+    said, kept = [str(metric["goal"]) for metric in listed], [goal.value for goal in sweep.goals]
+    if said != kept:
+        yield "goals", f"has the goals {_some(kept) or 'none'}, but its configuration says {_some(said) or 'none'}"
 
 
 def _numbers(sweep: Sweep, trials: Sequence[Trial]) -> Found:

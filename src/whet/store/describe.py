@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SYSTEM",
     "State",
+    "approach_of",
     "is_lost",
     "kept_state",
     "logged",
@@ -54,6 +55,19 @@ def method_of(sweep: Sweep) -> str:
     """Return the name of the sweep's method."""
     method: Any = sweep.config.get("method", "bayes")
     return str(method.get("name", "") if isinstance(method, Mapping) else method)
+
+
+def approach_of(sweep: Sweep) -> str:
+    """Return in words how the sweep searches: its method and its stopper, each with its knobs. Sweeps for which it is the same differ in their seeds at most."""
+    method, stopper = sweep.config.get("method", "bayes"), sweep.config.get("early_terminate")
+    return " + ".join(_plugin(one, key) for one, key in ((method, "name"), (stopper, "type")) if one)
+
+
+def _plugin(given: Any, key: str) -> str:
+    if not isinstance(given, Mapping):
+        return str(given)
+    knobs = ", ".join(f"{name}: {value}" for name, value in sorted(given.items()) if name != key)
+    return f"{given.get(key, '')} ({knobs})" if knobs else str(given.get(key, ""))
 
 
 def is_lost(run: Run | TableRow) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
+import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self, TextIO, final
 
 from whet.config import flatten
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
 
 __all__ = ["ParquetFile", "csv_cell", "documents", "in_order", "kinds_of", "row_of", "table_of", "write_csv"]
+
+_IN_MEMORY = 1 << 24
 
 
 def row_of(run: Run, sweep: Sweep | None) -> dict[str, Any]:
@@ -68,43 +73,63 @@ def csv_cell(value: Any) -> Any:
 
 @final
 class ParquetFile:
-    """Writes rows as Parquet, piece by piece. A context manager.
+    """Writes rows as Parquet, piece by piece. A context manager; the file is whole when it ends, and not begun when it ends by an error.
+
+    Columns and their types are those of all the rows that came, so rows wait in a temporary file until the last one is there: a sweep may go on
+    while it is written.
 
     Args:
         target: A path, or a file open for writing bytes.
-        kinds: What types the values of each column have, besides None; a column of several that are not all numbers becomes text.
+        kinds: Columns that are there in any case, first, and what types they have besides those of the rows (see `kinds_of`).
 
     Raises:
         MissingDependency: pyarrow is not installed.
     """
 
-    def __init__(self, target: Path | IO[bytes], kinds: Mapping[str, Collection[type]]) -> None:
+    def __init__(self, target: Path | IO[bytes], kinds: Mapping[str, Collection[type]] = MappingProxyType({})) -> None:
         try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+            import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise MissingDependency.of("pyarrow", "parquet", "export --format parquet") from None
-        self._pa = pa
-        one = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
-        types = {}
-        for name, found in kinds.items():
-            is_number = {float} <= set(found) <= {int, float}
-            only = float if is_number else next(iter(found)) if len(found) == 1 else str
-            types[name] = only if only in one else str
-        self._types = types
-        self._schema = pa.schema([(name, one[kind]) for name, kind in types.items()])
-        self._writer = pq.ParquetWriter(target, self._schema)
+        self._target = target
+        self._kinds = {name: set(found) for name, found in kinds.items()}
+        self._waiting = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed when this ends
+        self._num_pieces = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._waiting:
+            if kind is None:
+                self._write_all()
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows, by column."""
-        columns = {name: [_as(kind, row.get(name)) for row in rows] for name, kind in self._types.items()}
-        self._writer.write_table(self._pa.table(columns, schema=self._schema))
+        """Take rows, by column."""
+        kinds_of(rows, self._kinds)
+        pickle.dump(list(rows), self._waiting, pickle.HIGHEST_PROTOCOL)
+        self._num_pieces += 1
+
+    def _write_all(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        types = {name: _type_of(self._kinds[name]) for name in in_order(self._kinds)}
+        one = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
+        schema = pa.schema([(name, one[kind]) for name, kind in types.items()])
+        self._waiting.seek(0)
+        with pq.ParquetWriter(self._target, schema) as writer:
+            for _ in range(self._num_pieces):
+                rows = pickle.load(self._waiting)  # what this process has just written
+                columns = {name: [_as(kind, row.get(name)) for row in rows] for name, kind in types.items()}
+                writer.write_table(pa.table(columns, schema=schema))
+
+
+def _type_of(found: Collection[type]) -> type:
+    """Return the type of a column: the only one of its values; of several numbers float, else text."""
+    is_number = {float} <= set(found) <= {int, float}
+    only = float if is_number else next(iter(found)) if len(found) == 1 else str
+    return only if only in (float, int, bool, str) else str
 
 
 def _as(kind: type, value: Any) -> Any:

@@ -18,16 +18,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, final
+from urllib.parse import parse_qsl, urlsplit
 
 from whet.blobs.base import Blobs, check_digest, is_digest, room_of
 from whet.blobs.drafts import Drafts
 from whet.blobs.folder import Folder, pieces_of
 from whet.blobs.names import is_safe
-from whet.blobs.open import open_blobs
+from whet.blobs.open import folder_at, open_blobs
 from whet.errors import NotFound, TooLarge
 from whet.store.values import Artifact
 
@@ -60,7 +61,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most bytes that one file may have, and all contents of a project together (about: uploads under way are not counted)."""
+    """The most bytes that one file may have, and all contents of a project together: about, for what comes at one moment is not seen."""
 
     file_bytes: int | None = None
     project_bytes: int | None = None
@@ -92,7 +93,7 @@ class Files(ABC):
         Raises:
             NotFound: the run keeps no such file (any more).
             Damaged: all came, and it is something else: begin again.
-            TooLarge: it passes a limit.
+            TooLarge: it passes a limit, or what the run says that the file has.
         """
 
     @abstractmethod
@@ -111,8 +112,9 @@ class LocalFiles(Files):
     Args:
         store: Whose runs they are.
         runs: The folder that has the folders of runs on this machine.
-        place: Where contents are kept: a folder or a URL (`open_blobs`).
+        place: Where contents are kept, this store's alone: a folder or a URL (`open_blobs`).
         drafts: A folder of this machine, for what is on its way.
+        former: A folder that several stores may have shared: what is there is read, and nothing is written or dropped.
         collects: Whether whoever logs is to send files here.
         limits: Held against what comes.
     """
@@ -124,12 +126,14 @@ class LocalFiles(Files):
         runs: Path,
         place: str | Path,
         drafts: Path,
+        former: Path | None = None,
         collects: bool = False,
         limits: Limits = Limits(),
     ) -> None:
         self._store = store
         self._runs = runs
         self._place = place
+        self._former = Folder(former) if former is not None and former.is_dir() else None
         self._collects = collects
         self._known: OrderedDict[tuple[object, ...], str] = OrderedDict()
         self._lock = threading.Lock()
@@ -138,7 +142,7 @@ class LocalFiles(Files):
 
     @classmethod
     def of(cls, store: Store) -> LocalFiles:
-        """Return those of a store: at ``$WHET_BLOBS``, else in ``blobs`` beside SQLite's file, or in Whet's folder."""
+        """Return those of a store: at ``$WHET_BLOBS``, else in a folder of its own (`_home`), beside SQLite's file or in Whet's folder."""
         from whet.store.open import whet_dir
 
         runs = whet_dir().absolute() / "runs"
@@ -147,17 +151,23 @@ class LocalFiles(Files):
             found = cls(store, runs=runs, place=folder, drafts=Path(folder) / ".drafts")
             weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
             return found
-        near = Path(store.url.removeprefix("sqlite:///")) if store.url.startswith("sqlite:///") else runs
-        home = near.parent.absolute() / "blobs"
+        home, former = _home(store.url, runs.parent)
         place = os.environ.get("WHET_BLOBS")
-        blobs = open_blobs(place) if place and "://" not in place else None
-        drafts = (blobs.path if isinstance(blobs, Folder) else home) / ".drafts"
-        return cls(store, runs=runs, place=place or home, drafts=drafts, collects=bool(place))
+        if not place:
+            return cls(store, runs=runs, place=home, drafts=home / ".drafts", former=former)
+        here = folder_at(place)
+        drafts = (home if here is None else here.path) / ".drafts"  # on the disk where it is renamed in the end
+        return cls(store, runs=runs, place=place, drafts=drafts, collects=True)
 
     @cached_property
     def blobs(self) -> Blobs:
         """Where contents are kept."""
         return open_blobs(self._place)
+
+    @property
+    def places(self) -> list[Blobs]:
+        """Where contents are read: there, and where they were in the past."""
+        return [self.blobs] if self._former is None else [self.blobs, self._former]
 
     @property
     def collects(self) -> bool:
@@ -170,35 +180,56 @@ class LocalFiles(Files):
             return [self._standing(run, room, artifact) for artifact in self._store.runs.artifacts(run)]
 
     def _standing(self, run: str, room: str, artifact: Artifact) -> Standing:
-        here = self._is_kept(room, artifact) or self._own_size(run, artifact)
-        received = artifact.size if here else self.drafts.size(run, artifact.sha256)
+        here = self._kept_at(room, artifact) is not None or self._own_size(run, artifact)
+        if here:
+            received = artifact.size
+        else:  # whoever ships a record may write anything into it
+            received = self.drafts.part(room).size(run, artifact.sha256) if is_digest(artifact.sha256) else 0
         return Standing(artifact=artifact, here=here, received=received)
 
     def send(self, run: str, sha256: str, offset: int, piece: bytes) -> int:
         check_digest(sha256)
-        artifact = next((a for a in self._store.runs.artifacts(run) if a.sha256 == sha256), None)
+        found = [one for one in self._store.runs.artifacts(run) if one.sha256 == sha256]
+        # Where records disagree the least is what nobody takes for all before it is looked at.
+        artifact = min(found, key=lambda one: one.size, default=None)
         if artifact is None:
             raise NotFound(f"run {run} keeps no file with the SHA-256 {sha256}", "ship its record first")
         room = self._room(run)
         with self.blobs.gate():
-            kept = self._is_kept(room, artifact)
-        if kept:
-            self.drafts.drop(run, sha256)
+            kept = self._kept_at(room, artifact)
+        drafts = self.drafts.part(room)
+        if kept is not None:
+            drafts.drop(run, sha256)
             return artifact.size
-        if not offset:
-            self._check(room, artifact)
-        return self.drafts.append(
-            run, sha256, offset, piece, artifact.size, whole=lambda path: self.blobs.keep(room, sha256, path)
-        )
 
-    def _check(self, room: str, artifact: Artifact) -> None:
+        def whole(path: Path) -> None:
+            self._check(artifact, self._used(room))
+            self.blobs.keep(room, sha256, path)
+
+        # At each piece, for the record may say something else by now; what is kept is counted at the first and at the last.
+        others = self._under_way(drafts, run, sha256)
+        begins = not offset and len(piece) < artifact.size
+        try:
+            self._check(artifact, others + (self._used(room) if begins else 0))
+        except TooLarge:
+            drafts.drop(run, sha256)
+            raise
+        return drafts.append(run, sha256, offset, piece, artifact.size, whole=whole)
+
+    def _used(self, room: str) -> int:
+        return 0 if self.limits.project_bytes is None else sum(blob.size for blob in self.blobs.all(room))
+
+    def _under_way(self, drafts: Drafts, run: str, sha256: str) -> int:
+        return 0 if self.limits.project_bytes is None else max(0, drafts.num_bytes() - drafts.size(run, sha256))
+
+    def _check(self, artifact: Artifact, used: int) -> None:
         most, all_of = self.limits.file_bytes, self.limits.project_bytes
         if most is not None and artifact.size > most:
             raise TooLarge(
                 f"{artifact.name!r} has {artifact.size} bytes, and this server takes {most} a file",
                 "keep it elsewhere, or ask whoever keeps the server",
             )
-        if all_of is not None and (used := sum(b.size for b in self.blobs.all(room))) + artifact.size > all_of:
+        if all_of is not None and used + artifact.size > all_of:
             raise TooLarge(
                 f"{artifact.name!r} has {artifact.size} bytes, and of the {all_of} of its project {used} are used",
                 "remove runs (then: whet db gc), or ask whoever keeps the server",
@@ -212,8 +243,8 @@ class LocalFiles(Files):
         start = max(0, min(start, end))
         room = self._room(run)
         with suppress(NotFound):
-            if self._is_kept(room, artifact):
-                pieces = self.blobs.read(room, artifact.sha256, start, end)
+            if (kept := self._kept_at(room, artifact)) is not None:
+                pieces = kept.read(room, artifact.sha256, start, end)
                 return Content(artifact=artifact, start=start, end=end, pieces=pieces)
         if (file := self._own(run, artifact)) is not None:
             return Content(artifact=artifact, start=start, end=end, pieces=pieces_of(file, start, end))
@@ -227,11 +258,15 @@ class LocalFiles(Files):
     def _room(self, run: str) -> str:
         return room_of(self._store.runs.get(run).project)
 
-    def _is_kept(self, room: str, artifact: Artifact) -> bool:
+    def _kept_at(self, room: str, artifact: Artifact) -> Blobs | None:
+        """Return the place that has a file's content, by the room of its project."""
         if not is_digest(artifact.sha256):
-            return False
-        found = self.blobs.find(room, artifact.sha256)
-        return found is not None and found.size == artifact.size
+            return None
+        for blobs in self.places:
+            found = blobs.find(room, artifact.sha256)
+            if found is not None and found.size == artifact.size:
+                return blobs
+        return None
 
     def _own_size(self, run: str, artifact: Artifact) -> bool:
         """Return whether the run's own folder has a file of that size: reading it is for those who want it."""
@@ -258,6 +293,23 @@ class LocalFiles(Files):
             file.close()
             return None
         return file
+
+
+def _home(url: str, whet: Path) -> tuple[Path, Path]:
+    """Return the folder where a database's contents are by default, and the one where they were in the past.
+
+    Each database has its own, as `whet.store.gc` knows the runs of one alone: SQLite's has its file's name, PostgreSQL's the digest of its
+    URL. A password may change, so it is left out; a user is not, for users may see other tables under one URL.
+    """
+    if url.startswith("sqlite:///"):
+        file = Path(url.removeprefix("sqlite:///"))
+        real = file.resolve()  # one database under several names has one place
+        return real.with_name(f"{real.name}.blobs"), file.absolute().parent / "blobs"
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    options = sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "password")
+    name = repr((user.partition(":")[0], host, parts.path, options))
+    return whet / f"postgresql-{sha256(name.encode()).hexdigest()[:16]}.blobs", whet / "blobs"
 
 
 def own_file(folder: Path, artifact: Artifact) -> BufferedReader | None:

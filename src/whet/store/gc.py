@@ -127,12 +127,13 @@ def check_files(store: SqlStore, *, on_step: Callable[[str], None] = lambda what
 def _problem(files: LocalFiles, run: Run, artifact: Artifact) -> str | None:
     """Return what is wrong with a file's content; empty: nothing; None: it is not here, and need not be."""
     room = room_of(run.project)
-    blob = files.blobs.find(room, artifact.sha256) if is_digest(artifact.sha256) else None
-    if blob is not None:
+    for blobs in files.places if is_digest(artifact.sha256) else ():
+        if blobs.find(room, artifact.sha256) is None:
+            continue
         digest = sha256()
-        for piece in files.blobs.read(room, artifact.sha256):
+        for piece in blobs.read(room, artifact.sha256):
             digest.update(piece)
-        return "" if digest.hexdigest() == artifact.sha256 else f"whose content in {files.blobs.url} is damaged"
+        return "" if digest.hexdigest() == artifact.sha256 else f"whose content in {blobs.url} is damaged"
     try:
         _spent(files.read(run.id, artifact.name, 0, 0).pieces)
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from whet.errors import (
     AlreadyDriven,
@@ -21,6 +21,7 @@ from whet.store.base import MOVES, SweepState
 from whet.trial import Goal, Phase
 
 __all__ = [
+    "tagged",
     "CANCELED",
     "ambiguous",
     "beats",
@@ -33,6 +34,7 @@ __all__ = [
     "check_ended",
     "check_extra",
     "check_finish",
+    "check_goals",
     "check_hand_out",
     "check_lost",
     "check_most",
@@ -45,8 +47,10 @@ __all__ = [
     "check_running",
     "check_time",
     "check_told",
+    "check_unchanged",
     "check_version",
     "check_waiting",
+    "extended",
     "landing",
     "name_taken",
     "no_trial",
@@ -57,7 +61,7 @@ __all__ = [
 
 # Looking up an enum's member costs a tenth of a microsecond, and these are on every trial's way.
 _RUNNING, _FINISHED = Phase.RUNNING, Phase.FINISHED
-_SWEEP_RUNNING, _SWEEP_CANCELED = SweepState.RUNNING, SweepState.CANCELED
+_SWEEP_RUNNING, _SWEEP_FINISHED, _SWEEP_CANCELED = SweepState.RUNNING, SweepState.FINISHED, SweepState.CANCELED
 
 CANCELED = "the sweep was canceled"
 """The reason of trials that waited when it was."""
@@ -133,6 +137,17 @@ def check_limit(limit: int | None) -> None:
         raise StoreError(f"limit={limit}", "give 1 to 1000000, or none")
 
 
+def extended(sweep: str, state: SweepState, cap: int | None, next_number: int) -> tuple[SweepState, int | None]:
+    """Return state and cap of a sweep that is to have one more trial than it was.
+
+    Raises:
+        SweepClosed: it is paused or canceled.
+    """
+    if state is not _SWEEP_FINISHED:
+        check_open(sweep, state)
+    return _SWEEP_RUNNING, None if cap is None else max(cap, next_number) + 1
+
+
 def check_number(sweep: str, number: int, next_number: int) -> None:
     """Raise NumberTaken unless `number` is the next one."""
     if number != next_number:
@@ -196,6 +211,14 @@ def check_move(sweep: str, state: SweepState, to: SweepState) -> bool:
     return True
 
 
+def check_unchanged(sweep: str, revision: int | None, version: int | None, now: int, version_now: int) -> None:
+    """Raise Conflict where a sweep is not at the revision and the version any more at which it was looked at; None is any."""
+    if revision not in (None, now) or version not in (None, version_now):
+        raise Conflict(
+            f"sweep {sweep!r} went on meanwhile: it is at revision {now} of version {version_now}", "look at it again"
+        )
+
+
 def check_version(sweep: str, version: int, now: int) -> None:
     """Raise Conflict where somebody changed the sweep since `version`."""
     if version != now:
@@ -212,6 +235,19 @@ def check_cap(sweep: str, cap: int, next_number: int) -> None:
             f"cap={cap} is below the {next_number} trials that sweep {sweep!r} has handed out",
             f"give at least {next_number}",
         )
+
+
+def check_goals(sweep: str, goals: Sequence[Goal], now: Sequence[Goal], next_number: int) -> None:
+    """Raise Conflict where trials were handed out under other goals."""
+    if next_number and list(goals) != list(now):
+        raise Conflict(
+            f"sweep {sweep!r} has {next_number} trials under the goals {_words(now)}, not {_words(goals)}",
+            "make a new sweep, with start_from",
+        )
+
+
+def _words(goals: Sequence[Goal]) -> str:
+    return ", ".join(goal.value for goal in goals) or "none"
 
 
 def check_result(number: int, phase: Phase, values: Sequence[float] | None, stopped: bool, goals: int) -> None:
@@ -316,3 +352,9 @@ def best_of(goal: Goal, results: Iterable[tuple[str, float, int]]) -> tuple[str,
 def searches_alike(config: Mapping[str, object], other: Mapping[str, object]) -> bool:
     """Return whether two configurations of a sweep differ in nothing but the user's own attributes."""
     return {k: v for k, v in config.items() if k != "attrs"} == {k: v for k, v in other.items() if k != "attrs"}
+
+
+def tagged(tags: Sequence[str], add: Collection[str], remove: Collection[str]) -> list[str]:
+    """Return the tags of a run without those that go, and with those that come at the end."""
+    gone = set(remove)
+    return list(dict.fromkeys([*(tag for tag in tags if tag not in gone), *add]))

@@ -10,15 +10,28 @@ from typing import Any, final
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from whet.store import codec, rules
-from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
+from whet.store.base import (
+    Artifact,
+    Batch,
+    Curve,
+    GroupQuery,
+    Groups,
+    Line,
+    NewRun,
+    Page,
+    Run,
+    RunQuery,
+    Runs,
+    TableQuery,
+)
 from whet.store.codec import dump, dump_stats, load, load_stats, pack, text, unpack
 from whet.store.database import Database, Statement, Transaction
 from whet.store.lines import check_lines, to_lines
 from whet.store.rows import ADD_PROJECT, ADD_RUN, NEW_RUN, PHASES, RUNS, tag_begins, to_run, upsert
 from whet.store.schema import artifacts, chunks, metas, runs, sources
 from whet.store.stats import merge
-from whet.store.table import Place, Question, to_row
-from whet.store.table_sql import NAMES, by_key, names_of, statement
+from whet.store.table import Division, Place, Question, group_of, to_row
+from whet.store.table_sql import NAMES, by_key, groups, names_of, statement
 from whet.trial import Phase
 
 __all__ = ["SqlRuns", "curves_of"]
@@ -78,6 +91,8 @@ _EDIT = Statement(
         }
     )
 )
+_TAGS = Statement(select(runs.c.tags).where(_ID).with_for_update())
+_SET_TAGS = Statement(update(runs).where(_ID).values(tags=bindparam("new_tags")))
 _DELETE = Statement(delete(runs).where(_ID))
 
 
@@ -181,6 +196,15 @@ class SqlRuns(Runs):
         runs = (to_run([*rows[key], None]) for key in keys)
         return Page(rows=tuple(to_row(run, question.columns) for run in runs), total=total, cursor=cursor)
 
+    def groups(self, query: GroupQuery) -> Groups:
+        asked, values = groups(Division.read(query, time.time()), postgres=self._postgres)
+        rows = self._db.once(asked, **values)
+        width = 2 if self._postgres else 1
+        found = (
+            (next((one for one in row[1 : 1 + width] if one is not None), None), *row[1 + width :]) for row in rows
+        )
+        return Groups(groups=tuple(group_of(*row) for row in found), total=rows[0][0] if rows else 0)
+
     def columns(self, project: str | None = None, sweep: str | None = None) -> Mapping[str, list[str]]:
         names: dict[str, list[str]] = {}
         for place, kept in NAMES.items():
@@ -282,6 +306,19 @@ class SqlRuns(Runs):
                 new_group=None if group is None else text(group),
             )
             return _read(tx, id)
+
+    def tag(self, ids: Collection[str], *, add: Collection[str] = (), remove: Collection[str] = ()) -> int:
+        changed = []
+        with self._db.write() as tx:
+            for id in sorted(set(ids)):
+                row = tx.row(_TAGS, run=id)
+                if row is None:
+                    raise _no_run(tx, id)
+                tags = _tags(rules.tagged(load(row[0]), add, remove))
+                if tags != row[0]:
+                    changed.append({"run": id, "new_tags": tags})
+            tx.run_many(_SET_TAGS, changed)
+        return len(changed)
 
     def delete(self, ids: Collection[str]) -> int:
         unique = sorted(set(ids))  # in order, lest two that delete the same ones wait for each other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
@@ -15,10 +15,13 @@ from whet.store.database import Database, Statement, Transaction
 from whet.store.ids import new_id
 from whet.store.rows import ADD_PROJECT, SWEEPS, to_sweep
 from whet.store.schema import former, runs, sweeps
+from whet.store.table_sql import gains
 from whet.trial import Goal, Phase
 
 __all__ = ["SqlSweeps", "no_sweep"]
 
+_AT_ONCE = 10_000
+"""As many values as both databases take in a statement, and some."""
 _ID = sweeps.c.id == bindparam("sweep")
 _GET = Statement(SWEEPS.where(_ID))
 _LOCK = Statement(SWEEPS.where(_ID).with_for_update())
@@ -70,6 +73,7 @@ _EDIT = Statement(
     .where(_ID)
     .values(
         config=func.coalesce(bindparam("new_config", type_=sweeps.c.config.type), sweeps.c.config),
+        goals=func.coalesce(bindparam("new_goals", type_=sweeps.c.goals.type), sweeps.c.goals),
         cap=func.coalesce(bindparam("new_cap", type_=sweeps.c.cap.type), sweeps.c.cap),
         version=sweeps.c.version + 1,
         updated=bindparam("now"),
@@ -147,10 +151,20 @@ class SqlSweeps(Sweeps):
         found = map(to_sweep, self._db.once(_ALL))
         return [sweep for sweep in found if project is None or sweep.project == project]
 
-    def move(self, id: str, to: SweepState) -> Sweep:
+    def gains(self, ids: Collection[str]) -> Mapping[str, list[tuple[int, float]]]:
+        found: dict[str, list[tuple[int, float]]] = {}
+        each = sorted(set(ids))
+        for at in range(0, len(each), _AT_ONCE):
+            asked, values = gains(each[at : at + _AT_ONCE], postgres=self._db.dialect.name == "postgresql")
+            for sweep, number, value in self._db.once(asked, **values):
+                found.setdefault(sweep, []).append((number, value))
+        return found
+
+    def move(self, id: str, to: SweepState, *, revision: int | None = None, version: int | None = None) -> Sweep:
         now = time.time()
         with self._db.write() as tx:
             sweep = _read(tx, id, _LOCK)
+            rules.check_unchanged(sweep.name, revision, version, sweep.revision, sweep.version)
             if not rules.check_move(sweep.name, sweep.state, to):
                 return sweep
             canceled = 0
@@ -160,17 +174,26 @@ class SqlSweeps(Sweeps):
             return _read(tx, id)
 
     def edit(
-        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+        self,
+        id: str,
+        *,
+        version: int,
+        config: Mapping[str, object] | None = None,
+        goals: Sequence[Goal] | None = None,
+        cap: int | None = None,
     ) -> Sweep:
         with self._db.write() as tx:
             sweep = _read(tx, id, _LOCK)
             rules.check_version(sweep.name, version, sweep.version)
             if cap is not None:
                 rules.check_cap(sweep.name, cap, sweep.next_number)
+            if goals is not None:
+                rules.check_goals(sweep.name, goals, sweep.goals, sweep.next_number)
             kept = None if config is None else dump(config)
+            aims = None if goals is None else dump([goal.value for goal in goals])
             if config is not None and not rules.searches_alike(sweep.config, load(dump(config))):
                 tx.run(_KEEP_FORMER, sweep=id, version=sweep.version, config=dump(sweep.config))
-            tx.run(_EDIT, sweep=id, new_config=kept, new_cap=cap, now=time.time())
+            tx.run(_EDIT, sweep=id, new_config=kept, new_goals=aims, new_cap=cap, now=time.time())
             return _read(tx, id)
 
     def former(self, id: str) -> Mapping[int, Mapping[str, object]]:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,14 +14,16 @@ from typing import Any
 from whet.errors import ExpressionError, StoreError
 from whet.filters import STATS, Column, Node, column, parse, scalar
 from whet.store.describe import kept_state
-from whet.store.values import Run, TableQuery, TableRow
+from whet.store.values import Group, GroupQuery, Run, TableQuery, TableRow
 
-__all__ = ["PLACE_OF_STAT", "Place", "Question", "rank", "to_row", "value_of"]
+__all__ = ["LARGEST", "PLACE_OF_STAT", "Division", "Place", "Question", "group_of", "rank", "to_row", "value_of"]
 
 _MOST = 1000
 _ROW = tuple(field.name for field in fields(TableRow) if field.name != "cells")
 PLACE_OF_STAT: Mapping[str, int] = {name: i for i, name in enumerate(STATS)}
 """Where a statistic lies in what the codec writes."""
+LARGEST = 1e70
+"""Beyond it a number is none to be summed up: the fourth powers of sums, which PostgreSQL makes on its way to a mean, are floats still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,46 @@ class Question:
         """Return the text that says: the page ended at `place`."""
         told = json.dumps([_same(self.query), place.rank, place.value, place.key], separators=(",", ":"))
         return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """A `GroupQuery`, read. `by` is None for tags."""
+
+    query: GroupQuery
+    wanted: Node | None
+    by: Column | None
+    of: Column | None
+
+    @classmethod
+    def read(cls, query: GroupQuery, now: float) -> Division:
+        """Read `query`.
+
+        Raises:
+            ExpressionError, StoreError: as `Runs.groups`.
+        """
+        if not 1 <= query.limit <= _MOST:
+            raise StoreError(f"limit={query.limit} is out of range", f"ask for 1 to {_MOST} groups")
+        by, of = column(query.by), None if query.of is None else column(query.of)
+        if of == Column("", "tags"):
+            raise ExpressionError("tags are no numbers", "sum up a metric")
+        return cls(query, parse(query.filter, now=now), None if by == Column("", "tags") else by, of)
+
+
+def group_of(
+    value: float | str | None, num_runs: int, num_values: int, least: float, greatest: float, mean: float, square: float
+) -> Group:
+    """Return a group; `square` is the mean of the squared distances from the mean."""
+    there = num_values > 0
+    return Group(
+        value=value if value is None or isinstance(value, str) else float(value),
+        num_runs=num_runs,
+        num_values=num_values,
+        least=float(least) if there else None,
+        greatest=float(greatest) if there else None,
+        mean=float(mean) if there else None,
+        deviation=math.sqrt(square * num_values / (num_values - 1)) if num_values > 1 else None,
+    )
 
 
 def _same(query: TableQuery) -> str:

@@ -17,9 +17,9 @@ from whet.filters import And, Column, Compare, Contains, Missing, Node, Not, Or,
 from whet.store import codec
 from whet.store.database import Statement
 from whet.store.rows import RUN_COLUMNS, tag_begins
-from whet.store.table import PLACE_OF_STAT, Place, Question
+from whet.store.table import LARGEST, PLACE_OF_STAT, Division, Place, Question
 
-__all__ = ["NAMES", "TO_JSON", "by_key", "names_of", "statement"]
+__all__ = ["NAMES", "TO_JSON", "by_key", "gains", "groups", "names_of", "statement"]
 
 TO_JSON = r"""
 CREATE OR REPLACE FUNCTION pg_temp.whet_json(t text) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$
@@ -227,14 +227,8 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
     be two values, of which one is None.
     """
     writer, query = _Writer(postgres), question.query
-    conditions = []
-    for name, value in (("project", query.project), ("sweep", query.sweep)):
-        if value is not None:
-            conditions.append(f"{name} = {writer.bind(value)}")
-    if query.projects is not None:
-        listed = ", ".join(map(writer.bind, query.projects))
-        conditions.append(f"project IN ({listed})" if listed else "FALSE")
-    here = list(conditions)
+    here = _here(writer, query.project, query.sweep, query.projects)
+    conditions = list(here)
     if question.wanted is not None:
         conditions.append(writer.condition(question.wanted))
     way = "DESC" if question.descending else "ASC"
@@ -270,6 +264,76 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
         f"SELECT (SELECT count(*) FROM hit), k, {place} FROM hit{_where(after)} ORDER BY {order} LIMIT :most"
     )
     return Statement(text(sql)), {**writer.values, **most}
+
+
+def groups(division: Division, *, postgres: bool) -> tuple[Statement, dict[str, Any]]:
+    """Return the statement of a division, and its parameters.
+
+    Its rows are (number of groups in all, value, number of runs, of values, least, greatest, mean, mean square of the distances from it);
+    in PostgreSQL there are two values, of which one at least is None.
+    """
+    writer, query = _Writer(postgres), division.query
+    here = _here(writer, query.project, query.sweep, query.projects)
+    conditions = [*here, *([] if division.wanted is None else [writer.condition(division.wanted)])]
+    of = _Value(number="NULL") if division.of is None else writer.operand(division.of)
+    value = _Value(text="tags") if division.by is None else writer.operand(division.by)
+    if postgres:
+        number, words = value.number or "NULL", value.text or "NULL"
+        named = f'CAST({number} AS double precision) AS n, CAST({words} AS text) COLLATE "C" AS t'
+        keys, order = "n, t", "n, t"
+        measured = f"CAST({of.number or 'NULL'} AS double precision)"
+    else:
+        named, keys = f"{value.sql} AS v", "v"
+        order = f"{_RANK_OF_EITHER}, v"
+        measured = f"CASE WHEN typeof({of.sql}) <> 'text' THEN {of.sql} + 0.0 END"
+    source = "runs"
+    if postgres and writer.parsed:
+        parsed = ", ".join(f"{_parsed(name)} AS {name}_json" for name in sorted(writer.parsed))
+        source = f"(SELECT runs.*, {parsed} FROM runs{_where(here)} OFFSET 0) AS runs"
+    able, hit = f"CASE WHEN abs(m) <= {LARGEST!r} THEN m END", "hit"
+    if division.by is None:  # a row a tag, and one for no tag
+        each = f"LATERAL jsonb_array_elements_text({_parsed('t')})" if postgres else "json_each(hit.v)"
+        one = 'NULL AS n, tag.value COLLATE "C" AS t' if postgres else "tag.value AS v"
+        hit = f"(SELECT {one}, m FROM hit LEFT JOIN {each} AS tag{'(value)' if postgres else ''} ON TRUE) AS hit"
+    sql = (
+        f"WITH hit AS (SELECT {named}, {measured} AS m FROM {source}{_where(conditions)}), "
+        f"able AS (SELECT {keys}, {able} AS m FROM {hit}), "
+        f"far AS (SELECT {keys}, m, m - avg(m) OVER (PARTITION BY {keys}) AS d FROM able) "
+        f"SELECT count(*) OVER (), {keys}, count(*), count(m), min(m), max(m), avg(m), avg(d * d) FROM far "
+        f"GROUP BY {keys} ORDER BY count(*) DESC, {order} LIMIT :most"
+    )
+    return Statement(text(sql)), {**writer.values, "most": query.limit}
+
+
+def gains(ids: Sequence[str], *, postgres: bool) -> tuple[Statement, dict[str, Any]]:
+    """Return the statement for `Sweeps.gains`: rows are (sweep, number, value)."""
+    writer = _Writer(postgres)
+    value = writer._json("values", [0], numbers=True).sql
+    listed = ", ".join(map(writer.bind, ids)) or "NULL"
+    here = f"sweep IN ({listed}) AND phase = 'finished' AND NOT stopped AND \"values\" IS NOT NULL"
+    kept = f", {_parsed('values')} AS values_json" if postgres else ', "values"'
+    goals = "(SELECT id AS its, CASE WHEN goals LIKE '[\"maximize%' THEN -1.0 ELSE 1.0 END AS sign FROM sweeps) AS s"
+    before = "min(v * sign) OVER (PARTITION BY sweep ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    sql = (
+        f"WITH hit AS (SELECT sweep, number{kept} FROM runs WHERE {here}), "
+        f"able AS (SELECT sweep, number, {value} AS v FROM hit), "
+        f"all_of AS (SELECT sweep, number, v, v * sign AS loss, {before} AS before FROM able JOIN {goals} ON its = sweep WHERE v IS NOT NULL) "
+        "SELECT sweep, number, v FROM all_of WHERE before IS NULL OR loss < before ORDER BY sweep, number"
+    )
+    return Statement(text(sql)), writer.values
+
+
+def _here(writer: _Writer, project: str | None, sweep: str | None, projects: Sequence[str] | None) -> list[str]:
+    """Return the conditions that need no column that is parsed."""
+    found = [
+        f"{name} = {writer.bind(value)}"
+        for name, value in (("project", project), ("sweep", sweep))
+        if value is not None
+    ]
+    if projects is not None:
+        listed = ", ".join(map(writer.bind, projects))
+        found.append(f"project IN ({listed})" if listed else "FALSE")
+    return found
 
 
 def _parsed(kept: str) -> str:

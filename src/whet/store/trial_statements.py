@@ -21,6 +21,7 @@ __all__ = [
     "CHANGED_AFTER",
     "CHANGED_FIRST",
     "CLAIM",
+    "EXTEND",
     "FORGET_METRICS",
     "FORGET_OFFSETS",
     "FORGET_REPORTS",
@@ -118,6 +119,15 @@ REPORTED_OF = Statement(
     )
 )
 RUN_ID = Statement(select(runs.c.id).where(*_TRIAL))
+EXTEND = Statement(
+    update(sweeps)
+    .where(_SWEEP)
+    .values(
+        state=bindparam("to"),
+        cap=bindparam("most", type_=sweeps.c.cap.type),
+        version=sweeps.c.version + bindparam("by"),
+    )
+)
 HANDED_OUT = Statement(
     update(sweeps)
     .where(_SWEEP)

@@ -90,6 +90,7 @@ class SqlTrials(Trials):
         params: Mapping[str, object],
         *,
         attrs: Mapping[str, object] = NOTHING,
+        extra: bool = False,
         once: str | None = None,
     ) -> int:
         kept, kept_attrs = dump(params), dump(attrs)
@@ -97,6 +98,8 @@ class SqlTrials(Trials):
             if (there := answered.before(tx, once)) is not None:
                 return int(there)
             head = _head(tx, sweep)
+            if extra:
+                head = _extended(tx, sweep, head)
             rules.check_hand_out(head.name, head.state, head.cap, head.next_number)
             phase = Phase.PENDING.value
             _hand_out(tx, sweep, head, time.time(), id=new_id(), phase=phase, params=kept, attrs=kept_attrs)
@@ -336,6 +339,13 @@ def _head(tx: Transaction, sweep: str) -> Head:
         raise no_sweep(tx, sweep)
     name, project, state, *rest = row
     return Head(name, project, STATES[state], *rest)
+
+
+def _extended(tx: Transaction, sweep: str, head: Head) -> Head:
+    state, cap = rules.extended(head.name, head.state, head.cap, head.next_number)
+    if (state, cap) != (head.state, head.cap):
+        tx.run(say.EXTEND, sweep_id=sweep, to=state.value, most=cap, by=int(cap is not None))
+    return head._replace(state=state, cap=cap)
 
 
 def _trial(tx: Transaction, sweep: str, number: int) -> tuple[Head, Line]:

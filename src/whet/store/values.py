@@ -15,6 +15,9 @@ __all__ = [
     "Batch",
     "Changes",
     "Curve",
+    "Group",
+    "GroupQuery",
+    "Groups",
     "Lease",
     "NewRun",
     "Line",
@@ -320,3 +323,52 @@ class Page:
     rows: tuple[TableRow, ...]
     total: int
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupQuery:
+    """Which runs, and by what they are put together.
+
+    Args:
+        by: A column (`whet.filters.column`), or ``tags``: a run with several is in a group for each.
+        of: A column of numbers that is summed up for each group, or None.
+        filter, project, sweep, projects: As in `TableQuery`.
+        limit: Groups at most, 1 to 1000.
+    """
+
+    by: str
+    of: str | None = None
+    filter: str = ""
+    project: str | None = None
+    sweep: str | None = None
+    projects: tuple[str, ...] | None = None
+    limit: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Runs that have the same in a column.
+
+    Args:
+        value: What they have, a number or a text; None: neither.
+        num_runs: How many they are.
+        num_values: How many of them have a number in the column that is summed up. Those beyond ±1e70 are no numbers here.
+        least, greatest, mean: Of these; None where there is none.
+        deviation: Their standard deviation, with n - 1; None where there are fewer than two.
+    """
+
+    value: object
+    num_runs: int
+    num_values: int
+    least: float | None
+    greatest: float | None
+    mean: float | None
+    deviation: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The groups with the most runs first, of equals the one with the least value (numbers, then texts, then nothing); and how many there are in all."""
+
+    groups: tuple[Group, ...]
+    total: int

@@ -182,17 +182,20 @@ def edit_sweep(
     Raises:
         StudyError: it has trials, and `config` has other metrics.
         Conflict: somebody else changed it meanwhile, or the cap is below what was handed out.
-        WhetError: the method can't be built.
+        WhetError: the method or the stopper can't be built, or no configuration keeps the constraints.
     """
     if config is not None:
-        check_method(config)
+        check(config)
         found = store.sweeps.get(id)
         if found.next_number and _aims(config) != _aims(parse(dict(found.config))):
             raise StudyError(
                 f"sweep {found.name!r} has trials, whose results are of other metrics",
                 "make a new sweep, with start_from",
             )
-    return store.sweeps.edit(id, version=version, config=None if config is None else to_mapping(config), cap=cap)
+    if config is None:
+        return store.sweeps.edit(id, version=version, cap=cap)
+    goals = [metric.goal for metric in config.problem.metrics]
+    return store.sweeps.edit(id, version=version, config=to_mapping(config), goals=goals, cap=cap)
 
 
 def _aims(config: SweepConfig) -> list[tuple[str, Goal]]:

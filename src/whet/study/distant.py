@@ -48,6 +48,7 @@ def judge(
     return answer["num_judged"], Decision(Verdict(answer["verdict"]), answer["reason"])
 
 
-def settle(engine: Engine, server: Server, *, exhausted: bool) -> SweepState:
+def settle(engine: Engine, server: Server, *, exhausted: bool, may_search: bool) -> SweepState:
     """Have the server finish the sweep where there is a reason to, and return its state."""
-    return SweepState(server.post(f"/sweeps/{engine.id}/settle", {"exhausted": exhausted})["state"])
+    body = {"exhausted": exhausted, "may_search": may_search}
+    return SweepState(server.post(f"/sweeps/{engine.id}/settle", body)["state"])

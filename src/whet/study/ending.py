@@ -44,6 +44,11 @@ class Ending:
         is_aimed = any(metric.target is not None for metric in self._config.problem.metrics)
         return cap is not None or self._config.terminate is not None or is_aimed
 
+    @property
+    def may_foresee(self) -> bool:
+        """Whether the sweep may end because its method foresees little gain."""
+        return self._rules.expected_improvement is not None
+
     def why(self, history: History, cap: int | None, now: float) -> str:
         """Return why the sweep is over, in words; empty while it goes on. With a reason no trial is handed out any more.
 

@@ -4,12 +4,14 @@ An `Engine` is one process's view of one sweep. It keeps the sweep's trials in m
 cost of a step does not grow with the history, and it rebuilds its searcher from them, so nothing about a search is ever saved.
 
 Two locks: one of what is known, held for moments; one of the searcher, held for as long as it searches, from a `Snapshot`. Who holds the
-second may take the first, never the other way round, so whoever reports, tells or looks never waits for a search.
+second may take the first, never the other way round, so whoever reports, tells or looks never waits for a search. Nor does he make one: whether
+there is little to gain is found out by who asks for a trial, or leaves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -69,7 +71,8 @@ class Engine(View):
     ) -> Assignment | Nothing:
         """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one.
 
-        It goes to `owner`, by default this process. The same question again, by its `key`, gets what it got before while that runs.
+        It goes to `owner`, by default this process. The same question again, by its `key`, gets what it got before while that runs; so does this
+        process when it asks again after an error.
 
         Raises:
             Unwanted: the answer `is_wanted` no more, so nothing was handed out.
@@ -78,8 +81,17 @@ class Engine(View):
             with self._asking:
                 self.look_for_lost(_LOOK_FROM_AFAR_S)
                 return distant.ask(self, self.store.server, mine)
-        with self._asking, self.store.trials.turn(self.id):
-            return Question(self, mine=mine, owner=owner or self.owner, key=key, is_wanted=is_wanted).answer()
+        if owner is not None:
+            with self._asking, self.store.trials.turn(self.id):
+                return Question(self, mine=mine, owner=owner, key=key, is_wanted=is_wanted).answer()
+        with self._asking:
+            # The store may have kept what it handed out though the word of that was lost, so this stays the same question until it is answered.
+            is_new = self.question is None
+            key = self.question = self.question or secrets.token_hex(16)
+            with self.store.trials.turn(self.id):
+                answer = Question(self, mine=mine, owner=self.owner, key=key, is_new=is_new).answer()
+            self.question = None
+            return answer
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 
@@ -140,25 +152,47 @@ class Engine(View):
         self.sync()
         return self.trial(number)
 
-    def finish_if_done(self, *, exhausted: bool = False) -> bool:
-        """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished."""
+    def finish_if_done(self, *, exhausted: bool = False, may_search: bool = False) -> bool:
+        """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished.
+
+        With `may_search` also where only its method can tell, as `why_over`.
+        """
         if self.store.server is not None:
-            self.state = distant.settle(self, self.store.server, exhausted=exhausted)
+            self.state = distant.settle(self, self.store.server, exhausted=exhausted, may_search=may_search)
             return self.state is SweepState.FINISHED
-        self.sync()
-        if self.state is SweepState.RUNNING and ((exhausted and not self.history.open) or self.why_over()):
-            try:
-                self.state = self.store.sweeps.move(self.id, SweepState.FINISHED).state
-            except IllegalMove:  # somebody has just canceled it
-                self.sync()
+        while not self._settled(exhausted, may_search):
+            exhausted = False  # somebody queued a trial, or raised the cap, while it was looked at: so it is not
         if self.state is SweepState.FINISHED and any(t.phase is Phase.PAUSED for t in self.pending()):
-            end_paused(self.store, self.id, self.pending(), self.why_over() or "the sweep is finished")
+            why = self.why_over(may_search=may_search)
+            end_paused(self.store, self.id, self.pending(), why or "the sweep is finished")
         return self.state is SweepState.FINISHED
 
-    def why_over(self) -> str:
+    def leave(self, *, exhausted: bool = False) -> None:
+        """Do as `finish_if_done`, for whoever asks for no more trials: if nobody else does, nobody would see that there is little to gain."""
+        if exhausted or self._ending.may_foresee:
+            self.finish_if_done(exhausted=exhausted, may_search=True)
+
+    def _settled(self, exhausted: bool, may_search: bool) -> bool:
+        """Finish the sweep where there is a reason to; returns False where that reason may have gone meanwhile."""
+        self.sync()
+        with self._lock:
+            is_idle, revision, version = not self.history.open, self.history.revision, self.version
+        if self.state is SweepState.RUNNING and ((exhausted and is_idle) or self.why_over(may_search=may_search)):
+            # That there is nothing more to do holds as long as there is nothing new. Other reasons hold whatever comes.
+            seen = {"revision": revision, "version": version} if is_idle else {}
+            try:
+                self.state = self.store.sweeps.move(self.id, SweepState.FINISHED, **seen).state
+            except IllegalMove:  # somebody has just canceled it
+                self.sync()
+            except Conflict:
+                return False
+        return True
+
+    def why_over(self, *, may_search: bool = False) -> str:
         """Return why the sweep is over, as last seen, in words; empty while it goes on, and where nothing but a person or its method ended it.
 
-        While somebody searches it is not known whether the method would end it: the next question looks again.
+        Whether the method sees little to gain takes as long as a search to find out. It is asked only with `may_search`, and while nobody else searches:
+        who does will see it. Otherwise what it said last counts, as long as nothing has ended since.
         """
         now = time.time() if self.state is SweepState.RUNNING else self.store.sweeps.get(self.id).updated
         with self._lock:
@@ -166,7 +200,9 @@ class Engine(View):
             why = ending.why(self.history, self.cap, now)
             if why or not ending.asks_for_gain(self.history.best):
                 return why
-        gain = self._expected_gain()
+            gain = self.searching.known_gain(self.history.num_ended)
+        if gain is None and may_search:
+            gain = self._expected_gain()
         with self._lock:
             return ending.little_to_gain(self.history.best, gain)
 

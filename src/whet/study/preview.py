@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from whet.config import SweepConfig
-from whet.search.grid import Grid
 from whet.study.searching import searcher_of
 from whet.trial import Phase, Trial
 
@@ -19,9 +18,7 @@ def size_of(config: SweepConfig, most: int | None = None) -> int | None:
     Raises:
         UnknownName, ConfigError: there is no such method, or it can't be built.
     """
-    made = searcher_of(config)
-    searcher = getattr(made, "inner", made)  # of one that begins with what earlier sweeps found
-    return searcher.count(most) if isinstance(searcher, Grid) else None
+    return searcher_of(config).count(most)
 
 
 def guesses(config: SweepConfig, count: int, first: Sequence[Mapping[str, object]] = ()) -> list[Mapping[str, object]]:

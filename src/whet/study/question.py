@@ -34,6 +34,7 @@ class Question:
         mine: The trials that were started for whoever asks, if there are to be no others.
         owner: To whom the trial is handed out.
         key: The question's: the same again gets what it got before, while that runs.
+        is_new: It was never asked before, by that key.
         is_wanted: Whether there is still somebody to answer. Looked at before a trial is handed out; once it is, it is.
     """
 
@@ -44,10 +45,11 @@ class Question:
         mine: Collection[int] | None,
         owner: str,
         key: str | None,
+        is_new: bool = False,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._engine, self._mine, self._owner, self._key = engine, mine, owner, key
-        self._is_wanted = is_wanted
+        self._is_new, self._is_wanted = is_new, is_wanted
 
     def answer(self) -> Assignment | Nothing:
         """Return a trial: one that waits, else a paused one worth resuming, else a new one; or why there is none.
@@ -56,7 +58,8 @@ class Question:
             Unwanted: nobody waits for the answer any more; nothing was handed out.
         """
         engine = self._engine
-        if (before := answered(engine.store, engine.id, self._key)) is not None:
+        before = None if self._is_new else answered(engine.store, engine.id, self._key)
+        if before is not None:
             engine.sync()
             trial = engine.trial(before.number)
             return assigned(engine.store, before.run_id, before.attempt, before.number, trial, trial.last_step)
@@ -64,7 +67,7 @@ class Question:
         while True:
             engine.sync()
             if engine.config.terminate is not None:
-                engine.finish_if_done()
+                engine.finish_if_done(may_search=True)
             try:
                 answer = self._waiting() or self._resumed() or self._suggested()
                 if isinstance(answer, Nothing) and answer.final:
@@ -115,7 +118,7 @@ class Question:
     def _suggested(self) -> Assignment | Nothing:
         engine = self._engine
         seen = engine.snapshot()
-        if seen.state is SweepState.FINISHED and (why := engine.why_over()):
+        if seen.state is SweepState.FINISHED and (why := engine.why_over(may_search=True)):
             return Nothing(f"the sweep is finished: {why}", final=True)
         if seen.state is not SweepState.RUNNING:
             return Nothing(f"the sweep is {seen.state.value}", final=seen.state is not SweepState.PAUSED)

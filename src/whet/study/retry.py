@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import final
 
-from whet.errors import Conflict, StudyError, SweepClosed
+from whet.errors import StudyError, SweepClosed
 from whet.store import rules
 from whet.store.base import Store, SweepState
 from whet.study.engine import Engine
@@ -47,7 +47,8 @@ def retry(store: Store, sweep: str, numbers: Collection[int] | None = None) -> R
     """Queue trials that are over once more, as new ones with the same params, and return which.
 
     Repeating the call queues nothing twice: a trial that was retried is passed over (its retry may fail and be retried in turn). A cap is raised by as
-    many as are queued, and a finished sweep is reopened. Params are completed where the space has grown since.
+    many as are queued, each together with its trial, and a finished sweep is reopened, also for retries that wait in it. Params are completed where
+    the space has grown since.
 
     Args:
         store: Where the sweep is kept.
@@ -66,15 +67,20 @@ def retry(store: Store, sweep: str, numbers: Collection[int] | None = None) -> R
         engine.sync()
         repeats = _repeats(engine.in_order())
         chosen, waiting, skipped = _chosen(engine, numbers, repeats)
+        is_stuck = engine.state is SweepState.FINISHED and any(
+            engine.trial(n).phase is Phase.PENDING for n in waiting.values()
+        )
         queued: dict[int, int] = {}
-        if chosen:
+        if chosen or is_stuck:
             made = {
                 trial.number: completed(engine.config, trial.params, len(engine.trials) + place)
                 for place, trial in enumerate(chosen)
             }
-            _open(engine, len(chosen))
+            _check_goes_on(engine)
+            if is_stuck:
+                store.sweeps.move(sweep, SweepState.RUNNING)
             for number, params in made.items():
-                queued[number] = _enqueued(engine, number, params)
+                queued[number] = store.trials.enqueue(sweep, params, attrs={RETRY_OF: number}, extra=True)
         now = store.sweeps.get(sweep)
     return Retried(queued=queued, waiting=waiting, skipped=skipped, state=now.state, cap=now.cap)
 
@@ -110,38 +116,14 @@ def _chosen(
     return [t for t in asked if t.number not in waiting], waiting, {}
 
 
-def _open(engine: Engine, count: int) -> None:
-    """Make room for `count` more trials, and reopen the sweep if it is finished."""
-    store, id = engine.store, engine.id
-    is_finished = engine.state is SweepState.FINISHED
-    if is_finished:
-        engine.state, engine.cap = SweepState.RUNNING, None  # as it is about to be; nobody else has this engine
-        if why := engine.why_over():
-            raise SweepClosed(
-                f"sweep {engine.name!r} is over and would be again at once: {why}",
-                "change its target or terminate first (PUT /sweeps/ID), or make a new sweep with start_from",
-            )
-    else:
+def _check_goes_on(engine: Engine) -> None:
+    """Raise SweepClosed where a trial that is queued now would never be run."""
+    if engine.state is not SweepState.FINISHED:
         rules.check_open(engine.name, engine.state)
-    while True:
-        sweep = store.sweeps.get(id)
-        if sweep.cap is None:
-            break
-        try:
-            store.sweeps.edit(id, version=sweep.version, cap=sweep.cap + count)
-            break
-        except Conflict:
-            continue  # somebody has just changed it
-    if is_finished:
-        store.sweeps.move(id, SweepState.RUNNING)
-
-
-def _enqueued(engine: Engine, number: int, params: Mapping[str, object]) -> int:
-    store, attrs = engine.store, {RETRY_OF: number}
-    try:
-        return store.trials.enqueue(engine.id, params, attrs=attrs)
-    except SweepClosed:
-        if store.sweeps.get(engine.id).state is not SweepState.FINISHED:
-            raise
-    store.sweeps.move(engine.id, SweepState.RUNNING)  # an agent that was just ending has finished it once more
-    return store.trials.enqueue(engine.id, params, attrs=attrs)
+        return
+    engine.state, engine.cap = SweepState.RUNNING, None  # as it is about to be; nobody else has this engine
+    if why := engine.why_over(may_search=True):
+        raise SweepClosed(
+            f"sweep {engine.name!r} is over and would be again at once: {why}",
+            "change its target or terminate first (PUT /sweeps/ID), or make a new sweep with start_from",
+        )

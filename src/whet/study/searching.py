@@ -112,6 +112,11 @@ class Searching:
         self.searcher = searcher
         return suggestions[0] if suggestions else None
 
+    def known_gain(self, num_ended: int) -> float | None:
+        """Return what `expected_gain` was after so many ends, if it was computed; from any thread."""
+        gain = self._gain
+        return gain[1] if gain is not None and gain[0] == num_ended else None
+
     def expected_gain(self, news: News) -> float | None:
         """Return by how much the next trial is expected to improve the best result; None where the method does not know. Computed once a history."""
         if self._gain is None or self._gain[0] != news.num_ended:

@@ -107,7 +107,7 @@ class Study(Look):
     def end_reason(self) -> str:
         """Why the study has ended, in words; empty while it goes on, and where a person or its method ended it."""
         self._engine.sync()
-        return self._engine.why_over()
+        return self._engine.why_over(may_search=True)
 
     def set_metric_names(self, metric_names: Sequence[str]) -> None:
         """Call the values so, one name a metric; limits, budgets and a cost of such a name go with it.
@@ -325,18 +325,19 @@ class Study(Look):
                 with Interrupts() as interrupts:
                     work(advance, interrupts)
                 interrupts.check()  # lest one at the very end be lost
-                return
-            with ThreadPoolExecutor(workers, thread_name_prefix="whet-trial") as pool:
-                futures = [pool.submit(work, advance, Interrupts()) for _ in range(workers)]
-                try:
-                    wait(futures, return_when=FIRST_EXCEPTION)
-                except BaseException:
-                    self._stop.set()
-                    raise
-                if any(f.done() and f.exception() is not None for f in futures):
-                    self._stop.set()
-            for future in futures:
-                future.result()
+            else:
+                with ThreadPoolExecutor(workers, thread_name_prefix="whet-trial") as pool:
+                    futures = [pool.submit(work, advance, Interrupts()) for _ in range(workers)]
+                    try:
+                        wait(futures, return_when=FIRST_EXCEPTION)
+                    except BaseException:
+                        self._stop.set()
+                        raise
+                    if any(f.done() and f.exception() is not None for f in futures):
+                        self._stop.set()
+                for future in futures:
+                    future.result()
+        self._engine.leave()
 
     def stop(self) -> None:
         """Let `optimize` end after the trials that run now; for callbacks and objectives."""
@@ -352,7 +353,7 @@ class Study(Look):
                 return answer
             if answer.final:
                 if mine is None:
-                    self._engine.finish_if_done(exhausted=True)
+                    self._engine.leave(exhausted=True)
                 LOGGER.info("Study %s hands out no more trials: %s", self.study_name, answer.reason)
                 return None
             if self._stop.wait(_PATIENCE_S) or (deadline is not None and time.monotonic() >= deadline):

@@ -51,23 +51,27 @@ class View(ABC):
         self.history = History(self.problem)
 
     def _read_config(self, sweep: Sweep) -> None:
-        """Take in the sweep as it is stored now; searcher and stopper stay as they are where nothing changed for them."""
+        """Take in the sweep as it is stored now; searcher and stopper stay as they are where nothing changed for them.
+
+        Raises:
+            WhetError: its stopper can't be built here. Then nothing is taken in, and the next look tries again.
+        """
         old: SweepConfig | None = getattr(self, "config", None)
         new = parse(dict(sweep.config), source=f"sweep {sweep.id}")
         if old is not None and old.problem == new.problem:
             new = replace(new, problem=old.problem)  # the same object, for those who compare by identity
-        self.config = new
-        self.version = sweep.version
         if old is None or (old.problem, old.stopper) != (new.problem, new.stopper):
-            self.stopper = None
-            if (plug := new.stopper) is not None:
-                self.stopper = build("stopper", plug.name, new.problem, knobs_given=dict(plug.knobs))
+            plug = new.stopper
+            self.stopper = (
+                None if plug is None else build("stopper", plug.name, new.problem, knobs_given=dict(plug.knobs))
+            )
         if old is None or old.aims != new.aims:
             self._ending = Ending(new)
             if old is not None:
                 self.history.judge_by(new.problem)
         if old is None or basis(old) != basis(new):
             self.searching, self._learning = Searching(new), Learning(new)
+        self.config, self.version = new, sweep.version
 
     @property
     def problem(self) -> Problem:

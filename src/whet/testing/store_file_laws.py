@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from pathlib import Path
 
 import pytest
 
-from whet.errors import Damaged, NotFound, StoreError
+from whet.errors import Damaged, NotFound, StoreError, StoreUnavailable, TooLarge
 from whet.store.base import Artifact, Batch, NewRun, Store
+from whet.store.files import LocalFiles
 from whet.testing.store_case import ME, StoreCase
 
 __all__ = ["FileLaws"]
@@ -31,6 +33,11 @@ class FileLaws(StoreCase):
             for name, content in files.items()
         ]
         store.runs.ship(id, 0, "spool", 0, 1, Batch(artifacts=kept))
+
+    def near(self, store: Store) -> LocalFiles:
+        """Return the store's files as they are next to the data: behind the server, where there is one."""
+        assert isinstance(store.files, LocalFiles)
+        return store.files
 
     def where(self, store: Store, id: str = "r") -> dict[str, tuple[bool, int]]:
         """Return what is known of each file: (is it here, how much of it has come)."""
@@ -68,6 +75,34 @@ class FileLaws(StoreCase):
         assert store.files.send("r", sha, 0, b"something else") == len(_CONTENT)
         assert self.text(store, "r", "model") == _CONTENT
 
+    @pytest.mark.parametrize("num_failing", [1, 2])
+    def test_what_is_said_to_be_here_is_here(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, num_failing: int
+    ) -> None:
+        """The last piece has come, and can't be kept: whoever sends it again is not told that all is well until it is."""
+        self.run_with(store, model=_CONTENT)
+        blobs, sha = self.near(store).blobs, _sha(_CONTENT)
+        failed: list[int] = []
+        keep = blobs.keep
+
+        def failing(room: str, sha256: str, file: Path) -> None:
+            if len(failed) < num_failing:
+                failed.append(1)
+                raise StoreUnavailable("the place does not answer", "try again")
+            keep(room, sha256, file)
+
+        monkeypatch.setattr(blobs, "keep", failing)
+        store.files.send("r", sha, 0, _CONTENT[:100])
+        said = 0
+        while said < len(_CONTENT):
+            try:
+                said = store.files.send("r", sha, 100, _CONTENT[100:])
+            except StoreUnavailable:  # over HTTP the client itself asks again
+                continue
+        assert len(failed) == num_failing
+        assert self.where(store) == {"model": (True, len(_CONTENT))}
+        assert self.text(store, "r", "model") == _CONTENT
+
     def test_another_content_is_found_out_in_the_end(self, store: Store) -> None:
         self.run_with(store, model=_CONTENT)
         sha = _sha(_CONTENT)
@@ -83,7 +118,7 @@ class FileLaws(StoreCase):
     def test_no_more_than_was_said(self, store: Store) -> None:
         self.run_with(store, model=_CONTENT)
         store.files.send("r", _sha(_CONTENT), 0, _CONTENT[:10])
-        with pytest.raises(StoreError, match="bytes came of"):
+        with pytest.raises(TooLarge, match="bytes came of"):
             store.files.send("r", _sha(_CONTENT), 10, _CONTENT)
         assert self.where(store)["model"] == (False, 10)
 
@@ -100,6 +135,36 @@ class FileLaws(StoreCase):
         ):
             with pytest.raises(NotFound):
                 ask("nobody")
+
+    @pytest.mark.parametrize("sha256", ["", "x" * 300, "../../up", "0" * 63 + "\n"])
+    def test_a_record_without_a_digest_spoils_no_other(self, store: Store, sha256: str) -> None:
+        """Nothing can come for it: what the run keeps besides is told, comes and is read."""
+        self.run_with(store, model=_CONTENT)
+        bad = Artifact(name="bad", kind="file", path="", size=5, sha256=sha256)
+        store.runs.ship("r", 0, "spool", 1, 2, Batch(artifacts=[bad]))
+        assert self.where(store) == {"bad": (False, 0), "model": (False, 0)}
+        with pytest.raises(StoreError) as caught:
+            store.files.send("r", sha256, 0, b"12345")
+        assert not isinstance(caught.value, StoreUnavailable)
+        with pytest.raises(NotFound, match="is not here"):
+            store.files.read("r", "bad")
+        store.files.send("r", _sha(_CONTENT), 0, _CONTENT)
+        assert self.where(store) == {"bad": (False, 0), "model": (True, len(_CONTENT))}
+        assert self.text(store, "r", "model") == _CONTENT
+
+    @pytest.mark.parametrize("wrong", [-1, 1])
+    def test_records_that_disagree_about_a_size(self, store: Store, wrong: int) -> None:
+        """One of them is wrong: nobody is told that all is here before it is."""
+        self.run_with(store, model=_CONTENT)
+        bad = Artifact(name="bad", kind="file", path="", size=len(_CONTENT) + wrong, sha256=_sha(_CONTENT))
+        store.runs.ship("r", 0, "spool", 1, 2, Batch(artifacts=[bad]))
+        if wrong < 0:
+            with pytest.raises(TooLarge, match="bytes came of"):
+                store.files.send("r", _sha(_CONTENT), 0, _CONTENT)
+            assert self.where(store) == {"bad": (False, 0), "model": (False, 0)}
+        else:
+            store.files.send("r", _sha(_CONTENT), 0, _CONTENT)
+            assert self.where(store) == {"bad": (False, 0), "model": (True, len(_CONTENT))}
 
     def test_any_part(self, store: Store) -> None:
         self.run_with(store, model=_CONTENT)

@@ -75,6 +75,23 @@ class SweepLaws(StoreCase):
                 store.sweeps.move(sweep.id, to)
             assert store.sweeps.get(sweep.id).state is start
 
+    def test_a_move_may_hang_on_what_was_seen(self, store: Store, sweep: Sweep) -> None:
+        move = store.sweeps.move
+        self.add(store, sweep, 0)
+        store.trials.tell(sweep.id, 0, 0, phase=Phase.FAILED)
+        seen = store.trials.changes(sweep.id)
+        store.trials.enqueue(sweep.id, {"x": 1})
+        store.sweeps.edit(sweep.id, version=0, cap=5)
+        now = store.trials.changes(sweep.id)
+        for revision, version in ((seen.revision, None), (seen.revision, 1), (None, 0), (now.revision, 0)):
+            with pytest.raises(
+                Conflict, match=f"sweep 's' went on meanwhile: it is at revision {now.revision} of version 1"
+            ):
+                move(sweep.id, SweepState.FINISHED, revision=revision, version=version)
+        assert store.sweeps.get(sweep.id).state is SweepState.RUNNING
+        for _ in range(2):
+            assert move(sweep.id, SweepState.FINISHED, revision=now.revision, version=1).state is SweepState.FINISHED
+
     def test_canceling_a_sweep_cancels_what_waits(self, store: Store, sweep: Sweep) -> None:
         t = store.trials
         t.enqueue(sweep.id, {"x": 1})
@@ -108,6 +125,22 @@ class SweepLaws(StoreCase):
             store.sweeps.edit(sweep.id, version=2, cap=1)
         assert store.sweeps.edit(sweep.id, version=2, cap=2).cap == 2
         assert store.trials.changes(sweep.id).cap == 2
+
+    def test_goals_change_until_there_is_a_trial(self, store: Store, sweep: Sweep) -> None:
+        both = (Goal.MAXIMIZE, Goal.MINIMIZE)
+        edited = store.sweeps.edit(sweep.id, version=0, config={"new": True}, goals=both)
+        assert (edited.goals, edited.config) == (both, {"new": True})
+        assert store.sweeps.edit(sweep.id, version=1, cap=9).goals == both
+        store.sweeps.edit(sweep.id, version=2, goals=[Goal.MAXIMIZE])
+        for number, value in enumerate(
+            (1.0, 3.0, 2.0)
+        ):  # the best goes by what they are now, as does how many values there are
+            self.add(store, sweep, number)
+            store.trials.tell(sweep.id, number, 0, phase=Phase.FINISHED, values=(value,))
+        assert store.sweeps.get(sweep.id).best_value == 3.0
+        with pytest.raises(Conflict, match="sweep 's' has 3 trials under the goals maximize, not maximize, minimize"):
+            store.sweeps.edit(sweep.id, version=3, goals=both, cap=12)
+        assert store.sweeps.edit(sweep.id, version=3, goals=[Goal.MAXIMIZE]).cap == 9
 
     def test_one_at_the_wheel(self, store: Store, sweep: Sweep) -> None:
         here = owners.here()

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from whet.errors import ExpressionError, StoreError
-from whet.store.base import Batch, NewRun, Row, Store, Sweep, TableQuery
+from whet.errors import ExpressionError, NotFound, StoreError
+from whet.store.base import Batch, Group, GroupQuery, NewRun, Row, Store, Sweep, TableQuery
 from whet.testing.store_case import ME, StoreCase
-from whet.trial import Phase
+from whet.trial import Goal, Phase
 
 __all__ = ["TableLaws"]
 
@@ -219,6 +219,82 @@ class TableLaws(StoreCase):
         assert numbers("params.layers == 3 and config.layers == 3 and config.opt == params.opt") == [0, 1, 2]
         assert table.runs.table(TableQuery(filter=f'sweep == "{sweep.id}"')).total == 3
         assert table.runs.table(TableQuery(filter="sweep == None")).total == 5
+
+    @pytest.mark.parametrize(
+        ("by", "wanted"),
+        [
+            ("config.optimizer", {"adam": 2, "Adam": 1, "sgd": 1, None: 1}),
+            ("config.lr", {0.01: 1, 0.1: 1, 1.0: 1, "auto": 1, None: 1}),
+            ("config.flag", {None: 3, 0.0: 1, 1.0: 1}),
+            ("config.list", {None: 5}),
+            ("state", {"running": 3, "failed": 1, "finished": 1}),
+            ("project", {"p": 4, "q": 1}),
+            ("sweep", {None: 5}),
+            ("tags", {'"best': 3, "be": 3, "best": 2, "x,y": 2}),
+        ],
+    )
+    def test_runs_are_put_together(self, table: Store, by: str, wanted: dict[object, int]) -> None:
+        found = table.runs.groups(GroupQuery(by=by))
+        assert [(one.value, one.num_runs) for one in found.groups] == list(wanted.items())
+        assert found.total == len(wanted)
+        first = table.runs.groups(GroupQuery(by=by, limit=1))
+        assert (first.groups, first.total) == (found.groups[:1], len(wanted))
+
+    def test_a_group_says_what_its_runs_have(self, table: Store) -> None:
+        adam, upper, *_ = table.runs.groups(GroupQuery(by="config.optimizer", of="loss.min")).groups
+        assert (adam.num_values, adam.least, adam.greatest) == (2, 0.4, 0.9)
+        assert adam.mean == pytest.approx(0.65)
+        assert adam.deviation == pytest.approx(math.sqrt(0.125))
+        assert upper == Group(
+            value="Adam", num_runs=1, num_values=0, least=None, greatest=None, mean=None, deviation=None
+        )
+        some = table.runs.groups(GroupQuery(by="tags", of="config.lr", filter='id in ["a", "b", "c"]', projects=("p",)))
+        assert [(one.value, one.num_runs, one.num_values, one.mean) for one in some.groups] == [
+            ('"best', 2, 1, 0.01),
+            ("be", 2, 1, 0.01),
+            ("best", 1, 1, 0.1),
+            ("x,y", 1, 1, 0.1),
+        ]
+        assert some.groups[0].deviation is None
+        assert table.runs.groups(GroupQuery(by="tags", project="nobody")).groups == ()
+        for query in (GroupQuery(by="state", limit=0), GroupQuery(by="state", filter="loss <")):
+            with pytest.raises((StoreError, ExpressionError)):
+                table.runs.groups(query)
+
+    def test_numbers_too_large_to_be_summed_up_are_left_out(self, store: Store) -> None:
+        for i, x in enumerate((1e308, 1e308, -1e70, 1e70, 1e9, math.inf, math.nan, "1", True)):
+            store.runs.create(NewRun(id=f"r{i}", project="p", name="r", owner=ME, config={"x": x}))
+        (one,) = store.runs.groups(GroupQuery(by="name", of="config.x")).groups
+        assert (one.num_runs, one.num_values, one.least, one.greatest) == (9, 4, -1e70, 1e70)
+        assert one.deviation == pytest.approx(1e70 * math.sqrt(2 / 3))
+
+    def test_tags_come_and_go(self, table: Store) -> None:
+        assert table.runs.tag(["a", "b", "a"], add=["new", "best"], remove=["x,y", "nobody"]) == 2
+        assert table.runs.get("a").tags == ("best", "new")
+        assert table.runs.get("b").tags == ('"best', "be", "new", "best")
+        assert table.runs.tag(["a", "b"], add=["new"]) == 0
+        assert table.runs.tag(["a"], add=["new"], remove=["new", "best"]) == 1
+        assert table.runs.get("a").tags == ("new",)
+        with pytest.raises(NotFound):
+            table.runs.tag(["a", "gone"], add=["other"])
+        assert table.runs.get("a").tags == ("new",)
+        assert table.runs.tag([]) == 0
+
+    def test_how_the_best_of_sweeps_came_about(self, store: Store, sweep: Sweep) -> None:
+        up = store.sweeps.create("p", {"method": "random"}, goals=[Goal.MAXIMIZE, Goal.MINIMIZE], name="up")
+        for one in (sweep, up):
+            for number, value in enumerate((math.inf, 3.0, -math.inf, 3.0, 2.0, 5.0, 0.5)):
+                self.add(store, one, number)
+                stopped = number == 6
+                values = (value, 1.0)[: len(one.goals)]
+                store.trials.tell(one.id, number, 0, phase=Phase.FINISHED, values=values, stopped=stopped)
+        self.add(store, sweep, 7)
+        store.trials.tell(sweep.id, 7, 0, phase=Phase.FAILED)
+        assert store.sweeps.gains([sweep.id, up.id, "gone"]) == {
+            sweep.id: [(1, 3.0), (4, 2.0)],
+            up.id: [(1, 3.0), (5, 5.0)],
+        }
+        assert store.sweeps.gains([]) == {}
 
     def test_bad_questions_are_refused(self, table: Store) -> None:
         cursor = table.runs.table(TableQuery(limit=1)).cursor

@@ -206,6 +206,29 @@ class TrialLaws(StoreCase):
         assert store.runs.ship(run, 1, "spool", 0, 5, Batch(rows=[Row(step=2, time=2.0, values={"loss": 7.0})])) == 5
         assert store.runs.metrics(run)["loss"].values == [8.0, 7.0]
 
+    def test_an_extra_trial_comes_on_top(self, store: Store) -> None:
+        """A cap grows with it, and a finished sweep is reopened, in the one transaction that queues it."""
+        t, s = store.trials, store.sweeps
+        id = s.create("p", {}, goals=[Goal.MINIMIZE], cap=1).id
+        assert t.enqueue(id, {"x": 0}) == 0
+        with pytest.raises(CapReached):
+            t.enqueue(id, {"x": 1})
+        assert t.enqueue(id, {"x": 1}, extra=True) == 1
+        s.move(id, SweepState.FINISHED)
+        assert [t.enqueue(id, {"x": 2}, extra=True, once="k") for _ in range(2)] == [2, 2]
+        found = s.get(id)
+        assert (found.state, found.cap, found.version, found.next_number) == (SweepState.RUNNING, 3, 2, 3)
+        assert t.changes(id).cap == 3
+        t.extend(id, [Trial(number=i, params={}, phase=Phase.FAILED) for i in range(2)])  # under no cap
+        assert (t.enqueue(id, {"x": 5}, extra=True), s.get(id).cap) == (5, 6)
+        for state in (SweepState.PAUSED, SweepState.CANCELED):
+            s.move(id, state)
+            with pytest.raises(SweepClosed):
+                t.enqueue(id, {"x": 6}, extra=True)
+        endless = s.create("p", {}, goals=[Goal.MINIMIZE]).id
+        t.enqueue(endless, {"x": 0}, extra=True)
+        assert (s.get(endless).cap, s.get(endless).version) == (None, 0)
+
     def test_losses_are_counted_and_interrupts_are_not(self, store: Store, sweep: Sweep) -> None:
         t = store.trials
         self.add(store, sweep, 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from whet.blobs.base import digest_of
+from whet.blobs.base import digest_of, is_digest
 from whet.errors import Damaged, NotFound, Refused, StoreUnavailable, TooLarge, WhetError
 from whet.store.base import Artifact
 from whet.store.files import Files, Standing, own_file
@@ -94,6 +94,8 @@ def _send(
 ) -> bool | str:
     """Send one file; True: it is there, False: not `going`, a text: why it can't be."""
     artifact, received = one.artifact, one.received
+    if not is_digest(artifact.sha256):
+        return f"its record has no SHA-256, but {artifact.sha256!r:.80}"
     file = own_file(folder, artifact)
     if file is None:
         return f"{folder / 'files' / artifact.name} is gone, or has changed since it was kept"

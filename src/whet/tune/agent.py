@@ -174,8 +174,9 @@ def work(
                 elif engine.state is SweepState.RUNNING and (others := patiently(partial(num_in_other_hands, engine))):
                     wait(stays_for(answer.reason, others))
                 else:
-                    patiently(partial(engine.finish_if_done, exhausted=True))
+                    patiently(partial(engine.leave, exhausted=True))
                     return tally.ending(answer.reason, final=True)
+            patiently(engine.leave)
     except KeyboardInterrupt:
         return tally.ending("interrupted", interrupted=True)
     finally:

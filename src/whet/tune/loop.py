@@ -158,8 +158,8 @@ class _Loop:
                 raise
         for assignment in self.held:
             self.engine.give_back(assignment.number, assignment.attempt, "its agent ended before it was started")
-        if self.final:
-            self.engine.finish_if_done(exhausted=True)
+        if self.final or (self.left is not None and self.left <= 0):
+            self.engine.leave(exhausted=self.final)
         return self.tally.ending(self.ending, final=self.final, aside=self.aside)
 
     def _step(self) -> None:

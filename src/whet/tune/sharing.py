@@ -6,8 +6,8 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 
-from whet.errors import AlreadyDriven, StoreError
-from whet.store.base import Store, TableQuery
+from whet.errors import AlreadyDriven, StoreError, StoreUnavailable
+from whet.store.base import RunQuery, Store, TableQuery
 from whet.store.owner import here
 from whet.study.engine import LEASE_S, Engine
 from whet.trial import Phase
@@ -76,7 +76,7 @@ def why_end(engine: Engine, tally: Tally, max_failures: int | None) -> tuple[str
     """
     if max_failures == 0:
         return "", False
-    if tally.hopeless and not any(t.phase is Phase.FINISHED for t in engine.in_order()):
+    if tally.hopeless and not _has_results(engine):
         return tally.hopeless, False
     if max_failures is None or len(tally.broke) < max_failures:
         return "", False
@@ -84,6 +84,14 @@ def why_end(engine: Engine, tally: Tally, max_failures: int | None) -> tuple[str
         f"put aside: the last {len(tally.broke)} trials failed here ({_numbers(tally.broke)}; the last: {tally.last}); {_others(engine)}. "
         f"Mend it and start the agent again; whet retry {engine.id} runs the failed ones again, --max-failures 0 goes on come what may"
     ), True
+
+
+def _has_results(engine: Engine) -> bool:
+    """Return whether any trial has finished, or whether that can't be told now: the store knows, also where an engine leaves the history to a server."""
+    try:
+        return bool(engine.store.runs.select(RunQuery(sweep=engine.id, phases=[Phase.FINISHED], limit=1)))
+    except StoreUnavailable:
+        return True  # the next failure asks again
 
 
 def _others(engine: Engine) -> str:

@@ -203,6 +203,7 @@ def test_it_finds_the_best_decay_of_a_grid(ridge: Any) -> None:
     assert float(ridge.loss(model, ridge.val)) == pytest.approx(ridge.lowest, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_rescues_a_bad_learning_rate(digits: Any) -> None:
     """From 1e-4, where 600 plain steps get nowhere."""
     losses = []

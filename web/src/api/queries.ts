@@ -1,6 +1,6 @@
 /** The questions that pages ask, each with its key. A page takes these; it never fetches by itself. */
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { api, ok } from "./client.ts";
+import { api, ok, type Schemas, type SweepRow } from "./client.ts";
 
 export const LIVE_MS = 5000;
 
@@ -19,7 +19,7 @@ export const projects = queryOptions({
 export const sweeps = (project?: string) =>
   queryOptions({
     queryKey: ["sweeps", project ?? null],
-    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps", { signal, params: { query: project ? { project } : {} } })),
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps", { signal, params: { query: project ? { project } : {} } })) as unknown as Promise<SweepRow[]>,
     refetchInterval: LIVE_MS,
     placeholderData: keepPreviousData,
   });
@@ -149,6 +149,43 @@ export const compared = (ids: readonly string[]) =>
 /** Where a file that a run keeps is downloaded. */
 export const fileAddress = (run: string, name: string): string =>
   `/api/v1/runs/${encodeURIComponent(run)}/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`;
+
+/** Those of these runs that there are, as lines of the table; asked again while one of them goes on. */
+export const theseRuns = (ids: readonly string[]) =>
+  queryOptions({
+    queryKey: ["runs", "these", ids],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs", { signal, params: { query: { filter: `id in ${JSON.stringify(ids)}`, limit: 1000, column: [] } } })),
+    refetchInterval: (query) => (query.state.data?.runs.some((run) => run.ended === null) ? LIVE_MS : false),
+    placeholderData: keepPreviousData,
+  });
+
+/** Curves of several runs, by run and name. */
+export const curvesOf = (ids: readonly string[], names: readonly string[], x: "step" | "time", live: boolean) =>
+  queryOptions({
+    queryKey: ["runs", "curves", ids, names, x],
+    queryFn: ({ signal }) => ok(api.POST("/api/v1/metrics:query", { signal, body: { ids: [...ids], names: [...names], max_points: 500, x } })),
+    refetchInterval: live ? LIVE_MS : false,
+    structuralSharing: false,
+    placeholderData: keepPreviousData,
+  });
+
+/** The runs of a table, put together by a column. */
+export const groups = (table: Omit<Table, "columns" | "sort">, by: string, of: string | undefined) =>
+  queryOptions({
+    queryKey: ["runs", "groups", table, by, of ?? null],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs:groups", { signal, params: { query: { ...(table.project ? { project: table.project } : {}), ...(table.sweep ? { sweep: table.sweep } : {}), ...(table.filter ? { filter: table.filter } : {}), by, ...(of ? { of } : {}), limit: 1000 } } })),
+    refetchInterval: LIVE_MS,
+    placeholderData: keepPreviousData,
+  });
+
+/** Sweeps against each other. */
+export const contest = (ids: readonly string[], metric: string | undefined) =>
+  queryOptions({
+    queryKey: ["sweeps", "contest", ids, metric ?? null],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps:compare", { signal, params: { query: { ids: ids.join(","), ...(metric ? { metric } : {}) } } })) as unknown as Promise<Schemas["ContestView"]>,
+    refetchInterval: (query) => (query.state.data?.sweeps.some((sweep) => sweep.state === "running") ? LIVE_MS : false),
+    placeholderData: keepPreviousData,
+  });
 
 // -- new sweeps ----------------------------------------------------------------------------------------------------
 

@@ -172,11 +172,51 @@ export interface paths {
         };
         /**
          * Export
-         * @description Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: CSV with a row a run, or JSON with curves.
+         * @description Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: a row a run, or as JSON whole runs with their curves.
          */
         get: operations["export_api_v1_runs_export_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs:groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Groups
+         * @description Return the runs that `filter` wants put together by a column (`by`; `tags`: a run is in a group for each), with what they have in the column `of`.
+         */
+        get: operations["groups_api_v1_runs_groups_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs:tag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tag
+         * @description Add tags to runs and take others away, from all of them or none.
+         */
+        post: operations["tag_api_v1_runs_tag_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -612,7 +652,7 @@ export interface paths {
         };
         /**
          * Export
-         * @description Return the sweep's runs as one file, a row a run, with the columns of ``whet export``.
+         * @description Return the sweep's runs as one file: a row a run with the columns of ``whet export``, or as JSON whole runs with their curves.
          */
         get: operations["export_api_v1_sweeps__id__export_get"];
         put?: never;
@@ -1088,17 +1128,27 @@ export interface components {
             trials: components["schemas"]["TrialView"][];
             version: number;
         };
-        /** @description Runs side by side. */
+        /** @description Runs side by side. `curves` are the metrics that some of them have more than one value of: results first, then those of which it is known which way is better, the machine's last. */
         ComparisonView: {
             config: components["schemas"]["RowView"][];
+            curves: string[];
             names: string[];
             runs: string[];
             summary: components["schemas"]["RowView"][];
         };
-        /** @description A sweep among others. `curve` is the best so far, as (trials begun, value), each time it improved; `num_needed` is after how many it was as good as the target. */
+        /**
+         * @description A sweep among others.
+         *
+         *     `curve` is the best so far, as (trials begun, value), each time it improved; `num_needed` is after how many it was as good as the
+         *     target; `approach` says how it searches.
+         */
         ContenderView: {
+            approach: string;
             best: number | ("NaN" | "Infinity" | "-Infinity") | null;
             best_number: number | null;
+            best_run: string | null;
+            cap: number | null;
+            created: number;
             curve: [
                 number,
                 number | ("NaN" | "Infinity" | "-Infinity")
@@ -1110,15 +1160,28 @@ export interface components {
             num_needed: number | null;
             num_stopped: number;
             num_trials: number;
+            project: string;
             seconds: number;
+            /** @enum {string} */
+            state: "pending" | "running" | "paused" | "finished" | "canceled";
             sweep: string;
         };
-        /** @description Sweeps against each other. `target` is the least good of their bests, which all have reached that have one. */
+        /**
+         * @description Sweeps against each other.
+         *
+         *     `target` is the least good of their bests, which all have reached that have one. `teams` are those of several sweeps that search alike;
+         *     `configs` the best configurations side by side, and `shared` the spaces, both in the order of the sweeps. `metrics` are those that
+         *     all sweeps have.
+         */
         ContestView: {
+            configs: components["schemas"]["RowView"][];
             goal: string;
             metric: string;
+            metrics: string[];
+            shared: components["schemas"]["SharedView"][];
             sweeps: components["schemas"]["ContenderView"][];
             target: number | ("NaN" | "Infinity" | "-Infinity") | null;
+            teams: components["schemas"]["TeamView"][];
         };
         /**
          * @description A symmetric table.
@@ -1171,6 +1234,14 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** @description What a parameter may be: numbers from `low` to `high`, or `options`. */
+        ExtentView: {
+            high: number | ("NaN" | "Infinity" | "-Infinity") | null;
+            log: boolean;
+            low: number | ("NaN" | "Infinity" | "-Infinity") | null;
+            options: unknown[] | null;
+            when: string;
+        };
         /** @description What is wrong, and what to do; `line` (from 1, of a text) and `path` (dotted) say where. */
         Fault: {
             fix: string;
@@ -1191,6 +1262,22 @@ export interface components {
         FigureView: {
             about: string;
             name: string;
+        };
+        /** @description The groups with the most runs first, and how many there are in all; `goal`: which way the column summed up is better, if that is known. */
+        GroupsView: {
+            goal: ("minimize" | "maximize") | null;
+            groups: components["schemas"]["GroupView"][];
+            total: number;
+        };
+        /** @description Runs with the same in a column (null: they have nothing there), how many, and what those with a number in another column have. */
+        GroupView: {
+            deviation: number | null;
+            greatest: number | null;
+            least: number | null;
+            mean: number | null;
+            num_runs: number;
+            num_values: number;
+            value: number | ("NaN" | "Infinity" | "-Infinity") | string | null;
         };
         /** @description Runs, by their ids. */
         Ids: {
@@ -1246,6 +1333,13 @@ export interface components {
             improved: boolean;
             number: number;
             value: number;
+        };
+        /** @description The median of the bests so far of a team's sweeps, and their quartiles. */
+        MomentView: {
+            high: number | ("NaN" | "Infinity" | "-Infinity");
+            low: number | ("NaN" | "Infinity" | "-Infinity");
+            median: number | ("NaN" | "Infinity" | "-Infinity");
+            num_trials: number;
         };
         /** @description The names that columns can have under metrics, config, summary and attrs. */
         Names: {
@@ -1355,8 +1449,9 @@ export interface components {
             state: "pending" | "running" | "paused" | "finished" | "canceled";
             waiting: components["schemas"]["Queued"][];
         };
-        /** @description A key of the runs' configs or results: one value a run, null where it has none. */
+        /** @description A key of the runs' configs or results: one value a run, null where it has none. `best` are the places of the best, where it is known which way is better. */
         RowView: {
+            best: number[];
             differs: boolean;
             key: string;
             values: unknown[];
@@ -1427,16 +1522,25 @@ export interface components {
             sweep: string | null;
             tags: string[];
         };
-        /** @description Whether the method has nothing left to try. */
+        /** @description Whether the method has nothing left to try, and whether it may be asked if there is little to gain, which takes as long as a search. */
         Settle: {
             /** @default false */
             exhausted: boolean;
+            /** @default false */
+            may_search: boolean;
         };
         /** @description The state of the sweep, and why it is over, if it is. */
         Settled: {
             reason: string;
             /** @enum {string} */
             state: "pending" | "running" | "paused" | "finished" | "canceled";
+        };
+        /** @description A parameter in each of the spaces (null: not there), what it may be in all that have it, and how much of all that is. */
+        SharedView: {
+            common: components["schemas"]["ExtentView"] | null;
+            extents: (components["schemas"]["ExtentView"] | null)[];
+            name: string;
+            share: number | null;
         };
         /** @description Trial `number` can't be run again, and why. */
         Skipped: {
@@ -1508,8 +1612,8 @@ export interface components {
             updated: number;
             version: number;
         };
-        /** @description A sweep in a list. Times are seconds since the epoch. */
-        SweepLine: {
+        /** @description A sweep in a list of them. `spark` is its best so far as (number of the trial, value), each time it improved, 64 points at most; empty with several metrics, or limits. */
+        SweepRow: {
             best_run: string | null;
             best_value: number | ("NaN" | "Infinity" | "-Infinity") | null;
             cap: number | null;
@@ -1523,6 +1627,10 @@ export interface components {
             num_trials: number;
             project: string;
             revision: number;
+            spark: [
+                number,
+                number | ("NaN" | "Infinity" | "-Infinity")
+            ][];
             /** @enum {string} */
             state: "pending" | "running" | "paused" | "finished" | "canceled";
             updated: number;
@@ -1533,6 +1641,24 @@ export interface components {
          * @enum {string}
          */
         SweepState: "pending" | "running" | "paused" | "finished" | "canceled";
+        /** @description How many runs changed. */
+        Tagged: {
+            num_changed: number;
+        };
+        /** @description Which tags these runs get, and which they lose. */
+        Tags: {
+            /** @default [] */
+            add: string[];
+            ids: string[];
+            /** @default [] */
+            remove: string[];
+        };
+        /** @description Several sweeps that search alike: from where all have a result to where the shortest ends. */
+        TeamView: {
+            curve: components["schemas"]["MomentView"][];
+            name: string;
+            sweeps: string[];
+        };
         /** @description How a trial ended: its result by metric, or a failure with its reason. */
         Tell: {
             /** @default 0 */
@@ -2525,7 +2651,7 @@ export interface operations {
         parameters: {
             query?: {
                 filter?: string;
-                format?: "csv" | "json";
+                format?: "csv" | "jsonl" | "parquet" | "json";
                 id?: string[];
                 project?: string | null;
                 sort?: string;
@@ -2543,6 +2669,237 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no token, or it is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else was first, or the state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body, or what it is a part of, is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is not called like that. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What was sent does not fit. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many failed attempts. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach: try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_api_v1_runs_groups_get: {
+        parameters: {
+            query: {
+                by: string;
+                filter?: string;
+                limit?: number;
+                of?: string | null;
+                project?: string | null;
+                sweep?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupsView"];
+                };
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no token, or it is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else was first, or the state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body, or what it is a part of, is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is not called like that. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What was sent does not fit. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many failed attempts. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach: try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tag_api_v1_runs_tag_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Tags"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tagged"];
+                };
             };
             /** @description The body is not JSON. */
             400: {
@@ -4154,7 +4511,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SweepLine"][];
+                    "application/json": components["schemas"]["SweepRow"][];
                 };
             };
             /** @description The body is not JSON. */
@@ -5728,7 +6085,7 @@ export interface operations {
         parameters: {
             query?: {
                 filter?: string;
-                format?: "csv" | "jsonl" | "parquet";
+                format?: "csv" | "jsonl" | "parquet" | "json";
             };
             header?: never;
             path: {

@@ -1,7 +1,8 @@
 /** Curves over steps or time: as logged in faint, smoothed on top. */
-import { useMemo, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import type uPlot from "uplot";
 import { align, smooth } from "../lib/curves.ts";
+import { dashOf, near } from "../lib/compare.ts";
 import { num, short, span } from "../lib/format.ts";
 import { axis, type Colours, Plot, room, values } from "./Plot.tsx";
 
@@ -9,6 +10,8 @@ export interface Line {
   name: string;
   x: readonly number[];
   y: readonly unknown[];
+  /** Which colour and strokes it has; without it those of its place. */
+  place?: number;
 }
 
 interface Props {
@@ -21,9 +24,15 @@ interface Props {
   height?: number;
   /** What a step is called. */
   over?: string;
+  /** The line that stands out, by its place among `lines`. */
+  focus?: number | null;
+  /** The line that the pointer is nearest to. */
+  onNear?: (line: number | null) => void;
 }
 
-export function Curves({ title, lines, x, smoothing, log, height = 200, over = "step" }: Props) {
+const FEW = 4;
+
+export function Curves({ title, lines, x, smoothing, log, height = 200, over = "step", focus = null, onNear }: Props) {
   const [hover, setHover] = useState("");
   const { data, positive, gone } = useMemo(() => {
     const start = x === "time" ? Math.min(...lines.map((line) => line.x[0] ?? Infinity)) : 0;
@@ -44,13 +53,17 @@ export function Curves({ title, lines, x, smoothing, log, height = 200, over = "
 
   const isLog = log && positive;
   const isOne = (data[0]?.length ?? 0) === 1;
+  const latest = useRef({ lines, onNear }); // the chart outlives what it shows
+  latest.current = { lines, onNear };
   const options = (c: Colours): Omit<uPlot.Options, "width" | "height"> => {
-    const colour = (i: number): string => c.series[i % c.series.length] as string;
-    const raw = lines.map((line, i): uPlot.Series => ({ label: line.name, stroke: smoothing > 0 ? `${colour(i)}55` : colour(i), width: smoothing > 0 ? 1 : 1.5, spanGaps: true, points: { show: isOne } }));
-    const smoothed = smoothing > 0 ? lines.map((line, i): uPlot.Series => ({ label: line.name, stroke: colour(i), width: 2, spanGaps: true, points: { show: isOne } })) : [];
+    const colour = (i: number): string => c.series[(lines[i]?.place ?? i) % c.series.length] as string;
+    const dash = (i: number): number[] => dashOf(lines[i]?.place ?? i);
+    const raw = lines.map((line, i): uPlot.Series => ({ label: line.name, dash: dash(i), stroke: smoothing > 0 ? `${colour(i)}55` : colour(i), width: smoothing > 0 ? 1 : 1.5, spanGaps: true, points: { show: isOne || line.x.length === 1 } }));
+    const smoothed = smoothing > 0 ? lines.map((line, i): uPlot.Series => ({ label: line.name, dash: dash(i), stroke: colour(i), width: 2, spanGaps: true, points: { show: isOne || line.x.length === 1 } })) : [];
     return {
       legend: { show: false },
-      cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false }, sync: { key: "curves" } },
+      focus: { alpha: 0.18 },
+      cursor: { y: false, points: { size: 6, show: lines.length <= FEW }, drag: { x: true, y: false }, sync: { key: "curves" } },
       scales: { x: { time: false, ...(isOne ? { range: (_, a) => [a - 1, a + 1] as [number, number] } : {}) }, y: { distr: isLog ? 3 : 1 } },
       axes: [axis(c, { grid: { show: false }, values: x === "time" ? (_, splits) => splits.map((s) => span(s)) : values }), axis(c, { values, size: room })],
       series: [{}, ...raw, ...smoothed],
@@ -59,12 +72,22 @@ export function Curves({ title, lines, x, smoothing, log, height = 200, over = "
           (plot) => {
             const i = plot.cursor.idx;
             const at = i == null ? undefined : plot.data[0][i];
-            if (i == null || at === undefined) return setHover("");
-            const said = lines.map((line, n) => {
-              const y = plot.data[n + 1]?.[i];
-              return y == null ? null : lines.length > 1 ? `${line.name} ${short(y)}` : short(y);
+            const { lines: shown, onNear: tell } = latest.current;
+            if (i == null || at === undefined) {
+              tell?.(null);
+              return setHover("");
+            }
+            const there = shown.flatMap((line, n) => {
+              const y = near(plot.data[n + 1] as (number | null | undefined)[], i);
+              return y === undefined ? [] : [{ n, y, name: line.name }];
             });
-            return setHover(`${x === "time" ? span(at) : `${over} ${at}`}: ${said.filter((one) => one !== null).join(" · ")}`);
+            const place = `${x === "time" ? span(at) : `${over} ${short(at)}`}`;
+            const top = plot.cursor.top ?? -1;
+            if (shown.length <= FEW || top < 0 || !plot.cursor.event) return setHover(`${place}: ${there.length > FEW ? "" : there.map(({ name, y }) => (shown.length > 1 ? `${name} ${short(y)}` : short(y))).join(" · ")}`);
+            const far = ({ y }: { y: number }): number => Math.abs(plot.valToPos(y, "y") - top);
+            const nearest = there.length ? there.reduce((one, other) => (far(other) < far(one) ? other : one)) : null;
+            tell?.(nearest?.n ?? null);
+            return setHover(nearest ? `${nearest.name} · ${place}: ${short(nearest.y)}` : place);
           },
         ],
       },
@@ -79,7 +102,7 @@ export function Curves({ title, lines, x, smoothing, log, height = 200, over = "
         </span>
         <span className="chart-hover num">{hover || (lines.length === 1 && num(last) !== null ? short(num(last) as number) : "")}</span>
       </figcaption>
-      <Plot data={data} options={options} shape={`${lines.map((line) => line.name).join("\n")} ${x} ${smoothing > 0} ${isLog} ${isOne}`} height={height} label={`${title}: ${lines.length === 1 ? `last ${short(num(last) ?? NaN)}` : `${lines.length} curves`}`} />
+      <Plot data={data} options={options} focus={focus === null ? null : focus + 1 + (smoothing > 0 ? lines.length : 0)} shape={`${lines.map((line) => `${line.name} ${line.place ?? ""}`).join("\n")} ${x} ${over} ${smoothing > 0} ${isLog} ${isOne}`} height={height} label={`${title}: ${lines.length === 1 ? `last ${short(num(last) ?? NaN)}` : `${lines.length} curves`}`} />
       {gone ? <div className="note">{gone} values are NaN or infinite and not drawn.</div> : null}
     </figure>
   );

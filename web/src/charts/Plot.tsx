@@ -47,11 +47,13 @@ interface Props {
   options: (colours: Colours) => Omit<uPlot.Options, "width" | "height">;
   shape: string;
   height?: number;
+  /** The series that stands out, by its number. */
+  focus?: number | null;
   /** What is to be seen, in a sentence. */
   label: string;
 }
 
-export function Plot({ data, options, shape, height = 240, label }: Props) {
+export function Plot({ data, options, shape, height = 240, focus = null, label }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(null);
   const latest = useRef({ data, options });
@@ -87,6 +89,10 @@ export function Plot({ data, options, shape, height = 240, label }: Props) {
         made.setScale("x", { min, max });
       });
   }, [data]);
+
+  useEffect(() => {
+    plot.current?.setSeries(focus, { focus: focus !== null });
+  }, [focus, shape, palette]);
 
   return <div ref={box} className="plot" role="img" aria-label={label} style={{ minHeight: height }} />;
 }

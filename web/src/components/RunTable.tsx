@@ -1,10 +1,11 @@
 /** The run table: of all runs, of a project, or of a sweep. What is seen of it is in the page's address. */
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type ReactNode, useCallback, useMemo } from "react";
+import { lazy, type ReactNode, Suspense, useCallback, useMemo } from "react";
 import { Problem, type RunLine, type SweepLine } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
-import { OWN, written } from "../lib/filter.ts";
+import { choose } from "../lib/chosen.ts";
+import { both, OWN, written } from "../lib/filter.ts";
 import { count, num } from "../lib/format.ts";
 import { joined, parted } from "../lib/search.ts";
 import { ColumnPicker } from "./ColumnPicker.tsx";
@@ -17,7 +18,30 @@ export interface TableSearch {
   filter?: string | undefined;
   sort?: string | undefined;
   columns?: string | undefined;
+  /** Ids of the runs that are chosen. */
+  chosen?: string | undefined;
+  /** The column by which runs are put together, the one that is summed up, and which groups are open. */
+  by?: string | undefined;
+  of?: string | undefined;
+  open?: string | undefined;
 }
+
+/** What of a page's address is the run table's. */
+export const seen = ({ filter, sort, columns, chosen, by, of, open }: TableSearch): TableSearch => ({
+  ...(filter ? { filter } : {}),
+  ...(sort ? { sort } : {}),
+  ...(columns === undefined ? {} : { columns }),
+  ...(chosen ? { chosen } : {}),
+  ...(by ? { by } : {}),
+  ...(of ? { of } : {}),
+  ...(open ? { open } : {}),
+});
+
+/** A run that has this tag stands first. */
+export const PINNED = "pinned";
+const MOST_PINNED = 100;
+const ChosenBar = lazy(() => import("./ChosenBar.tsx").then((found) => ({ default: found.ChosenBar })));
+const GroupTable = lazy(() => import("./GroupTable.tsx").then((found) => ({ default: found.GroupTable })));
 
 interface Props {
   project?: string | undefined;
@@ -51,7 +75,14 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
     refetchInterval: (one) => (live && (one.state.data?.pages.length ?? 0) <= 1 ? ask.LIVE_MS : false),
     placeholderData: keepPreviousData,
   });
-  const rows = useMemo(() => query.data?.pages.flatMap((page) => page.runs) ?? NO_ROWS, [query.data]);
+  const pins = useQuery({ ...ask.someRuns({ ...table, filter: both(search.filter ?? "", `"${PINNED}" in tags`) }, MOST_PINNED), enabled: chosen !== undefined && query.data !== undefined && !query.isError });
+  const rows = useMemo(() => {
+    const all = query.data?.pages.flatMap((page) => page.runs) ?? NO_ROWS;
+    const first = pins.data?.runs ?? NO_ROWS;
+    if (!first.length) return all;
+    const ids = new Set(first.map((run) => run.id));
+    return [...first, ...all.filter((run) => !ids.has(run.id))];
+  }, [query.data, pins.data]);
   const total = query.data?.pages[0]?.total ?? 0;
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
   const onReach = useCallback(
@@ -60,6 +91,9 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
     },
     [rows.length, hasNextPage, isFetchingNextPage, fetchNextPage],
   );
+  const ticked = useMemo(() => parted(search.chosen) ?? [], [search.chosen]);
+  const tickedSet = useMemo(() => new Set(ticked), [ticked]);
+  const pick = (ids: readonly string[], on: boolean): void => onSearch({ ...search, chosen: joined(choose(ticked, ids, on)) || undefined });
   const nameOf = useMemo(() => new Map(all.data?.map((one) => [one.id, one.name])), [all.data]);
   const texts = useKept(useMemo(() => cells.filter((name) => rows.slice(0, 100).some((run) => typeof run.cells[name] === "string" && num(run.cells[name]) === null)), [cells, rows]));
   const hasResults = useMemo(() => rows.slice(0, 100).some((run) => run.values), [rows]);
@@ -74,6 +108,7 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
       <div className="tools">
         <FilterBox value={search.filter ?? ""} onChange={(filter) => onSearch({ ...search, filter: filter || undefined })} columns={known} error={query.error} />
         <ColumnPicker names={names.data} chosen={cells} standard={search.columns === undefined} onChange={(columns) => onSearch({ ...search, columns: columns === null ? undefined : joined(columns) })} />
+        <GroupChoice names={names.data} value={search.by} inSweep={sweep !== undefined} onChange={(by) => onSearch({ ...search, by, of: by ? search.of : undefined, open: undefined })} />
         <span className="tools-count num" role="status">
           {query.data ? count(total, sweep ? "trial" : "run") : ""}
         </span>
@@ -90,6 +125,10 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
         ) : (
           <ErrorState error={query.error} retry={() => void query.refetch()} />
         )
+      ) : query.data && search.by ? (
+        <Suspense fallback={<Loading what="groups" />}>
+          <GroupTable by={search.by} table={table} search={search} onSearch={onSearch} names={names.data} sweep={sweep} nameOf={nameOf} cells={cells} hasResults={hasResults} />
+        </Suspense>
       ) : query.data ? (
         <Table
           label={sweep ? "Trials" : "Runs"}
@@ -101,6 +140,9 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
           onSort={(by) => onSearch({ ...search, sort: by })}
           onOpen={(run) => void navigate({ to: "/runs/$run", params: { run: run.id } })}
           onReach={onReach}
+          chosen={tickedSet}
+          onChoose={(places, on) => pick(places.flatMap((place) => rows[place]?.id ?? []), on)}
+          rowName={(run) => run.name}
           empty={
             <EmptyState title="No run is like that">
               Nothing matches <code>{search.filter}</code>.{" "}
@@ -113,9 +155,43 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
       ) : (
         <Loading what="runs" />
       )}
+      {ticked.length ? (
+        <Suspense fallback={null}>
+          <ChosenBar ids={ticked} rows={rows} inSweep={sweep !== undefined} onChosen={(ids) => onSearch({ ...search, chosen: joined(ids) || undefined })} />
+        </Suspense>
+      ) : null}
     </div>
   );
 }
+
+/** By what the runs are put together. */
+function GroupChoice({ names, value, inSweep, onChange }: { names: Names | undefined; value: string | undefined; inSweep: boolean; onChange: (by: string | undefined) => void }) {
+  const own = [["state", "state"], ...(inSweep ? [] : [["sweep", "sweep"]]), ["tags", "tag"]] as const;
+  const keys = (names?.config ?? []).map((name) => [written("config", name), name] as const);
+  const isKnown = !value || [...own, ...keys].some(([one]) => one === value);
+  return (
+    <select className="select" aria-label="Group by" value={value ?? ""} onChange={(event) => onChange(event.target.value || undefined)}>
+      <option value="">Not grouped</option>
+      {own.map(([one, text]) => (
+        <option key={one} value={one}>
+          by {text}
+        </option>
+      ))}
+      {isKnown ? null : <option value={value}>by {value}</option>}
+      {keys.length ? (
+        <optgroup label="config">
+          {keys.slice(0, MOST_KEYS).map(([one, text]) => (
+            <option key={one} value={one}>
+              by {text.length > 60 ? `${text.slice(0, 60)}…` : text}
+            </option>
+          ))}
+        </optgroup>
+      ) : null}
+    </select>
+  );
+}
+
+const MOST_KEYS = 300;
 
 /** The same set for the same names, so that what depends on it is not made again with every row that comes. */
 function useKept(names: readonly string[]): ReadonlySet<string> {
@@ -123,7 +199,7 @@ function useKept(names: readonly string[]): ReadonlySet<string> {
   return useMemo(() => new Set(key ? key.split("\n") : []), [key]);
 }
 
-type Names = { metrics: string[]; config: string[]; summary: string[]; attrs: string[] };
+export type Names = { metrics: string[]; config: string[]; summary: string[]; attrs: string[] };
 
 function expressions(names: Names | undefined): string[] {
   if (!names) return [...OWN];
@@ -138,6 +214,8 @@ function expressions(names: Names | undefined): string[] {
 }
 
 const LOOKED = 100;
+/** Metrics that say how good a run is, rather than how far it came. */
+const TELLING = /loss|err|acc|auc|f1|score|reward|mse|mae|perplexity/i;
 
 /** What is worth showing of runs that have nothing in common but their project: metrics that many have, parameters that vary. */
 function useGuess(project: string | undefined, wanted: boolean, names: Names | undefined): string[] | undefined {
@@ -149,7 +227,7 @@ function useGuess(project: string | undefined, wanted: boolean, names: Names | u
     const having = (column: string): unknown[] => runs.map((run) => run.cells[column]).filter((value) => value !== undefined && value !== null);
     // A metric that is every trial's result stands in the column of results already.
     const isResult = (column: string): boolean => runs.every((run) => run.values !== null && num(run.cells[column]) === num(run.values[0]));
-    const metrics = asked.filter((one) => one.startsWith("metrics.") && !isResult(one) && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => having(b).length - having(a).length);
+    const metrics = asked.filter((one) => one.startsWith("metrics.") && !isResult(one) && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => Number(TELLING.test(b)) - Number(TELLING.test(a)) || having(b).length - having(a).length);
     const varying = asked
       .filter((one) => one.startsWith("config."))
       .map((one) => ({ one, values: having(one) }))

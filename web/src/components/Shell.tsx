@@ -121,6 +121,7 @@ const MORE = [
   { keys: "↑ ↓", does: "In a table: the row before, after (also k, j)" },
   { keys: "Home End", does: "In a table: the first row, the last" },
   { keys: "Enter", does: "In a table: open the row" },
+  { keys: "Space", does: "In a table: choose the row; with Shift all up to it" },
   { keys: "Esc", does: "Close what is open" },
 ];
 

@@ -1,6 +1,7 @@
 /** The one table: any number of rows, of which those in sight are in the document; the keyboard moves through all of them. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type CSSProperties, type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { between } from "../lib/chosen.ts";
 
 export interface Column<Row> {
   id: string;
@@ -28,6 +29,12 @@ interface Props<Row> {
   sort?: string | undefined;
   onSort?: (sort: string) => void;
   onOpen?: (row: Row) => void;
+  /** Which rows are chosen, by key: then each has a box to tick. */
+  chosen?: ReadonlySet<string>;
+  /** Rows (those at these places) are chosen, or no longer. */
+  onChoose?: (places: readonly number[], on: boolean) => void;
+  /** What a row's box is called. */
+  rowName?: (row: Row) => string;
   /** The last row that is in sight. */
   onReach?: (index: number) => void;
   /** Shown in place of rows. */
@@ -38,15 +45,15 @@ interface Props<Row> {
 
 const ROW = 34;
 
-export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, onReach, empty, className = "" }: Props<Row>) {
+export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, onReach, chosen, onChoose, rowName, empty, className = "" }: Props<Row>) {
   const scroller = useRef<HTMLDivElement>(null);
   const id = useId();
-  const [chosen, setChosen] = useState<Chosen>(NOBODY);
-  const active = place(chosen, count, row, rowKey);
+  const [spot, setSpot] = useState<Spot>(NOBODY);
+  const active = place(spot, count, row, rowKey);
   const key = active < 0 ? null : keyOf(row(active), rowKey);
   useEffect(() => {
     // Where it is now; and who it is, once a row that was gone to is here.
-    setChosen((old) => (old.at === active && (old.key ?? key) === old.key ? old : { at: active, key: old.key ?? key }));
+    setSpot((old) => (old.at === active && (old.key ?? key) === old.key ? old : { at: active, key: old.key ?? key }));
   }, [active, key]);
   const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 12, scrollPaddingStart: ROW });
   const items = virtual.getVirtualItems();
@@ -55,9 +62,18 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     if (end >= 0) onReach?.(end);
   }, [end, onReach]);
 
+  const from = useRef(-1); // where the last box was ticked: with Shift all up to here go with it
+  const pick = (place: number, far: boolean): void => {
+    const here = row(place);
+    if (!chosen || !onChoose || here === undefined) return;
+    onChoose(far && from.current >= 0 ? between(from.current, Math.min(place, count - 1)) : [place], !chosen.has(rowKey(here)));
+    from.current = place;
+    setSpot({ at: place, key: rowKey(here) });
+    scroller.current?.focus({ preventScroll: true });
+  };
   const move = (to: number): void => {
     const next = Math.max(0, Math.min(count - 1, to));
-    setChosen({ at: next, key: keyOf(row(next), rowKey) });
+    setSpot({ at: next, key: keyOf(row(next), rowKey) });
     virtual.scrollToIndex(next);
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
@@ -71,6 +87,9 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     } else if (event.key === "Enter" && here !== undefined && onOpen) {
       event.preventDefault();
       onOpen(here);
+    } else if (event.key === " " && here !== undefined && onChoose) {
+      event.preventDefault();
+      pick(active, event.shiftKey);
     }
   };
 
@@ -84,14 +103,15 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
       aria-label={label}
       aria-rowcount={count + 1}
       aria-colcount={columns.length}
+      aria-multiselectable={onChoose ? true : undefined}
       aria-activedescendant={active >= 0 && active < count ? `${id}-${active}` : undefined}
       tabIndex={0}
       onKeyDown={onKeyDown}
     >
       <div role="rowgroup" className="table-head">
         <div role="row" aria-rowindex={1} className="row">
-          {columns.map((column) => (
-            <Head key={column.id} column={column} sort={sort} {...(onSort ? { onSort } : {})} />
+          {columns.map((column, i) => (
+            <Head key={column.id} column={column} sort={sort} picks={i === 0 && onChoose !== undefined} {...(onSort ? { onSort } : {})} />
           ))}
         </div>
       </div>
@@ -108,6 +128,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
           {items.map((item) => {
             const one = row(item.index);
             const isActive = item.index === active;
+            const isChosen = one !== undefined && chosen?.has(rowKey(one)) === true;
             return (
               <div
                 key={one === undefined ? `at ${item.index}` : rowKey(one)}
@@ -115,17 +136,21 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
                 role="row"
                 aria-rowindex={item.index + 2}
                 aria-selected={isActive}
-                className={`row ${onOpen ? "row-opens" : ""}`}
+                className={`row ${onOpen ? "row-opens" : ""} ${isChosen ? "row-chosen" : ""}`}
                 style={{ transform: `translateY(${item.start}px)` }}
                 onClick={(event) => {
                   if (one === undefined || (event.target as HTMLElement).closest("a, button, input")) return;
+                  if (event.shiftKey && onChoose) return pick(item.index, true);
                   if (window.getSelection()?.toString()) return; // text was marked, to be copied
-                  setChosen({ at: item.index, key: rowKey(one) });
+                  setSpot({ at: item.index, key: rowKey(one) });
                   onOpen?.(one);
                 }}
               >
-                {columns.map((column) => (
-                  <div key={column.id} role="gridcell" className={column.right ? "cell right" : "cell"}>
+                {columns.map((column, i) => (
+                  <div key={column.id} role="gridcell" className={`cell ${column.right ? "right" : ""} ${i === 0 && onChoose ? "picks" : ""}`}>
+                    {i === 0 && onChoose && one !== undefined ? (
+                      <input type="checkbox" className="pick" tabIndex={-1} aria-label={`Choose ${rowName?.(one) ?? rowKey(one)}`} checked={isChosen} onChange={() => {}} onClick={(event) => pick(item.index, event.shiftKey)} />
+                    ) : null}
                     {one === undefined ? <span className="coming" /> : column.cell(one)}
                   </div>
                 ))}
@@ -139,22 +164,22 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
 }
 
 /** The row that the keyboard is at: rows come and go above it. The key is null until the row is here. */
-interface Chosen {
+interface Spot {
   at: number;
   key: string | null;
 }
-const NOBODY: Chosen = { at: -1, key: null };
+const NOBODY: Spot = { at: -1, key: null };
 
 const keyOf = <Row,>(row: Row | undefined, rowKey: (row: Row) => string): string | null => (row === undefined ? null : rowKey(row));
 
-/** Where the chosen row is now; -1: nowhere. */
-function place<Row>({ at, key }: Chosen, count: number, row: (index: number) => Row | undefined, rowKey: (row: Row) => string): number {
+/** Where that row is now; -1: nowhere. */
+function place<Row>({ at, key }: Spot, count: number, row: (index: number) => Row | undefined, rowKey: (row: Row) => string): number {
   if (at < 0 || key === null || (at < count && keyOf(row(at), rowKey) === key)) return at < count ? at : -1;
   for (let i = 0; i < count; i += 1) if (keyOf(row(i), rowKey) === key) return i;
   return -1;
 }
 
-function Head<Row>({ column, sort, onSort }: { column: Column<Row>; sort: string; onSort?: (sort: string) => void }) {
+function Head<Row>({ column, sort, picks, onSort }: { column: Column<Row>; sort: string; picks: boolean; onSort?: (sort: string) => void }) {
   const by = column.sort;
   const down = sort === `-${by}`;
   const is = by !== undefined && (down || sort === by);
@@ -162,7 +187,7 @@ function Head<Row>({ column, sort, onSort }: { column: Column<Row>; sort: string
   // Numbers and times are first wanted greatest first, unless they are sorted so already.
   const next = is ? (down ? by : `-${by}`) : column.right ? `-${by}` : by;
   return (
-    <div role="columnheader" aria-sort={order} className={column.right ? "cell right" : "cell"} title={column.hint}>
+    <div role="columnheader" aria-sort={order} className={`cell ${column.right ? "right" : ""} ${picks ? "picks" : ""}`} title={column.hint}>
       {by !== undefined && onSort ? (
         <button type="button" onClick={() => onSort(next ?? "")}>
           <span className="head-text">{column.title}</span>

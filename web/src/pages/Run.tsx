@@ -1,21 +1,24 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
-import { type ReactNode, useEffect, useMemo, useRef } from "react";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef } from "react";
 import type { RunView } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { Curves, type Line } from "../charts/Curves.tsx";
 import { Choice } from "../components/Button.tsx";
 import { Copy } from "../components/Copy.tsx";
 import { Logs } from "../components/Logs.tsx";
+import { Item, Menu } from "../components/Menu.tsx";
 import { Facts, Page, Section } from "../components/Page.tsx";
 import { Command, EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { Ago, Num, State, Took, Val } from "../components/Value.tsx";
 import { again } from "../lib/again.ts";
 import { bytes, count, num, plain } from "../lib/format.ts";
 import { flat } from "../lib/flat.ts";
+import { joined } from "../lib/search.ts";
 import { options, python, yaml } from "../lib/yaml.ts";
 
 const route = getRouteApi("/runs/$run");
+const TagMenu = lazy(() => import("../components/TagMenu.tsx").then((found) => ({ default: found.TagMenu })));
 const TABS = [["", "Overview"], ["config", "Config"], ["logs", "Logs"], ["files", "Files"], ["origin", "Origin"]] as const;
 type Tab = (typeof TABS)[number][0];
 
@@ -65,9 +68,12 @@ function Found({ run }: { run: RunView }) {
         </>
       }
       aside={
-        <Link to="/sweeps/new" search={{ from: "run", run: run.id }} className="button">
-          Search around this run
-        </Link>
+        <>
+          <With run={run} best={sweep.data?.best_run ?? null} />
+          <Link to="/sweeps/new" search={{ from: "run", run: run.id }} className="button">
+            Search around this run
+          </Link>
+        </>
       }
     >
       {run.reason ? <p className={run.state === "failed" || run.state === "lost" ? "reason bad" : "reason"}>{run.reason}</p> : null}
@@ -81,6 +87,29 @@ function Found({ run }: { run: RunView }) {
       </nav>
       <Part tab={tab} run={run} search={search} go={go} />
     </Page>
+  );
+}
+
+/** Where this run is put beside others; its tags. */
+function With({ run, best }: { run: RunView; best: string | null }) {
+  const navigate = useNavigate();
+  const beside = (ids: string[]): void => void navigate({ to: "/compare/runs", search: { ids: joined(ids) } });
+  return (
+    <>
+      <Suspense fallback={null}>
+        <TagMenu ids={[run.id]} tags={[run.tags]} />
+      </Suspense>
+      <Menu label="Compare with" align="right">
+        {() => (
+          <>
+            {best && best !== run.id ? <Item onSelect={() => beside([run.id, best])}>the best of its sweep</Item> : null}
+            {run.parent ? <Item onSelect={() => beside([run.id, run.parent as string])}>the run that it continues</Item> : null}
+            {run.sweep ? <Item onSelect={() => void navigate({ to: "/sweeps/$sweep", params: { sweep: run.sweep as string }, search: { chosen: run.id, sort: "value" } })}>other trials, from the table</Item> : null}
+            <Item onSelect={() => void navigate({ to: "/runs", search: { project: run.project, chosen: run.id } })}>other runs, from the table</Item>
+          </>
+        )}
+      </Menu>
+    </>
   );
 }
 

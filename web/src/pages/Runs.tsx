@@ -2,7 +2,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { EmptyState } from "../components/Status.tsx";
 import { Page } from "../components/Page.tsx";
 import { ProjectChoice } from "../components/ProjectChoice.tsx";
-import { RunTable } from "../components/RunTable.tsx";
+import { RunTable, seen } from "../components/RunTable.tsx";
 
 const route = getRouteApi("/runs");
 
@@ -15,7 +15,7 @@ export function Runs() {
       <RunTable
         project={search.project}
         search={search}
-        onSearch={({ filter, sort, columns }) => void navigate({ search: { ...(search.project ? { project: search.project } : {}), ...(filter ? { filter } : {}), ...(sort ? { sort } : {}), ...(columns === undefined ? {} : { columns }) }, replace: filter === search.filter })}
+        onSearch={(now) => void navigate({ search: { ...(search.project ? { project: search.project } : {}), ...seen(now) }, replace: now.filter === search.filter && now.by === search.by })}
         live
         empty={
           <EmptyState title="No runs yet" command="whet run train.py lr=loguniform[1e-4:1e-1] --minimize val_loss">

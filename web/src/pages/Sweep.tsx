@@ -107,7 +107,7 @@ function Found({ sweep }: { sweep: SweepFull }) {
           sweep={sweep}
           first={first}
           search={search}
-          onSearch={({ filter, sort, columns }) => go({ filter, sort, columns })}
+          onSearch={({ filter, sort, columns, chosen, by, of, open }) => go({ filter, sort, columns, chosen, by, of, open })}
           live={false}
           className="runs-within"
           empty={<EmptyState title="No trials yet" {...(sweep.state === "paused" ? { command: toWork(sweep) } : {})}>An agent asks the sweep for trials and runs them. Start as many as you like, on any machine.</EmptyState>}

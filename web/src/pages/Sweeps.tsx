@@ -1,23 +1,28 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { SweepLine } from "../api/client.ts";
+import type { SweepLine, SweepRow } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
+import { Button } from "../components/Button.tsx";
 import { Page } from "../components/Page.tsx";
 import { ProjectChoice } from "../components/ProjectChoice.tsx";
 import { Progress } from "../components/Progress.tsx";
+import { Spark } from "../components/Spark.tsx";
 import { EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { type Column, Table } from "../components/Table.tsx";
 import { Ago, Num, State } from "../components/Value.tsx";
+import { choose } from "../lib/chosen.ts";
 import { count, num } from "../lib/format.ts";
+import { joined, parted } from "../lib/search.ts";
 
 const route = getRouteApi("/sweeps");
 const STATES = ["running", "paused", "pending", "finished", "canceled"] as const;
 
-const COLUMNS: Column<SweepLine>[] = [
+const COLUMNS: Column<SweepRow>[] = [
   { id: "name", title: "name", width: 190, sort: "name", cell: (sweep) => <Link to="/sweeps/$sweep" params={{ sweep: sweep.id }} className="opens" tabIndex={-1} title={sweep.name}>{sweep.name}</Link> },
   { id: "state", title: "state", width: 104, sort: "state", cell: (sweep) => <State state={sweep.state} of="sweep" /> },
   { id: "best", title: "best", width: 100, right: true, sort: "best", cell: (sweep) => (sweep.best_run && sweep.best_value !== null ? <Link to="/runs/$run" params={{ run: sweep.best_run }} tabIndex={-1} className="figure"><strong><Num value={sweep.best_value} /></strong></Link> : <span className="nothing">–</span>) },
+  { id: "spark", title: "so far", hint: "the best so far, from the first trial with a result to the last", width: 104, cell: (sweep) => <Spark points={sweep.spark} trials={sweep.num_trials} maximize={sweep.metrics[0]?.["goal"] === "maximize"} /> },
   { id: "metric", title: "metric", width: 150, sort: "metric", cell: (sweep) => <span className="text" title={sweep.metrics.map(aim).join(", ")}>{sweep.metrics.map(aim).join(", ")}</span> },
   { id: "trials", title: "trials", width: 170, right: true, sort: "trials", cell: (sweep) => <Progress done={sweep.num_trials} of={sweep.cap} /> },
   { id: "method", title: "method", width: 90, sort: "method", cell: (sweep) => <span className="text">{sweep.method}</span> },
@@ -58,7 +63,9 @@ export function Sweeps() {
       return (x < y ? -1 : 1) * (down ? -1 : 1);
     });
   }, [all, search.state, search.method, sort]);
-  const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)) });
+  const ticked = useMemo(() => parted(search.chosen) ?? [], [search.chosen]);
+  const tickedSet = useMemo(() => new Set(ticked), [ticked]);
+  const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: more.chosen !== undefined });
 
   return (
     <Page title="Sweeps" fill aside={<><ProjectChoice value={search.project} onChange={(project) => go({ project: project ?? "" })} /><Link to="/sweeps/new" className="button button-main" title="n s">New sweep</Link></>}>
@@ -87,9 +94,27 @@ export function Sweeps() {
             rowKey={(sweep) => sweep.id}
             sort={sort}
             onSort={(by) => go({ sort: by })}
+            chosen={tickedSet}
+            onChoose={(places, on) => go({ chosen: joined(choose(ticked, places.flatMap((place) => shown[place]?.id ?? []), on)) })}
+            rowName={(sweep) => sweep.name}
             onOpen={(sweep) => void navigate({ to: "/sweeps/$sweep", params: { sweep: sweep.id } })}
             empty={<EmptyState title="No sweep is like that">None of the {all.length} sweeps has this state and method.</EmptyState>}
           />
+          {ticked.length ? (
+            <div className="chosen-bar" role="region" aria-label="Chosen sweeps">
+              <span role="status">{count(ticked.length, "sweep")} chosen</span>
+              {ticked.length > 1 ? (
+                <Link to="/compare/sweeps" search={{ ids: joined(ticked) }} className="button button-main">
+                  Compare
+                </Link>
+              ) : (
+                <span className="note">Choose another to compare it with.</span>
+              )}
+              <Button kind="quiet" onClick={() => go({ chosen: "" })}>
+                Choose none
+              </Button>
+            </div>
+          ) : null}
         </div>
       )}
     </Page>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -10,12 +11,25 @@ from typing import final
 
 from whet.filters import matches, scalar
 from whet.store import codec, rules
-from whet.store.base import Artifact, Batch, Curve, Line, NewRun, Page, Run, RunQuery, Runs, TableQuery
+from whet.store.base import (
+    Artifact,
+    Batch,
+    Curve,
+    GroupQuery,
+    Groups,
+    Line,
+    NewRun,
+    Page,
+    Run,
+    RunQuery,
+    Runs,
+    TableQuery,
+)
 from whet.store.codec import text
 from whet.store.lines import check_lines, to_lines
 from whet.store.memory.world import KeptRun, World
 from whet.store.stats import merge
-from whet.store.table import Place, Question, rank, to_row, value_of
+from whet.store.table import LARGEST, Division, Place, Question, group_of, rank, to_row, value_of
 from whet.trial import Phase
 
 __all__ = ["MemoryRuns"]
@@ -105,6 +119,31 @@ class MemoryRuns(Runs):
         page = placed[: query.limit]
         cursor = question.cursor(page[-1][0]) if len(placed) > query.limit else None
         return Page(rows=tuple(to_row(run, question.columns) for _, run in page), total=total, cursor=cursor)
+
+    def groups(self, query: GroupQuery) -> Groups:
+        division = Division.read(query, time.time())
+        found: dict[tuple[int, float | str | None], list[float | None]] = {}
+        for _, run in self._here(query.project, query.sweep):
+            if query.projects is not None and run.project not in query.projects:
+                continue
+            if not matches(division.wanted, lambda which, run=run: value_of(run, which), run.tags):  # type: ignore[misc]
+                continue
+            number = None if division.of is None else scalar(value_of(run, division.of))
+            able = float(number) if isinstance(number, (int, float)) and abs(number) <= LARGEST else None
+            values = (run.tags or (None,)) if division.by is None else (scalar(value_of(run, division.by)),)
+            for value in values:
+                found.setdefault((rank(value), value), []).append(able)
+        order = sorted(
+            found.items(), key=lambda one: (-len(one[1]), one[0][0], *([one[0][1]] if one[0][0] < 2 else ()))
+        )
+        groups = []
+        for (_, value), measured in order[: query.limit]:
+            numbers = [one for one in measured if one is not None]
+            mean = math.fsum(numbers) / len(numbers) if numbers else 0.0
+            square = math.fsum((one - mean) ** 2 for one in numbers) / len(numbers) if numbers else 0.0
+            least, greatest = min(numbers, default=0.0), max(numbers, default=0.0)
+            groups.append(group_of(value, len(measured), len(numbers), least, greatest, mean, square))
+        return Groups(groups=tuple(groups), total=len(found))
 
     def columns(self, project: str | None = None, sweep: str | None = None) -> Mapping[str, list[str]]:
         runs = [run for _, run in self._here(project, sweep)]
@@ -212,6 +251,16 @@ class MemoryRuns(Runs):
             run.notes = run.notes if notes is None else text(notes)
             run.group = run.group if group is None else text(group)
             return run.as_run()
+
+    def tag(self, ids: Collection[str], *, add: Collection[str] = (), remove: Collection[str] = ()) -> int:
+        with self._world.lock:
+            runs = [self._world.run(id) for id in sorted(set(ids))]
+            changed = 0
+            for run in runs:
+                tags = _tags(rules.tagged(run.tags, add, remove))
+                changed += tags != run.tags
+                run.tags = tags
+        return changed
 
     def delete(self, ids: Collection[str]) -> int:
         unique = sorted(set(ids))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast, final
 
 from whet.store import codec, rules
@@ -69,10 +70,24 @@ class MemorySweeps(Sweeps):
             found = [s.as_sweep() for s in self._world.sweeps.values() if project is None or s.project == project]
         return found[::-1]
 
-    def move(self, id: str, to: SweepState) -> Sweep:
+    def gains(self, ids: Collection[str]) -> Mapping[str, list[tuple[int, float]]]:
+        found: dict[str, list[tuple[int, float]]] = {}
+        with self._world.lock:
+            for sweep in (self._world.sweeps[id] for id in sorted(set(ids)) if id in self._world.sweeps):
+                least = math.inf
+                for trial in (run.as_trial() for run in sweep.trials):
+                    if not trial.complete or trial.values is None or not math.isfinite(trial.values[0]):
+                        continue
+                    if (loss := sweep.goals[0].loss(trial.values[0])) < least:
+                        least = loss
+                        found.setdefault(sweep.id, []).append((trial.number, trial.values[0]))
+        return found
+
+    def move(self, id: str, to: SweepState, *, revision: int | None = None, version: int | None = None) -> Sweep:
         now = time.time()
         with self._world.lock:
             sweep = self._world.sweep(id)
+            rules.check_unchanged(sweep.name, revision, version, len(sweep.changed), sweep.version)
             if not rules.check_move(sweep.name, sweep.state, to):
                 return sweep.as_sweep()
             sweep.state, sweep.updated = to, now
@@ -86,13 +101,23 @@ class MemorySweeps(Sweeps):
             return sweep.as_sweep()
 
     def edit(
-        self, id: str, *, version: int, config: Mapping[str, object] | None = None, cap: int | None = None
+        self,
+        id: str,
+        *,
+        version: int,
+        config: Mapping[str, object] | None = None,
+        goals: Sequence[Goal] | None = None,
+        cap: int | None = None,
     ) -> Sweep:
         with self._world.lock:
             sweep = self._world.sweep(id)
             rules.check_version(sweep.name, version, sweep.version)
             if cap is not None:
                 rules.check_cap(sweep.name, cap, len(sweep.trials))
+            if goals is not None:
+                rules.check_goals(sweep.name, goals, sweep.goals, len(sweep.trials))
+                sweep.aim(goals)
+            if cap is not None:
                 sweep.cap = cap
             if config is not None:
                 if not rules.searches_alike(sweep.config, config):

@@ -101,6 +101,7 @@ class MemoryTrials(Trials):
         params: Mapping[str, object],
         *,
         attrs: Mapping[str, object] = NOTHING,
+        extra: bool = False,
         once: str | None = None,
     ) -> int:
         with self._world.lock:
@@ -108,6 +109,9 @@ class MemoryTrials(Trials):
                 return int(there)
             s = self._world.sweep(sweep)
             number = len(s.trials)
+            if extra:
+                s.state, s.cap = rules.extended(s.name, s.state, s.cap, number)
+                s.version += s.cap is not None
             rules.check_hand_out(s.name, s.state, s.cap, number)
             run = self._append(s, f"{s.name}-{number}", Phase.PENDING)
             run.params, run.attrs = dict(params), dict(attrs)

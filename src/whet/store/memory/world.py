@@ -144,8 +144,7 @@ class KeptSweep:
         self.name = name
         self.config = config
         self.former: dict[int, Mapping[str, object]] = {}
-        self.goals = goals
-        self.goal = goals[0] if len(goals) == 1 else None
+        self.aim(goals)
         self.state = SweepState.RUNNING
         self.cap: int | None = None
         self.version = 0
@@ -160,6 +159,11 @@ class KeptSweep:
         self.reported: list[Sequence[tuple[int, int]]] = []
         self.last_report = 0  # the revision of the last one
         self.turn = threading.Lock()
+
+    def aim(self, goals: Sequence[Goal]) -> None:
+        """Take these goals; there are no trials yet."""
+        self.goals = tuple(goals)
+        self.goal = self.goals[0] if len(self.goals) == 1 else None
 
     def bump(self, now: float, changed: Sequence[int], reported: Sequence[tuple[int, int]] = ()) -> None:
         """Count a revision and what it brought."""

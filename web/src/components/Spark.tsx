@@ -1,0 +1,19 @@
+/** How a value came about, in one small line: what is better lies lower where it is minimized, as in a chart of it. */
+import { num, short } from "../lib/format.ts";
+import { sparkPath } from "../lib/spark.ts";
+
+const [WIDTH, HEIGHT] = [80, 20];
+
+/** `points` are (number of a trial, value), each time the best improved. */
+export function Spark({ points, trials, maximize }: { points: readonly (readonly unknown[])[]; trials: number; maximize: boolean }) {
+  const read = points.map(([place, value]) => [num(place) ?? 0, num(value) ?? NaN] as const).filter(([, value]) => Number.isFinite(value));
+  if (!read.length) return <span className="nothing">–</span>;
+  const [first, last] = [read[0]?.[1] as number, read.at(-1)?.[1] as number];
+  const said = first === last ? `${short(last)} since the first result` : `from ${short(first)} ${maximize ? "up" : "down"} to ${short(last)}`;
+  return (
+    <svg className="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} role="img" aria-label={said}>
+      <title>{said}</title>
+      <path d={sparkPath(read, trials, WIDTH, HEIGHT)} />
+    </svg>
+  );
+}
