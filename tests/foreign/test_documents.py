@@ -109,3 +109,32 @@ def test_large_files_links_and_pipes_are_refused(tmp_path: Path, monkeypatch: An
     monkeypatch.setattr(reading, "_JSON_BYTES", 2)
     with pytest.raises(TrackError, match="has more than 2 bytes"):
         document(tmp_path / "x.json")
+
+
+def test_of_two_histories_none_is_lost(tmp_path: Path, take: Any, store: Any) -> None:
+    (tmp_path / "history.json").write_text(json.dumps([{"step": 5, "acc": 1, "loss": 7}, {"step": 6, "acc": 2}]))
+    take()
+    (tmp_path / "metrics.json").write_text(json.dumps([{"step": 0, "f1": 1}]))
+    (tmp_path / "results.yaml").write_text("best: 0.5\n")
+    (run,) = take().runs
+    curves = store.runs.metrics(run.id)
+    assert {name: curve.steps for name, curve in curves.items()} == {"acc": [5, 6], "loss": [5], "f1": [0]}
+    assert store.runs.get(run.id).summary == {"best": 0.5}
+
+
+def test_what_two_documents_tell_is_told_once(tmp_path: Path, take: Any, store: Any) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps({"loss": [2, 1], "step": [3, 4]}))
+    (tmp_path / "history.json").write_text(json.dumps([{"step": 3, "loss": 2, "acc": 1}]))
+    (run,) = take().runs
+    curves = store.runs.metrics(run.id)
+    assert {name: (curve.steps, curve.values) for name, curve in curves.items()} == {
+        "loss": ([3, 4], [2, 1]),
+        "acc": ([3], [1]),
+    }
+
+
+def test_columns_may_begin_without_a_number(tmp_path: Path, take: Any, store: Any) -> None:
+    (tmp_path / "history.json").write_text('{"loss": [3, 2], "val_loss": [null, 0.5], "lr": []}')
+    (run,) = take().runs
+    curves = store.runs.metrics(run.id)
+    assert (curves["loss"].values, curves["val_loss"].steps, curves["val_loss"].values) == ([3, 2], [1], [0.5])

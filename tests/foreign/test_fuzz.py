@@ -17,10 +17,11 @@ from tests.foreign.conftest import message, wandb_file, wandb_records
 
 from whet.errors import WhetError
 from whet.foreign.find import FORMATS, find
+from whet.foreign.frames import records
 from whet.foreign.index import index
 from whet.foreign.mlflow import MetricReader
 from whet.foreign.protobuf import fields, text, whole
-from whet.foreign.wandb import WandbReader, records
+from whet.foreign.wandb import WandbReader
 from whet.store.codec import pack
 from whet.store.memory import MemoryStore
 from whet.track.readers.base import Reader

@@ -48,7 +48,7 @@ def test_a_file_store(tmp_path: Path, take: Any, store: Any) -> None:
     assert (a.started, a.ended) == (1700000000.25, 1700000060.5)
     assert a.meta["git"] == {"commit": "f" * 40, "branch": None, "remote": "https://***@host/x.git"}
     assert (a.meta["user"], a.meta["command"], a.meta["tags"]) == ("ada", ["train.py"], {"long": "x" * 200})
-    assert a.meta["source"] == {"format": "mlflow", "path": str(tmp_path / "mlruns" / "12" / A)}
+    assert a.meta["source"] == {"format": "mlflow", "path": str(tmp_path / "mlruns" / "12" / A), "state": "finished"}
     curves = store.runs.metrics(A)
     assert (curves["loss"].steps, curves["loss"].values, curves["loss"].times) == (
         [0, 1],

@@ -126,3 +126,98 @@ def test_two_at_once_take_nothing_in_twice(tmp_path: Path, take: Any, store: Any
     (run,) = take().runs
     assert store.runs.metrics(run.id)["loss"].values == [i / 2 for i in range(301)]
     assert store.runs.get(run.id).stats["loss"].count == 301
+
+
+def test_rows_that_call_themselves_alike_are_runs_all_the_same(tmp_path: Path, take: Any, store: Any) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text("trial,model,acc\n0,a,0.1\n1,a,0.2\n0,b,0.3\n1,b,0.4\n")
+    runs = take().runs
+    assert len({run.id for run in runs}) == 4
+    assert [store.runs.get(run.id).config["model"] for run in runs] == ["a", "a", "b", "b"]
+    assert [store.runs.get(run.id).summary["acc"] for run in runs] == [0.1, 0.2, 0.3, 0.4]
+    path.write_text(path.read_text() + "0,c,0.5\n")
+    assert [run.is_new for run in take().runs] == [False] * 4 + [True]
+
+
+def test_a_row_that_still_runs_is_ended_later(tmp_path: Path, take: Any, store: Any) -> None:
+    path = tmp_path / "study.csv"
+    path.write_text("trial,state,values_0\n0,RUNNING,\n")
+    (run,) = take().runs
+    assert store.runs.get(run.id).phase is Phase.RUNNING
+    path.write_text("trial,state,values_0\n0,FAIL,0.5\n")
+    take()
+    assert store.runs.get(run.id).phase is Phase.FAILED
+
+
+def test_steps_of_several_runs(tmp_path: Path, take: Any, store: Any) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("Run_ID,step,loss\na,0,1\nb,0,2\na,1,0.5\nb,1,1.5\n,2,9\n")
+    a, b, rest = take().runs
+    assert (a.name, b.name, rest.name) == ("a", "b", "x")
+    curves = [store.runs.metrics(run.id) for run in (a, b, rest)]
+    assert [(list(c), c["loss"].steps, c["loss"].values) for c in curves] == [
+        (["loss"], [0, 1], [1, 0.5]), (["loss"], [0, 1], [2, 1.5]), (["loss"], [2], [9]),
+    ]  # fmt: skip
+    assert [run.changed for run in take().runs] == [False] * 3
+    (one,) = take(path, rows="steps").runs
+    assert one.num_points == 5
+    (tmp_path / "x.csv").unlink()
+    (tmp_path / "y.jsonl").write_text('{"trial": 0, "step": 0, "loss": 1}\n{"trial": 1, "step": 0, "loss": 2}\n')
+    assert [store.runs.metrics(run.id)["loss"].values for run in take().runs] == [[1], [2]]
+
+
+def test_a_table_of_one_run_keeps_what_lies_beside_it(tmp_path: Path, take: Any, store: Any) -> None:
+    folder = tmp_path / "trial_7"
+    folder.mkdir()
+    (folder / "progress.csv").write_text("training_iteration,trial_id,loss\n1,7f,1\n2,7f,0.5\n")
+    (folder / "params.json").write_text('{"lr": 0.5}')
+    (run,) = take().runs
+    assert (run.name, run.metrics, store.runs.get(run.id).config) == ("trial_7", ("loss",), {"lr": 0.5})
+
+
+def test_a_table_of_several_runs_that_is_too_large(tmp_path: Path, take: Any, monkeypatch: Any) -> None:
+    from whet.foreign import tables
+
+    monkeypatch.setattr(tables, "_MOST_BYTES", 10)
+    (tmp_path / "log.csv").write_text("run,step,loss\na,0,1\n")
+    ((_, trouble),) = take().troubles
+    assert "--rows steps makes one run of it" in trouble
+
+
+def test_numbers_that_come_late(tmp_path: Path, take: Any, store: Any) -> None:
+    (tmp_path / "log.jsonl").write_text('{"event": "start"}\n{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4}\n')
+    (tmp_path / "curve.csv").write_text("epoch,train,val\n0,,\n1,0.5,0.6\n")
+    result = take()
+    assert result.troubles == []
+    assert {run.name: run.num_points for run in result.runs} == {tmp_path.name: 2, "curve": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("metrics.csv", "step,loss\n0,1\n".encode("utf-16"), "is text in UTF-16: save it as UTF-8"),
+        ("log.jsonl", '{"step": 1, "loss": 1}\n'.encode("utf-16"), "is text in UTF-16: save it as UTF-8"),
+        ("x.csv", b"step;loss;n\n0;1,5;3\n1;0,5;3\n", "has numbers with a decimal comma, such as 1,5: write 1.5"),
+        ("log.jsonl", b'{"event": "start"}\n{"event": "end"}\n', "has no numbers in its first rows"),
+    ],
+)
+def test_tables_that_cant_be_read_are_named(tmp_path: Path, take: Any, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    result = take()
+    assert result.runs == []
+    ((where, trouble),) = result.troubles
+    assert where == str(tmp_path / name)
+    assert said in trouble
+
+
+def test_a_table_without_numbers_so_far_is_waited_for(tmp_path: Path, take: Any) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"event": "start"}\n')
+    result = take(now=path.stat().st_mtime + 1)
+    assert (result.runs, result.troubles) == ([], [])
+
+
+def test_a_quote_that_nothing_closes_costs_no_rows(tmp_path: Path, take: Any, store: Any) -> None:
+    (tmp_path / "metrics.csv").write_text('step,note,loss\n0,a,1\n1,5" disk,0.5\n2,b,0.25\n3,c,0.125\n')
+    (run,) = take().runs
+    assert store.runs.metrics(run.id)["loss"].values == [1, 0.5, 0.25, 0.125]

@@ -96,3 +96,14 @@ def test_what_lies_beside_event_files_makes_no_second_run(tmp_path: Path, take: 
     (tmp_path / "trial" / "results.json").write_text('{"acc": 0.5}')
     (run,) = take().runs
     assert store.runs.get(run.id).config == {"lr": 0.5}
+
+
+def test_of_one_second_the_writers_count_tells_which_file_is_older(tmp_path: Path, take: Any) -> None:
+    written(tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.rename(tmp_path / "events.out.tfevents.1700000000.box.7.9")
+    (first,) = take().runs
+    (tmp_path / "events.out.tfevents.1700000000.box.7.10").write_bytes(
+        (tmp_path / "events.out.tfevents.1700000000.box.7.9").read_bytes()
+    )
+    assert [run.id for run in take().runs] == [first.id]

@@ -94,12 +94,10 @@ def test_a_resumed_run_is_one_run(tmp_path: Path, take: Any, store: Any) -> None
     records = wandb_records(6, exit_code=None)
     wandb_run(tmp_path, wandb_file(records[:8]))
     wandb_run(tmp_path, wandb_file([*records[:2], *records[8:], message((18, b""))]), when="20261123_000000")
-    first, second = take().runs
-    assert first.id == second.id
-    assert (first.is_new, second.is_new) == (True, False)
-    kept = store.runs.get(first.id)
-    assert store.runs.metrics(first.id)["loss"].steps == list(range(6))
-    assert kept.phase is Phase.FINISHED  # not what the first folder alone looks like
+    (run,) = take().runs
+    assert store.runs.metrics(run.id)["loss"].steps == list(range(6))
+    assert store.runs.get(run.id).phase is Phase.FINISHED  # not what the first folder alone looks like
+    assert [r.changed for _ in range(2) for r in take().runs] == [False, False]
 
 
 def test_what_is_no_file_of_wandb_is_named(tmp_path: Path, take: Any) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import whet
 from whet.config import SweepConfig, parse
-from whet.errors import ConfigError
+from whet.errors import ConfigError, WhetError
 from whet.project.beginning import around_run, from_pasted, near
 from whet.space import Choice, Float, Int, Normal, Parameter
 from whet.store import Store, open_store
@@ -204,3 +205,62 @@ def test_the_file_is_one_that_people_can_read() -> None:
     text = from_pasted("python train.py --lr 1e-6").text
     assert "  lr: {min: 1.0e-07, max: 1.0e-05, log: true}\n" in text
     assert whet.__version__
+
+
+NAMES = st.sampled_from(["lr", "a", "a.b", "momentum", "epochs", "x y", "1", "", "on", "<b>", "dropout"]) | st.text(
+    max_size=4
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.dictionaries(NAMES, VALUES, max_size=5), st.lists(st.text(max_size=8), max_size=5))
+def test_around_any_configuration_there_is_a_sweep_or_a_reason(config: dict[str, object], command: list[str]) -> None:
+    run = replace(ALONE, config=config, meta={"command": command})
+    try:
+        made = around_run(run, None)
+    except WhetError as error:
+        assert error.fix  # noqa: PT017
+        return
+    found = read(made.text)
+    assert any(parameter.size != 1 for parameter in found.problem.space.values())
+
+
+ALONE = a_run(open_store("memory"), {"lr": 0.1})
+
+
+WORDS = st.sampled_from(
+    [
+        "--lr",
+        "--lr=0.1",
+        "0.1",
+        "1",
+        "train.py",
+        "-b",
+        "--amp",
+        "x=[1:3]",
+        "x=[1,2]",
+        "--o={a}",
+        "-m",
+        "pkg",
+        "--n=1e999",
+        "--n=9" + "0" * 320,
+        "''",
+        "lr=1",
+    ]
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(WORDS | st.text(max_size=5), min_size=1, max_size=6))
+def test_of_any_command_line_there_is_a_sweep_or_a_reason(words: list[str]) -> None:
+    try:
+        made = from_pasted(shlex.join(["python", *words]))
+    except WhetError as error:
+        assert error.fix  # noqa: PT017
+        return
+    read(made.text)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from whet.store import Store, open_store
-from whet.store.base import Batch, NewRun, Row, TableQuery
+from whet.store.base import Batch, GroupQuery, NewRun, Row, TableQuery
 from whet.store.lines import thin
 
 VALUES = st.one_of(
@@ -137,6 +137,40 @@ def test_postgres_filters_and_sorts_as_python_does(new_database: Callable[[], st
         @given(RUNS, FILTERS, st.tuples(st.sampled_from(["", "-"]), COLUMNS).map("".join))
         def agree(runs: list, condition: str, sort: str) -> None:  # type: ignore[type-arg]
             _agree(open_store("memory"), store, runs, condition, sort)
+
+        agree()
+
+
+def _group_alike(here: Store, there: Store, runs: list, condition: str, by: str, of: str) -> None:  # type: ignore[type-arg]
+    for store in (here, there):
+        _fill(store, runs)
+    query = GroupQuery(by=by, of=of, filter=condition)
+    wanted, found = here.runs.groups(query), there.runs.groups(query)
+    assert found.total == wanted.total == len(wanted.groups)
+    for one, other in zip(found.groups, wanted.groups, strict=True):
+        assert (one.value, one.num_runs, one.num_values) == (other.value, other.num_runs, other.num_values)
+        assert (one.least, one.greatest) == (other.least, other.greatest)
+        for mine, its in ((one.mean, other.mean), (one.deviation, other.deviation)):
+            assert mine == (None if its is None else pytest.approx(its, rel=1e-9, abs=1e-9))
+
+
+BY, ANY = st.one_of(COLUMNS, st.just("tags")), st.one_of(st.just(""), LEAVES)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(RUNS, ANY, BY, COLUMNS)
+def test_sqlite_groups_as_python_does(sqlite: Store, runs: list, condition: str, by: str, of: str) -> None:  # type: ignore[type-arg]
+    _group_alike(open_store("memory"), sqlite, runs, condition, by, of)
+
+
+@pytest.mark.postgres
+def test_postgres_groups_as_python_does(new_database: Callable[[], str]) -> None:
+    with contextlib.closing(open_store(new_database())) as store:
+
+        @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(RUNS, ANY, BY, COLUMNS)
+        def agree(runs: list, condition: str, by: str, of: str) -> None:  # type: ignore[type-arg]
+            _group_alike(open_store("memory"), store, runs, condition, by, of)
 
         agree()
 

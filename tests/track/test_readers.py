@@ -88,9 +88,10 @@ def test_reading_while_it_grows_and_anew_at_any_time_is_reading_it_once(tmp_path
         ("m.csv", "loss;acc\n0.5;1\n0.25;2\n", [(0, {"loss": 0.5, "acc": 1}), (1, {"loss": 0.25, "acc": 2})]),
         ("m.tsv", "step\tloss\n7\tnan\n", [(7, {"loss": "nan"})]),
         ("m.jsonl", '{"step": 3, "a": {"b": 1}}\nrubbish\n{"a": {"b": 2}, "s": "x"}\n', [(3, {"a.b": 1}), (2, {"a.b": 2})]),
-        ("m.json", '[{"loss": 1}, {"loss": 0.5}]', [(0, {"loss": 1}), (1, {"loss": 0.5})]),
-        ("m.json", '{"accuracy": 0.9, "name": "x"}', [(0, {"accuracy": 0.9})]),
-        ("m.yaml", "loss: [3, 2]\nacc: [0.1, 0.2]\n", [(0, {"loss": 3, "acc": 0.1}), (1, {"loss": 2, "acc": 0.2})]),
+        ("m.csv", "Iteration,loss,Wall time\n100,1,1700000000\n200,0.5,1700000001\n", [(100, {"loss": 1}), (200, {"loss": 0.5})]),
+        ("m.csv", 'loss,note\n1,"a\n""b"",\n"\n0.5,c\n0.25,"d\n\n"\n', [(0, {"loss": 1}), (1, {"loss": 0.5}), (2, {"loss": 0.25})]),
+        ("m.csv", "\n\nloss,acc\n\n1,2\n\n\n3,4", [(0, {"loss": 1, "acc": 2}), (1, {"loss": 3, "acc": 4})]),
+        ("m.jsonl", '{"Epoch": 3, "loss": "0.5", "ok": true}', [(3, {"loss": 0.5, "ok": 1})]),
     ],
 )  # fmt: skip
 def test_metrics_files_at_once_and_piece_by_piece(tmp_path, name, text, wanted):
@@ -108,8 +109,8 @@ def test_metrics_files_at_once_and_piece_by_piece(tmp_path, name, text, wanted):
 
 
 def test_an_unknown_kind_of_file(tmp_path):
-    with pytest.raises(UnknownName, match=r"unknown kind of metrics file '.jso': did you mean '.json"):
-        reader_of(tmp_path / "m.jso")
+    with pytest.raises(UnknownName, match=r"unknown kind of metrics file '.jsn': did you mean '.jsonl'"):
+        reader_of(tmp_path / "m.jsn")
 
 
 def test_event_files_are_known_by_their_process(tmp_path):

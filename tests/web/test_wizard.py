@@ -253,10 +253,17 @@ def test_rows_are_added_named_changed_and_left_out_by_keyboard(place: Place, pag
     page.get_by_label("width: choices").fill("16, 32, wide")
     page.get_by_label("width: name").fill("learning_rate")  # it is taken
     page.get_by_label("width: choices").focus()
+    expect(page.locator(".param-name .wrong")).to_have_text("There is another learning_rate.")
+    expect(page.get_by_label("width: name")).to_have_value("learning_rate")  # what was typed stays
+    page.get_by_label("width: name").press("Escape")
     expect(page.get_by_label("width: name")).to_have_value("width")
     page.get_by_role("button", name="Leave warmup_ratio out").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Leave num_train_epochs out")).to_be_focused()
+    page.get_by_label("method: knobs").fill("num_startup: [")
+    page.get_by_label("method: knobs").press("Enter")
+    expect(page.locator(".plugin .wrong")).to_contain_text("name: value")
+    page.get_by_label("method: knobs").press("Escape")
     page.get_by_label("method", exact=True).select_option("random")
     page.get_by_label("early stopping", exact=True).select_option("")
     expect(page.get_by_label("width: good value")).to_be_disabled()

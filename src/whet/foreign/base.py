@@ -53,11 +53,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """A file with metrics: the name by which the store knows how far it was read, and how to go on from there."""
+    """A file with metrics: the name by which the store knows how far it was read, and how to go on from there.
+
+    Args:
+        whole: Nobody writes to it any more, so that an unfinished end is its end.
+    """
 
     source: str
     path: Path
     open: Callable[[int], Reader]
+    whole: bool = False
 
 
 class ForeignRun(ABC):
@@ -71,6 +76,9 @@ class ForeignRun(ABC):
         name: For people.
         began: When, as far as can be told without reading much: runs come into the store in this order.
     """
+
+    is_all_in_streams: ClassVar[bool] = False
+    """Whether its facts are from its streams alone, so that nothing is new where these are not."""
 
     def __init__(
         self, *, kind: str, path: Path, id: str, project: str | None, name: str, began: float | None = None

@@ -10,7 +10,8 @@ from typing import Any, final
 
 from whet.errors import TrackError
 from whet.foreign.base import Folder
-from whet.foreign.reading import SUFFIXES, document, numbers_of
+from whet.foreign.reading import SUFFIXES, document
+from whet.track.readers.files import STEPS, rows_in
 
 __all__ = ["Beside", "config_in", "is_result", "results_in", "told_by"]
 
@@ -70,11 +71,11 @@ def is_result(name: str) -> bool:
 @final
 @dataclass(slots=True, kw_only=True)
 class Beside:
-    """What documents tell of a run; what could not be read is in `troubles`."""
+    """What documents tell of a run: histories by the document that has them; what could not be read is in `troubles`."""
 
     config: dict[str, object] = field(default_factory=dict)
     summary: dict[str, object] = field(default_factory=dict)
-    history: list[Mapping[str, Any]] = field(default_factory=list)
+    histories: dict[Path, list[Mapping[str, Any]]] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
 
     @classmethod
@@ -85,12 +86,16 @@ class Beside:
             found = told._read(path)
             if isinstance(found, Mapping):
                 told.config |= _unwrapped(found)
-        for path in reversed(results):
+        known: set[str] = set()  # a metric that several tell is the first one's
+        for path in results:
             found = told._read(path)
-            if isinstance(found, Mapping) and not _is_columns(found):
-                told.summary |= {k: v for k, v in found.items() if _is_small(v)}
-            else:
-                told.history = _rows(found) or told.history
+            rows = rows_in(found)
+            if rows:
+                rows = [{k: v for k, v in row.items() if k not in known or k.lower() in STEPS} for row in rows]
+                known |= {name for row in rows for name in row}
+                told.histories[path] = rows
+            elif isinstance(found, Mapping):
+                told.summary = {k: v for k, v in found.items() if _is_small(v)} | told.summary
         return told
 
     def _read(self, path: Path) -> Any:
@@ -113,19 +118,19 @@ def told_by(path: Path) -> Beside:
     """
     found = document(path)
     told = Beside()
-    if not isinstance(found, Mapping) or _is_columns(found):
-        told.history = _rows(found)
+    if rows := rows_in(found):
+        told.histories[path] = rows
+        return told
+    if not isinstance(found, Mapping):
         return told
     for name, value in found.items():
         if name in _OF_CONFIG and isinstance(value, Mapping):
             told.config |= _unwrapped(value)
         elif name in _OF_SUMMARY and isinstance(value, Mapping):
             told.summary |= value
-        elif name in ("history", "log_history", "log", "logs", "curves") and _rows(value):
-            told.history = _rows(value)
-        elif (isinstance(value, Mapping) and numbers_of(value) and is_result(name)) or (
-            isinstance(value, int | float) and not isinstance(value, bool) and is_result(name)
-        ):
+        elif name in ("history", "log_history", "log", "logs", "curves") and (rows := rows_in(value)):
+            told.histories[path] = [*told.histories.get(path, ()), *rows]
+        elif is_result(name) and _is_measured(value):
             told.summary[name] = value
         else:
             told.config[name] = value
@@ -140,17 +145,10 @@ def _unwrapped(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(kept)
 
 
-def _is_columns(found: Mapping[str, Any]) -> bool:
-    return bool(found) and all(isinstance(v, list) and v and isinstance(v[0], int | float) for v in found.values())
-
-
-def _rows(found: Any) -> list[Mapping[str, Any]]:
-    if isinstance(found, list):
-        return [row for row in found if isinstance(row, Mapping)]
-    if isinstance(found, Mapping) and _is_columns(found):
-        length = max(len(v) for v in found.values())
-        return [{k: v[i] for k, v in found.items() if i < len(v)} for i in range(length)]
-    return []
+def _is_measured(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_is_measured, value.values()))
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_small(value: Any) -> bool:

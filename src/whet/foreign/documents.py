@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -22,7 +23,7 @@ _MOST_ROWS = 10_000
 
 @final
 class HistoryReader(Reader):
-    """Rows that a document holds; the offset counts them."""
+    """Rows that a document holds; the offset counts them, and a piece that ends before it starts says that there are fewer than there were."""
 
     def __init__(self, path: Path, offset: int, history: Sequence[Mapping[str, Any]]) -> None:
         written = path.stat().st_mtime
@@ -31,6 +32,8 @@ class HistoryReader(Reader):
 
     def read(self, *, final: bool = False) -> Rows:
         start = self.offset
+        if start > len(self._history):
+            return Rows(rows=(), start=start, end=len(self._history))
         piece = self._history[start : start + _MOST_ROWS]
         rows: Iterable[Row | None] = (row_of(values, start + i, self.clock) for i, values in enumerate(piece))
         self.offset = start + len(piece)
@@ -41,20 +44,22 @@ class _Documents(Format):
     suffixes: ClassVar[tuple[str, ...]]
 
     def find(self, folder: Folder, scope: Scope) -> Claim:
-        results = [path for path in results_in(folder) if path.suffix.lower() in self.suffixes]
+        found = any(path.suffix.lower() in self.suffixes for path in results_in(folder))
         configs = config_in(folder)
         if not scope.sure:
-            if not results:
+            if not found:
                 return Claim()
             taken = {path.name for path in (*results_in(folder), *configs)} | {".hydra"}
-            run = _DocumentRun(self.name, folder.path, results[0], scope, Beside.of(configs, results_in(folder)))
+            run = _DocumentRun(
+                self.name, folder.path, results_in(folder), scope, Beside.of(configs, results_in(folder))
+            )
             return Claim(runs=(run,) if run.tells else (), taken=frozenset(taken))
         runs, troubles = [], []
         names = [name for name in folder.files if Path(name).suffix.lower() in self.suffixes]
         for name in names:
             path = folder.path / name
             try:
-                run = _DocumentRun(self.name, path.with_suffix(""), path, scope, told_by(path))
+                run = _DocumentRun(self.name, path.with_suffix(""), [path], scope, told_by(path))
             except TrackError as error:
                 troubles.append((path, str(error)))
                 continue
@@ -85,9 +90,11 @@ class Yaml(_Documents):
 
 @final
 class _DocumentRun(ForeignRun):
-    def __init__(self, kind: str, named: Path, path: Path, scope: Scope, told: Beside) -> None:
-        first = json.dumps(told.history[0], default=str) if told.history else ""
-        super().__init__(kind=kind, path=path, id=run_id(kind, str(path), first), project=None, name=scope.name(named))
+    def __init__(self, kind: str, named: Path, paths: Sequence[Path], scope: Scope, told: Beside) -> None:
+        first = next((json.dumps(history[0], default=str) for history in told.histories.values()), "")
+        path = paths[0] if len(paths) == 1 else paths[0].parent
+        super().__init__(kind=kind, path=path, id=run_id(kind, str(named), first), project=None, name=scope.name(named))
+        self._paths = paths
         self._told = told
         self._scope = scope
         self.troubles += told.troubles
@@ -95,17 +102,15 @@ class _DocumentRun(ForeignRun):
     @property
     def tells(self) -> bool:
         told = self._told
-        return bool(told.config or told.summary or told.history or told.troubles)
+        return bool(told.config or told.summary or told.histories or told.troubles)
 
     def streams(self) -> Sequence[Stream]:
-        if not self._told.history:
-            return []
-        return [Stream(source=f"{self.kind}:{self.path.name}", path=self.path, open=self._open)]
-
-    def _open(self, offset: int) -> Reader:
-        return HistoryReader(self.path, offset, self._told.history)
+        return [
+            Stream(source=f"{self.kind}:{path.name}", path=path, open=partial(HistoryReader, path, history=history))
+            for path, history in self._told.histories.items()
+        ]
 
     def facts(self) -> Facts:
-        quiet = quiet_since([self.path], self._scope.now)
+        quiet = quiet_since(self._paths, self._scope.now)
         phase = Phase.RUNNING if quiet is None else Phase.FINISHED
         return Facts(config=self._told.config, summary=self._told.summary, phase=phase, quiet=quiet)

@@ -65,8 +65,14 @@ class _Run(ForeignRun):
         self._facts: Facts | None = None
 
     def streams(self) -> Sequence[Stream]:
+        whole = self.facts().phase.is_over
         return [
-            Stream(source=f"guild:{prefix}{path.name}", path=path, open=partial(_ScalarReader, path, prefix=prefix))
+            Stream(
+                source=f"guild:{prefix}{path.name}",
+                path=path,
+                open=partial(_ScalarReader, path, prefix=prefix),
+                whole=whole,
+            )
             for prefix, path in [*_events(self._own, "", 0), *_events(self._folder, "", 0)]
         ]
 
@@ -94,9 +100,7 @@ class _Run(ForeignRun):
             config=flags if isinstance(flags, Mapping) else {},
             meta=meta,
             group=operation,
-            tags=(*(str(tag) for tag in tags), *(["marked"] if told.get("marked") else []))
-            if isinstance(tags, list)
-            else (),
+            tags=(*(map(str, tags) if isinstance(tags, list) else ()), *(["marked"] if told.get("marked") else ())),
             notes="\n".join(filter(None, bodies)),
             owner=str(told.get("host") or ""),
             started=_seconds(told.get("started")) or _seconds(told.get("initialized")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, final
 
@@ -67,7 +67,8 @@ def index(
     """Bring runs into the store. It may be repeated and interrupted at any time: the store knows how far each file was read.
 
     A run is made when its first number (or its configuration) is there. What its source says later is merged into its configuration and
-    summary; its name, tags and notes are its source's in the beginning, and the user's from then on.
+    summary, and what it says of its state (which may be no more than that its files are quiet) counts instead of what it said before; a run
+    that was ended by somebody else stays so. Name, tags and notes are the source's in the beginning, and the user's from then on.
 
     Args:
         found: What `find` has found; it is used up.
@@ -80,10 +81,9 @@ def index(
     """
     result = Result(troubles=list(found.troubles))
     total = len(found.runs)
-    last = {run.id: i for i, run in enumerate(found.runs)}
     runs = list(reversed(found.runs))
     found.runs.clear()
-    done = _known(store, list(last))
+    done = _known(store, list({run.id for run in runs}))
     missing: Counter[str] = Counter()
     for number in range(total):
         run = runs.pop()
@@ -94,7 +94,6 @@ def index(
                 store,
                 project,
                 dry_run,
-                ends=last[run.id] == number,
                 known=run.id in done,
                 on_piece=lambda where, number=number: on_run(number, total, where),  # type: ignore[misc]
             )
@@ -134,7 +133,6 @@ class _Entry:
     """One run on its way into the store.
 
     Args:
-        ends: Nothing found later belongs to the same run, so that its end counts.
         known: The store has it, or it was met before.
     """
 
@@ -145,7 +143,6 @@ class _Entry:
         project: str | None,
         dry_run: bool,
         *,
-        ends: bool,
         known: bool,
         on_piece: Callable[[str], None],
     ) -> None:
@@ -153,7 +150,6 @@ class _Entry:
         self._on_piece = on_piece
         self._store = store
         self._dry = dry_run
-        self._ends = ends
         self._project = project or run.project or os.environ.get("WHET_PROJECT") or "default"
         self._was_there = known
         self._there: Run | None = None
@@ -165,8 +161,11 @@ class _Entry:
 
     def take(self) -> Indexed | None:
         """Bring it in; None where it holds nothing."""
-        run = self._run
-        for stream in run.streams():
+        run, streams = self._run, self._run.streams()
+        there = self._there
+        if there is not None and run.is_all_in_streams and self._is_settled(there, streams):
+            return self._indexed(there.phase, changed=False)
+        for stream in streams:
             try:
                 self._read(stream)
             except (TrackError, OSError) as error:
@@ -175,30 +174,47 @@ class _Entry:
         if self._there is None and not self._points and not facts.config and not facts.summary:
             return None
         changed = False if self._dry else self._tell(facts)
+        there = self._there
+        phase = facts.phase if there is None or _is_ours(there) else there.phase
+        return self._indexed(phase, changed=changed or bool(self._points))
+
+    def _is_settled(self, there: Run, streams: Sequence[Stream]) -> bool:
+        """Return whether it has ended, all was told, and nothing was written since: whatever goes on is reopened before it is read."""
+        return (
+            there.phase.is_over
+            and _is_ours(there)
+            and all(self._shipped(stream) == stream.path.stat().st_size for stream in streams)
+        )
+
+    def _indexed(self, phase: Phase, *, changed: bool) -> Indexed:
+        run = self._run
         return Indexed(
             id=run.id,
             kind=run.kind,
             path=str(run.path),
             project=self._there.project if self._there else self._project,
             name=run.name,
-            phase=facts.phase,
+            phase=phase,
             is_new=not self._was_there,
-            changed=changed or bool(self._points),
+            changed=changed,
             num_points=self._points.total(),
             metrics=tuple(sorted(self._points)),
         )
 
+    def _shipped(self, stream: Stream) -> int:
+        return 0 if self._there is None else self._store.runs.shipped(self._run.id, 0, stream.source)
+
     def _read(self, stream: Stream) -> None:
-        shipped = 0 if self._there is None else self._store.runs.shipped(self._run.id, 0, stream.source)
+        shipped = self._shipped(stream)
         size = stream.path.stat().st_size
-        if shipped > size:
-            raise TrackError(
-                f"{stream.path} is shorter than it was when it was read last",
-                f"if it was written anew, remove what is known of it (whet rm {self._run.id}) and index it again",
-            )
         reader = stream.open(shipped)
         while True:
-            piece = reader.read(final=True)
+            piece = reader.read(final=stream.whole)
+            if shipped > size or piece.end < piece.start:
+                raise TrackError(
+                    f"{stream.path} is shorter than it was when it was read last",
+                    f"if it was written anew, remove what is known of it (whet rm {self._run.id}) and index it again",
+                )
             if piece.end == piece.start:
                 break
             self._on_piece(f"{self._run.name}: {min(piece.end, size) / (size or 1):.0%} of {stream.path.name}")
@@ -209,7 +225,7 @@ class _Entry:
                 self._last_time = max([self._last_time or 0.0, *(row.time for row in rows)])
             if self._dry or not (rows or self._there):
                 continue  # pictures and graphs alone make no run
-            self._ensure(min((row.time for row in rows), default=None))
+            self._reopen(self._ensure(min((row.time for row in rows), default=None)))
             told = self._store.runs.ship(self._run.id, 0, stream.source, shipped, piece.end, Batch(rows=rows))
             if told != piece.end:  # somebody else reads, too: go on from where he is
                 reader = stream.open(told)
@@ -240,10 +256,21 @@ class _Entry:
         )
         return self._there
 
+    def _reopen(self, there: Run) -> None:
+        if there.phase.is_over and _is_ours(there):
+            self._store.runs.reopen(there.id)
+            self._there = replace(there, phase=Phase.RUNNING)
+
     def _tell(self, facts: Facts) -> bool:
-        """Bring what is no curve up to date, and end the run where its source says so; return whether anything changed."""
+        """Bring what is no curve up to date, and the run's state, too; return whether anything changed.
+
+        Interrupted anywhere, it leaves the run running, or ended by a word that is known to be its source's.
+        """
         there = self._ensure(None)
-        meta = {"source": {"format": self._run.kind, "path": str(self._run.path)}, **facts.meta}
+        source = {"format": self._run.kind, "path": str(self._run.path), "state": facts.phase.value}
+        meta = {"source": source, **facts.meta}
+        if there.phase is not facts.phase:
+            self._reopen(there)
         news = [
             _news(*pair) for pair in ((facts.config, there.config), (facts.summary, there.summary), (meta, there.meta))
         ]
@@ -253,14 +280,23 @@ class _Entry:
             self._store.runs.ship(
                 self._run.id, 0, _FACTS, 0, 0, Batch(config=config, summary=summary, meta=kept)
             )  # bytes [0, 0) of a source that has none: it is taken in each time
-        if self._ends and facts.phase.is_over and (there.phase is Phase.RUNNING or self._points):
-            ended = facts.ended or self._last_time or facts.quiet
+        now = self._ensure(None)
+        if facts.phase.is_over and not now.phase.is_over:
+            known = [time for time in (self._last_time or facts.quiet, there.ended) if time is not None]
+            ended = facts.ended or max(known, default=None)
             if ended is not None and there.started is not None:
                 ended = max(ended, there.started)
-            with contextlib.suppress(IllegalMove):  # it had ended otherwise: that stays
+            with contextlib.suppress(IllegalMove):  # somebody has ended it otherwise in between: that stays
                 self._store.runs.finish(self._run.id, facts.phase, facts.reason, ended=ended)
-                changed = True
-        return changed
+            changed = True
+        return changed or now.phase is not there.phase
+
+
+def _is_ours(run: Run) -> bool:
+    """Return whether a run's state is its source's last word, or none yet; not that of somebody who ended it here."""
+    source = run.meta.get("source")
+    said = source.get("state") if isinstance(source, Mapping) else None
+    return not run.phase.is_over or said == run.phase.value
 
 
 def _news(told: Mapping[str, object], kept: Mapping[str, object]) -> dict[str, object]:

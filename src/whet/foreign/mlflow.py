@@ -167,7 +167,9 @@ class MetricReader(Reader):
     def read(self, *, final: bool = False) -> Rows:
         start = self.offset
         data = self.bytes_from(start, _PIECE_BYTES)
-        cut = len(data) if final and len(data) < _PIECE_BYTES else data.rfind(b"\n") + 1
+        cut = (
+            data.rfind(b"\n") + 1
+        )  # MLflow ends all lines: what comes after the last end of one is torn off, or still being written
         if not cut and len(data) == _PIECE_BYTES:
             raise TrackError(
                 f"{self.path} has a line of more than {_PIECE_BYTES} bytes at byte {start}",

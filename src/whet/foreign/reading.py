@@ -14,7 +14,7 @@ from typing import Any
 
 from whet.errors import TrackError
 
-__all__ = ["SUFFIXES", "bytes_of", "document", "numbers_of", "tamed", "text_of", "value_of"]
+__all__ = ["SUFFIXES", "bytes_of", "document", "tamed", "text_of", "value_of"]
 
 SUFFIXES = (".json", ".yaml", ".yml")
 """Those of documents."""
@@ -145,14 +145,3 @@ def value_of(text: str) -> object:
         return int(text) if match[1] is None and match[2] is None and "." not in text else float(text)
     word = text.lower()
     return _WORDS.get(word, text)
-
-
-def numbers_of(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers in a mapping, those in mappings within it with dotted names."""
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": number for inner, number in numbers_of(value).items()}
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[name] = float(value)
-    return found

@@ -1,9 +1,10 @@
-"""CSV and JSON Lines: a file is a run, its rows are steps; or each row is a run, where rows look like finished ones."""
+"""CSV and JSON Lines: a file is a run, its rows are steps; or rows are of several runs; or each row is one, where rows look like finished ones."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -11,9 +12,10 @@ from typing import Any, ClassVar, final
 from whet.errors import TrackError
 from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, quiet_since, run_id
 from whet.foreign.beside import Beside, config_in, is_result, results_in
-from whet.foreign.reading import numbers_of, tamed, value_of
-from whet.track.readers.base import Reader
-from whet.track.readers.files import STEPS, CsvReader, JsonLinesReader, reader_of
+from whet.foreign.reading import tamed, value_of
+from whet.store.base import Row
+from whet.track.readers.base import Reader, Rows
+from whet.track.readers.files import STEPS, CsvReader, TableReader, numbers_of, reader_of, row_of
 from whet.trial import Phase
 
 __all__ = ["Csv", "JsonLines", "known_tables"]
@@ -22,6 +24,10 @@ _KNOWN = ("metrics", "progress", "history", "training_log", "train_log", "log", 
 _RUN_IDS = ("run", "run_id", "run id", "run_uuid", "run_name", "trial", "trial_id", "trial_number", "experiment_id")
 _NAMES = ("name", "id", "uuid", "number", "experiment")
 _MOST_RUNS = 100_000
+_MOST_BYTES = 256 << 20  # of a table of several runs, which is held as a whole
+_MOST_ROWS = 10_000
+_LOOKED_AT = 20  # rows, among which a table of metrics has numbers
+_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 _PREFIXES = {
     "params.": 0,
     "params_": 0,
@@ -52,41 +58,31 @@ class _Tables(Format):
         troubles: list[tuple[Path, str]] = []
         for name in names:
             path = folder.path / name
+            named = scope.sure or name in known
             try:
-                first = next(self._rows(path), None)
-                columns = [] if first is None else list(first)
-                if first is None or not (scope.sure or name in known or _has_step(columns) or _has_run_id(columns)):
+                table = _Table(self.name, path, scope)
+                if not table.looks_right(named=named):
                     continue
-                if not numbers_of({k: value_of(v) if isinstance(v, str) else v for k, v in first.items()}):
-                    if scope.sure:
-                        troubles.append((path, f"{path} has no numbers in its first row: a file of metrics has some"))
+                if trouble := table.trouble(named=named):
+                    troubles.append((path, trouble))
+                    taken.add(name)
+                    continue
+                if not table.has_numbers:
                     continue
                 taken.add(name)
-                if _rows_are_runs(columns, scope):
-                    runs += self._runs(path, scope)
+                if table.rows_are_runs:
+                    runs += table.runs()
                     continue
+                alone = name in known and len(known) == 1
+                configs, results = config_in(folder), results_in(folder) if alone else []
+                taken |= {p.name for p in [*configs, *results]} | {".hydra"}
+                shown = scope.name(folder.path if alone else path.with_suffix(""))
+                runs += table.curves(shown, configs, results)
             except (TrackError, OSError) as error:
-                if scope.sure or name in known:
+                if named:
                     troubles.append((path, str(error)))
                     taken.add(name)
-                continue
-            alone = name in known and len(known) == 1
-            configs, results = config_in(folder), results_in(folder) if alone else []
-            taken |= {p.name for p in [*configs, *results]} | {".hydra"}
-            shown = scope.name(folder.path if alone else path.with_suffix(""))
-            runs.append(_TableRun(self.name, path, first, configs, results, scope, shown))
         return Claim(runs=tuple(runs), taken=frozenset(taken), troubles=tuple(troubles))
-
-    @abstractmethod
-    def _rows(self, path: Path) -> Iterator[Mapping[str, Any]]: ...
-
-    def _runs(self, path: Path, scope: Scope) -> list[ForeignRun]:
-        rows = list(islice(self._rows(path), _MOST_RUNS + 1))
-        if len(rows) > _MOST_RUNS:
-            raise TrackError(
-                f"{path} has more than {_MOST_RUNS} rows, which look like runs", "--rows steps makes one run of it"
-            )
-        return [_RowRun(self.name, path, number, row, scope) for number, row in enumerate(rows)]
 
 
 @final
@@ -97,9 +93,6 @@ class Csv(_Tables):
     about: ClassVar[str] = ".csv and .tsv files with a step column, or called metrics, progress, history, log, results"
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
 
-    def _rows(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        return CsvReader(path).texts()
-
 
 @final
 class JsonLines(_Tables):
@@ -109,13 +102,138 @@ class JsonLines(_Tables):
     about: ClassVar[str] = ".jsonl and .ndjson files with a step, or called so"
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
 
-    def _rows(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        return JsonLinesReader(path).mappings()
+
+@final
+class _Table:
+    """A file, and what its first rows say of it."""
+
+    def __init__(self, kind: str, path: Path, scope: Scope) -> None:
+        self._kind = kind
+        self._path = path
+        self._scope = scope
+        self._reader = reader_of(path)
+        self._whole = quiet_since([path], scope.now) is not None
+        self._first = [row for row in islice(self._rows(), _LOOKED_AT) if row is not None]
+        self._columns = list(dict.fromkeys(name for row in self._first for name in row))
+
+    def looks_right(self, *, named: bool) -> bool:
+        """Return whether its columns, or its name, say that it has metrics."""
+        return bool(self._first) and (named or _has_step(self._columns) or _has_run_id(self._columns))
+
+    def trouble(self, *, named: bool) -> str:
+        """Return in words why its metrics can't be read, or ""."""
+        if cell := self._comma():
+            return f"{self._path} has numbers with a decimal comma, such as {cell}: write {cell.replace(',', '.')}"
+        is_written = self._scope.sure or self._whole or len(self._first) == _LOOKED_AT
+        if named and is_written and not self.has_numbers:
+            return f"{self._path} has no numbers in its first rows: a file of metrics has some"
+        return ""
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether its first rows have some, besides steps and times."""
+        return any(numbers_of(row) if self.rows_are_runs else row_of(row, 0, float) for row in self._first)
+
+    @property
+    def rows_are_runs(self) -> bool:
+        if self._scope.rows != "auto":
+            return self._scope.rows == "runs"
+        return not _has_step(self._columns) and _has_run_id(self._columns, weak=self._scope.sure)
+
+    def runs(self) -> list[ForeignRun]:
+        """Return the runs that its rows are."""
+        rows = [row for row in islice(self._rows(), _MOST_RUNS + 1) if row is not None]
+        if len(rows) > _MOST_RUNS:
+            raise TrackError(
+                f"{self._path} has more than {_MOST_RUNS} rows, which look like runs",
+                "--rows steps makes one run of it",
+            )
+        met: Counter[str] = Counter()
+        runs: list[ForeignRun] = []
+        for number, row in enumerate(rows):
+            key = _first_of(row, (*_RUN_IDS, *_NAMES))
+            runs.append(_RowRun(self._kind, self._path, number, row, key, met[key], self._scope))
+            met[key] += 1
+        return runs
+
+    def curves(self, name: str, configs: list[Path], results: list[Path]) -> list[ForeignRun]:
+        """Return the runs whose steps its rows are: one, or one for each word in its column of runs."""
+        column = None
+        if self._scope.rows == "auto" and _has_run_id(self._columns):
+            column = _column(self._columns, _RUN_IDS)
+        if column is None:
+            return [_CurveRun(self._kind, self._path, self._first[0], configs, results, self._scope, name)]
+        if self._path.stat().st_size > _MOST_BYTES:
+            raise TrackError(
+                f"{self._path} has more than {_MOST_BYTES} bytes, and a column of runs, {column!r}",
+                "--rows steps makes one run of it",
+            )
+        parts: dict[str, list[bytes]] = {}
+        firsts: dict[str, Mapping[str, Any]] = {}
+        num_damaged = 0
+        for record, _ in self._reader.records(final=self._whole):
+            row = self._reader.mapping(record)
+            if row is None:
+                num_damaged += 1
+                continue
+            key = _first_of(row, [column.lower()])
+            firsts.setdefault(key, row)
+            parts.setdefault(key, []).append(record)
+        runs: list[ForeignRun] = []
+        for key, records in parts.items():
+            beside = (configs, results) if len(parts) == 1 else ([], [])
+            shown = name if len(parts) == 1 or not key else key
+            part = _Part(column, self._reader, records)
+            runs.append(_CurveRun(self._kind, self._path, firsts[key], *beside, self._scope, shown, part))
+        if num_damaged:
+            runs[0].troubles.append(f"{self._path}: {num_damaged} of its rows are damaged; all else is taken")
+        return runs
+
+    def _rows(self) -> Iterable[Mapping[str, Any] | None]:
+        return (self._reader.mapping(record) for record, _ in self._reader.records(final=self._whole))
+
+    def _comma(self) -> str:
+        if not isinstance(self._reader, CsvReader) or self._reader.delimiter != ";":
+            return ""
+        return next((cell for row in self._first for cell in row.values() if _COMMA.fullmatch(cell)), "")
 
 
 @final
-class _TableRun(ForeignRun):
-    """A file whose rows are the steps of one run. Its first row is a part of what it is: written anew, it is another run."""
+class _Part:
+    """The rows of a table that are of one run; `column` says so."""
+
+    def __init__(self, column: str, table: TableReader, records: list[bytes]) -> None:
+        self.column = column
+        self.table = table
+        self.records = records
+
+
+@final
+class _PartReader(Reader):
+    def __init__(self, path: Path, offset: int, part: _Part) -> None:
+        super().__init__(path, offset)
+        self._part = part
+
+    def read(self, *, final: bool = False) -> Rows:
+        start, part = self.offset, self._part
+        if start > len(part.records):
+            return Rows(rows=(), start=start, end=len(part.records))
+        records = part.records[start : start + _MOST_ROWS]
+        rows = []
+        for row in part.table.rows_of(records, start):
+            values = {name: value for name, value in row.values.items() if name != part.column}
+            if values:
+                rows.append(Row(step=row.step, time=row.time, values=values))
+        self.offset = start + len(records)
+        return Rows(rows=tuple(rows), start=start, end=self.offset)
+
+
+@final
+class _CurveRun(ForeignRun):
+    """A file (or the part of it that is a run's) whose rows are steps. Its first row is a part of what it is: written anew, it is another run.
+
+    Cells without a value don't count, as Lightning writes a file anew with one more column once a metric comes in.
+    """
 
     def __init__(
         self,
@@ -126,50 +244,58 @@ class _TableRun(ForeignRun):
         results: list[Path],
         scope: Scope,
         name: str,
+        part: _Part | None = None,
     ) -> None:
-        id = run_id(kind, str(path), repr(sorted(first.items(), key=str)))
+        told = {column: cell for column, cell in first.items() if cell not in ("", None)}
+        words = [repr(sorted(told.items(), key=str)), *([] if part is None else [part.column])]
+        id = run_id(kind, str(path), *words)
         super().__init__(kind=kind, path=path, id=id, project=None, name=name)
+        self._part = part
         self._documents = (configs, results)
-        self._scope = scope
+        self._quiet = quiet_since([path], scope.now)
         self._beside: Beside | None = None
 
     def streams(self) -> Sequence[Stream]:
-        return [Stream(source=f"{self.kind}:{self.path.name}", path=self.path, open=self._open)]
+        source = f"{self.kind}:{self.path.name}"
+        return [Stream(source=source, path=self.path, open=self._open, whole=self._quiet is not None)]
 
     def _open(self, offset: int) -> Reader:
         written = self.path.stat().st_mtime
-        reader = reader_of(self.path, offset)
+        reader = reader_of(self.path, offset) if self._part is None else self._part.table
         reader.clock = lambda: written
-        return reader
+        return reader if self._part is None else _PartReader(self.path, offset, self._part)
 
     def facts(self) -> Facts:
         if self._beside is None:
             self._beside = Beside.of(*self._documents)
             self.troubles += self._beside.troubles
-        quiet = quiet_since([self.path], self._scope.now)
         return Facts(
             config=self._beside.config,
             summary=self._beside.summary,
-            phase=Phase.RUNNING if quiet is None else Phase.FINISHED,
-            quiet=quiet,
+            phase=Phase.RUNNING if self._quiet is None else Phase.FINISHED,
+            quiet=self._quiet,
         )
 
 
 @final
 class _RowRun(ForeignRun):
-    """A row that is a run: columns are its configuration and its results."""
+    """A row that is a run: columns are its configuration and its results.
 
-    def __init__(self, kind: str, path: Path, number: int, row: Mapping[str, Any], scope: Scope) -> None:
-        lower = {name.lower(): name for name in row}
-        key = next((str(row[lower[n]]) for n in (*_RUN_IDS, *_NAMES) if n in lower), "")
-        shown = next((str(row[lower[n]]) for n in ("name", "run_name", *_RUN_IDS, *_NAMES) if n in lower), "")
-        identity = key or f"#{number}"
+    Args:
+        key: What the row calls itself; "": nothing, so that its place counts.
+        num_before: How many rows before it call themselves so.
+    """
+
+    def __init__(
+        self, kind: str, path: Path, number: int, row: Mapping[str, Any], key: str, num_before: int, scope: Scope
+    ) -> None:
+        identity = [key, *([str(num_before)] if num_before else [])] if key else [f"#{number}"]
         super().__init__(
             kind=kind,
             path=path,
-            id=run_id(kind, str(path), identity),
+            id=run_id(kind, str(path), *identity),
             project=None,
-            name=shown or f"{scope.name(path.with_suffix(''))}-{number}",
+            name=_first_of(row, ("name", "run_name")) or key or f"{scope.name(path.with_suffix(''))}-{number}",
         )
         self._row = row
 
@@ -196,21 +322,27 @@ class _RowRun(ForeignRun):
 
 def _phase(word: str) -> Phase:
     word = word.lower().removeprefix("trialstate.")
+    if word in ("running", "waiting", "scheduled", "pending", "queued"):
+        return Phase.RUNNING
     if word in ("fail", "failed", "error", "crashed"):
         return Phase.FAILED
     return Phase.CANCELED if word in ("killed", "canceled", "cancelled") else Phase.FINISHED
 
 
+def _column(columns: Iterable[str], names: Sequence[str]) -> str | None:
+    """Return the column that has one of these names, however it is capitalised: the first name counts."""
+    lower = {column.lower(): column for column in columns}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _first_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    column = _column(row, names)
+    return "" if column is None or row[column] is None else str(row[column])
+
+
 def _has_step(columns: Sequence[str]) -> bool:
-    return len(columns) > 1 and not {c.lower() for c in columns}.isdisjoint(STEPS)
+    return len(columns) > 1 and _column(columns, STEPS) is not None
 
 
 def _has_run_id(columns: Sequence[str], *, weak: bool = False) -> bool:
-    known = {c.lower() for c in columns}
-    return len(columns) > 1 and not known.isdisjoint((*_RUN_IDS, *_NAMES) if weak else _RUN_IDS)
-
-
-def _rows_are_runs(columns: Sequence[str], scope: Scope) -> bool:
-    if scope.rows != "auto":
-        return scope.rows == "runs"
-    return not _has_step(columns) and _has_run_id(columns, weak=scope.sure)
+    return len(columns) > 1 and _column(columns, (*_RUN_IDS, *_NAMES) if weak else _RUN_IDS) is not None

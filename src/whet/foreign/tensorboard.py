@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, final
 
 from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, quiet_since, run_id
@@ -22,8 +23,12 @@ _HPARAMS_OF = re.compile(r"^\d{9,}(\.\d+)?$")  # torch's add_hparams makes a fol
 
 def event_files(folder: Folder) -> list[str]:
     """Return the names of the event files in a folder, oldest first."""
-    found = [(match, name) for name in folder.files if (match := _EVENTS.match(name)) is not None]
-    return [name for _, name in sorted((int(match[1]), name) for match, name in found)]
+    return sorted((name for name in folder.files if _EVENTS.match(name)), key=_in_order)
+
+
+def _in_order(name: str) -> list[int | str]:
+    """Return what sorts names with numbers in them: the time, and of one second the writer's count, which has no leading zeros."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
 @final
@@ -74,9 +79,13 @@ class EventRun(ForeignRun):
 
     def streams(self) -> Sequence[Stream]:
         return [
-            Stream(source=f"tensorboard:{name}", path=self.path / name, open=partial(self._open, name))
+            Stream(source=f"tensorboard:{name}", path=path, open=partial(self._open, name), whole=self._is_quiet(path))
             for name in self._names
+            for path in (self.path / name,)
         ]
+
+    def _is_quiet(self, path: Path) -> bool:
+        return quiet_since([path], self._scope.now) is not None
 
     def _open(self, name: str, offset: int) -> Reader:
         self._readers.append(EventReader(self.path / name, offset))

@@ -1,7 +1,6 @@
 """W&B's run files (``wandb/offline-run-*/run-*.wandb``): a log in LevelDB's format of Protocol Buffers messages.
 
-The file begins with seven bytes (``:W&B``, 0xBEE1, a version). Records lie in blocks of 32 KiB; each piece of one has a header: CRC-32 of
-what follows, length, and kind (whole, first, middle, last). Of the messages, those that tell of the run, its configuration, history, summary,
+Its records are read by `whet.foreign.frames`. Of the messages, those that tell of the run, its configuration, history, summary,
 machine and end are read; the numbers of their fields have been the same since offline runs exist, and were compared with wandb 0.31.
 """
 
@@ -9,46 +8,51 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, final
 
 from whet.errors import TrackError
 from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, quiet_since, run_id
+from whet.foreign.frames import HEADER_BYTES, records
 from whet.foreign.protobuf import fields, text, whole
-from whet.foreign.reading import numbers_of, tamed
+from whet.foreign.reading import tamed
 from whet.store.base import Row
 from whet.track.capture import command_line, mask
 from whet.track.readers.base import Reader, Rows
+from whet.track.readers.files import numbers_of
 from whet.trial import Phase
 
-__all__ = ["Wandb", "WandbReader", "records"]
+__all__ = ["Wandb", "WandbReader"]
 
-_MAGIC = b":W&B\xe1\xbe"
-_HEADER_BYTES = 7
-_BLOCK = 32 << 10
-_WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _PIECE_BYTES = 2 << 20
-_LONGEST = 64 << 20
 _HEAD_BYTES = 1 << 20  # within which the record of the run comes
+_HEAD_PIECE_BYTES = 1 << 10
 _HISTORY, _SUMMARY, _CONFIG, _STATS, _RUN, _EXIT, _ENVIRONMENT = 2, 3, 5, 7, 17, 18, 26
 
 
 @final
 class Wandb(Format):
-    """Folders of one W&B run each; what lies beside the file is not looked at."""
+    """Folders of W&B runs; what lies beside the file is not looked at. A run that was resumed has several folders, and is one run."""
 
     name: ClassVar[str] = "wandb"
     about: ClassVar[str] = "wandb/offline-run-*/run-*.wandb"
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Run] = {}
 
     def find(self, folder: Folder, scope: Scope) -> Claim:
         names = [name for name in folder.files if name.startswith("run-") and name.endswith(".wandb")]
         runs, troubles = [], []
         for name in names:
             try:
-                runs.append(_Run(folder.path / name, scope))
+                run = _Run(folder.path / name, scope)
+                first = self._runs.setdefault(run.id, run)
+                if first is run:
+                    runs.append(run)
+                else:
+                    first.join(run)
             except TrackError as error:
                 troubles.append((folder.path / name, str(error)))
         return Claim(runs=tuple(runs), whole=bool(names) and not scope.sure, taken=frozenset(names), troubles=tuple(troubles))  # fmt: skip
@@ -56,10 +60,15 @@ class Wandb(Format):
 
 @final
 class _Run(ForeignRun):
+    is_all_in_streams: ClassVar[bool] = True
+
     def __init__(self, path: Path, scope: Scope) -> None:
-        self._reader = head = WandbReader(path, most_bytes=_HEAD_BYTES)
-        head.read()
-        if head.offset == 0 and path.stat().st_size >= _HEADER_BYTES:
+        head = WandbReader(path, most_bytes=_HEAD_PIECE_BYTES)
+        while not head.run and head.offset < _HEAD_BYTES:
+            piece = head.read()
+            if piece.end == piece.start:
+                break
+        if head.offset == 0 and path.stat().st_size >= HEADER_BYTES:
             raise TrackError(f"{path} is no file of W&B", "leave it out")
         told = head.run
         own = told.get("run_id") or path.name[len("run-") : -len(".wandb")]
@@ -72,128 +81,79 @@ class _Run(ForeignRun):
             name=told.get("display_name") or own,
             began=head.started,
         )
-        self._file = path
+        self._files = [path]
         self._scope = scope
-        self._readers: list[WandbReader] = []
+        self._readers: dict[Path, WandbReader] = {}
+
+    def join(self, other: _Run) -> None:
+        """Take in the files of the same run that another folder has; folders are named by the time at which they were begun."""
+        files = {path.parent.name.removeprefix("offline-") + str(path): path for path in [*self._files, *other._files]}
+        self._files = [files[when] for when in sorted(files)]
+        self.path = self._files[0].parent
+        self.began = min(self.began, other.began)
 
     def streams(self) -> Sequence[Stream]:
-        # A run that was resumed has several folders, and is one run.
-        source = f"wandb:{self.path.name}/{self._file.name}"
-        return [Stream(source=source, path=self._file, open=self._open)]
+        return [
+            Stream(source=f"wandb:{path.parent.name}/{path.name}", path=path, open=partial(self._open, path))
+            for path in self._files
+        ]
 
-    def _open(self, offset: int) -> Reader:
-        reader = WandbReader(self._file, offset)
-        reader.started = self._reader.started  # it is told at the beginning only
-        self._readers.append(reader)
+    def _open(self, path: Path, offset: int) -> Reader:
+        # The whole file is read at each look: what it says of the run stands anywhere in it, the last word counts.
+        reader = self._readers[path] = WandbReader(path)
+        reader.pass_over(offset)
         return reader
 
     def facts(self) -> Facts:
-        read = [self._reader, *self._readers]
-        run, last = self._reader.run, {name: v for reader in read for name, v in reader.last.items()}
+        readers = [self._readers[path] for path in self._files if path in self._readers]
+        run: dict[str, str] = {}
         config: dict[str, object] = {}
         summary: dict[str, object] = {}
         meta: dict[str, object] = {}
+        logged: dict[str, float] = {}
         host = ""
-        code: int | None = None
-        for reader in read:
+        tags: list[str] = []
+        for reader in readers:
+            run |= reader.run
             config |= reader.config
             summary |= reader.summary
             meta |= reader.meta
-            host = reader.host or host
-            code = reader.exit_code if reader.exit_code is not None else code
-        quiet = quiet_since([self._file], self._scope.now)
+            logged |= reader.last
+            host, tags = reader.host or host, reader.tags or tags
+        code = readers[-1].exit_code if readers else None
+        quiet = quiet_since(self._files, self._scope.now)
         if code is not None:
             phase, reason = (Phase.FINISHED, "") if code == 0 else (Phase.FAILED, f"exit code {code}")
         elif quiet is not None:  # W&B writes to it every few seconds as long as the process lives
             phase, reason = Phase.FAILED, "its file ends without a word (killed?)"
         else:
             phase, reason = Phase.RUNNING, ""
-        kept = {name: v for name, v in summary.items() if not _repeats(name, v, last)}
-        files = self.path / "files"
+        # Until it has ended, the summary may be a step behind what was logged.
+        kept = {k: v for k, v in summary.items() if not _repeats(k, v, logged, any_value=code is None)}
+        folders = [path.parent / "files" for path in self._files]
+        started = [reader.started for reader in readers if reader.started is not None]
         return Facts(
             config=config,
             summary=kept,
             meta=meta,
             group=run.get("run_group", ""),
-            tags=tuple(self._reader.tags),
+            tags=tuple(tags),
             notes=run.get("notes", ""),
             owner=host,
-            folder=str(files) if (files / "output.log").is_file() else "",
-            started=self._reader.started,
+            folder=next((str(folder) for folder in reversed(folders) if (folder / "output.log").is_file()), ""),
+            started=min(started, default=None),
             quiet=quiet,
             phase=phase,
             reason=reason,
         )
 
 
-def _repeats(name: str, value: object, last: Mapping[str, float]) -> bool:
-    """Return whether a value of the summary is but the last logged one, as W&B puts it there by itself."""
+def _repeats(name: str, value: object, last: Mapping[str, float], *, any_value: bool) -> bool:
+    """Return whether a value of the summary is but the last logged one (or any logged one), as W&B puts it there by itself."""
     if isinstance(value, Mapping) and value:
-        return all(_repeats(f"{name}.{inner}", v, last) for inner, v in value.items())
-    return name in last and isinstance(value, int | float) and repr(float(value)) == repr(last[name])
-
-
-def records(path: Path, offset: int, most_bytes: int = _PIECE_BYTES) -> Iterator[tuple[bytes | None, int]]:
-    """Yield the records of a file from `offset` (0, or where a record ended), each with the byte at which it ends.
-
-    None stands for one that is damaged; reading goes on in the next block. What is not whole yet is left for later.
-
-    Raises:
-        TrackError: it is no file of W&B, or a record is too long.
-    """
-    with path.open("rb") as file:
-        if offset == 0:
-            head = file.read(_HEADER_BYTES)
-            if len(head) < _HEADER_BYTES:
-                return
-            if not head.startswith(_MAGIC):
-                raise TrackError(f"{path} is no file of W&B: it begins with {head!r}", "leave it out")
-            offset = _HEADER_BYTES
-        file.seek(offset)
-        start = at = offset
-        parts: list[bytes] = []
-        size = 0
-        while at - start < most_bytes or parts:
-            room = _BLOCK - at % _BLOCK
-            if room < 7:  # too little for a header: zeros
-                if len(file.read(room)) < room:
-                    return
-                at += room
-                continue
-            head = file.read(7)
-            if len(head) < 7:
-                return
-            checksum, length, kind = struct.unpack("<IHB", head)
-            if length <= room - 7:
-                data = file.read(length)
-                if len(data) < length:
-                    return
-                intact = zlib.crc32(data, zlib.crc32(head[6:7])) == checksum
-            else:
-                data, intact = b"", False
-            if not intact:
-                parts, size = [], 0
-                at += room
-                file.seek(at)
-                if not file.read(1):
-                    return  # the last block may still be written
-                file.seek(at)
-                yield None, at
-                continue
-            if kind in (_MIDDLE, _LAST) and not parts:  # what is left of a record whose beginning was damaged
-                at += 7 + length
-                continue
-            if kind in (_WHOLE, _FIRST) and parts:  # its end was never written
-                parts, size = [], 0
-                yield None, at
-            at += 7 + length
-            parts.append(data)
-            size += length
-            if size > _LONGEST:
-                raise TrackError(f"{path} has a record of more than {_LONGEST} bytes before byte {at}", "leave it out")
-            if kind in (_WHOLE, _LAST):
-                yield b"".join(parts), at
-                parts, size = [], 0
+        return all(_repeats(f"{name}.{inner}", v, last, any_value=any_value) for inner, v in value.items())
+    is_last = isinstance(value, int | float) and name in last and repr(float(value)) == repr(last[name])
+    return is_last or (any_value and name in last)
 
 
 @final
@@ -217,6 +177,17 @@ class WandbReader(Reader):
         self.host = ""
         self.started: float | None = None
         self.exit_code: int | None = None
+
+    def pass_over(self, offset: int) -> None:
+        """Read up to `offset`, where a record ended, for all that is no row. Damage there was told of before."""
+        whole = self._most_bytes
+        while self.offset < offset:
+            self._most_bytes = min(whole, offset - self.offset)
+            piece = self.read()
+            if piece.end == piece.start:
+                break
+        self._most_bytes = whole
+        self.offset, self.num_damaged, self.damage = offset, 0, ""
 
     def read(self, *, final: bool = False) -> Rows:
         start = self.offset
@@ -262,7 +233,6 @@ class WandbReader(Reader):
             step = next((whole(value) for n, value in fields(inner) if n == 1), 0)
         values = _theirs(values)
         numbers = numbers_of(values)
-        numbers |= {k: float(v) for k, v in values.items() if isinstance(v, bool)}
         self.last |= numbers
         if not isinstance(when, int | float) or not 0 <= when < 1e11:
             when = self.started or 0.0

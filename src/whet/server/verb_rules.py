@@ -202,7 +202,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule(_WRITE, _sweep("sweep")),
         ),
         **dict.fromkeys(("runs.get", "runs.shipped", "runs.metrics", "runs.artifacts"), Rule(_READ, _run("id"))),
-        **dict.fromkeys(("runs.ship", "runs.finish", "runs.edit"), Rule(_WRITE, _run("id"))),
+        **dict.fromkeys(("runs.ship", "runs.finish", "runs.reopen", "runs.edit"), Rule(_WRITE, _run("id"))),
         "runs.create": Rule(_WRITE, _new_run),
         "runs.find": Rule(_READ, _find(Caller.run)),
         "runs.select": Rule(_READ, _select),

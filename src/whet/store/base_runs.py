@@ -127,6 +127,16 @@ class Runs(ABC):
         """
 
     @abstractmethod
+    def reopen(self, id: str) -> None:
+        """Set a run that has ended RUNNING again, without a reason and an end. One that runs stays as it is.
+
+        It is for runs that another tool wrote, whose files may turn out to go on.
+
+        Raises:
+            Conflict: it is a trial's run.
+        """
+
+    @abstractmethod
     def edit(
         self,
         id: str,

@@ -287,6 +287,13 @@ class SqlRuns(Runs):
             elif ended is not None:
                 tx.run(_ENDED_LATER, run=id, then=ended)
 
+    def reopen(self, id: str) -> None:
+        with self._db.write() as tx:
+            now, sweep = _locked(tx, id)
+            rules.check_run_edit(id, sweep, "reopened")
+            if PHASES[now].is_over:
+                tx.run(_FINISH, run=id, to=Phase.RUNNING.value, why="", now=None)
+
     def edit(
         self,
         id: str,

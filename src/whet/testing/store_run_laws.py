@@ -79,6 +79,19 @@ class RunLaws(StoreCase):
             with pytest.raises(StoreError, match=r"ended=.* is no time"):
                 store.runs.finish("old", Phase.FINISHED, ended=wrong)
 
+    def test_a_run_that_goes_on_is_reopened(self, store: Store) -> None:
+        store.runs.create(NewRun(id="old", project="p", name="n", owner=ME, started=1000.5))
+        begun = store.runs.get("old")
+        store.runs.finish("old", Phase.FAILED, "its files are quiet", ended=1060.25)
+        for _ in range(2):
+            store.runs.reopen("old")
+            assert store.runs.get("old") == begun
+        store.runs.finish("old", Phase.FINISHED, ended=1050.0)
+        done = store.runs.get("old")
+        assert (done.phase, done.reason, done.ended) == (Phase.FINISHED, "", 1050.0)
+        with pytest.raises(NotFound, match="no run 'nobody'"):
+            store.runs.reopen("nobody")
+
     def test_a_trials_run_is_not_ended_or_deleted_alone(self, store: Store, sweep: Sweep) -> None:
         run = self.add(store, sweep, 0)
         store.trials.tell(sweep.id, 0, 0, phase=Phase.FAILED)
@@ -86,6 +99,8 @@ class RunLaws(StoreCase):
             store.runs.delete([run])
         with pytest.raises(Conflict, match="can't be ended alone: tell its trial instead"):
             store.runs.finish(run, Phase.FINISHED)
+        with pytest.raises(Conflict, match="can't be reopened alone"):
+            store.runs.reopen(run)
 
     def test_runs_are_found_and_selected(self, store: Store, sweep: Sweep) -> None:
         for i, (project, group, tags) in enumerate(

@@ -1,12 +1,12 @@
 /** A line of a form: its name, what is typed, what is wrong with it. */
-import { type HTMLAttributes, type ReactNode, useId, useState } from "react";
+import { type HTMLAttributes, type ReactNode, useEffect, useId, useState } from "react";
 
 interface Props {
   label: string;
   value: string;
   onChange: (text: string) => void;
-  /** Taken over when the field is left, or at Enter; false: it is refused, and stands as it was. */
-  onDone?: (text: string) => boolean;
+  /** Taken over when the field is left, or at Enter; a text says why it is refused, and what was typed stays. */
+  onDone?: (text: string) => string | null;
   wrong?: string | undefined;
   hint?: ReactNode;
   placeholder?: string;
@@ -25,10 +25,21 @@ interface Props {
 export function Field({ label, value, onChange, onDone, wrong, hint, placeholder, list, mode, seen = true, full, className = "", disabled, title }: Props) {
   const id = useId();
   const [own, setOwn] = useState<string | null>(null);
+  const [refusal, setRefusal] = useState<string | null>(null);
   const shown = own ?? value;
-  const done = (): void => {
-    if (own !== null && onDone && own !== value) onDone(own);
+  const said = refusal ?? wrong;
+  useEffect(() => {
+    if (refusal === null) return;
+    setRefusal(null);
     setOwn(null);
+    // What was refused was of the value before.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [value]);
+  const done = (): boolean => {
+    const why = own !== null && onDone && own !== value ? onDone(own) : null;
+    setRefusal(why);
+    if (why === null) setOwn(null);
+    return why === null;
   };
   return (
     <div className={`field ${className}`} title={title}>
@@ -46,19 +57,23 @@ export function Field({ label, value, onChange, onDone, wrong, hint, placeholder
         disabled={disabled}
         inputMode={mode}
         list={list?.length ? `${id}-list` : undefined}
-        aria-invalid={wrong ? true : undefined}
-        aria-describedby={wrong ? `${id}-wrong` : hint ? `${id}-hint` : undefined}
-        onFocus={() => setOwn(value)}
-        onBlur={done}
+        aria-invalid={said ? true : undefined}
+        aria-describedby={said ? `${id}-wrong` : hint ? `${id}-hint` : undefined}
+        onFocus={() => setOwn(shown)}
+        onBlur={() => void done()}
         onChange={(event) => {
           setOwn(event.target.value);
+          setRefusal(null);
           if (!onDone) onChange(event.target.value);
         }}
         onKeyDown={(event) => {
           if (event.key === "Enter" && onDone && !event.ctrlKey && !event.metaKey) {
             event.preventDefault();
-            if (own !== null && own !== value) onDone(own);
-          } else if (event.key === "Escape" && onDone) setOwn(value);
+            done();
+          } else if (event.key === "Escape" && onDone) {
+            setOwn(value);
+            setRefusal(null);
+          }
         }}
       />
       {list?.length ? (
@@ -68,9 +83,9 @@ export function Field({ label, value, onChange, onDone, wrong, hint, placeholder
           ))}
         </datalist>
       ) : null}
-      {wrong ? (
+      {said ? (
         <span id={`${id}-wrong`} className="wrong">
-          {wrong}
+          {said}
         </span>
       ) : hint ? (
         <span id={`${id}-hint`} className="note">

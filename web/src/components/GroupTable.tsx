@@ -108,7 +108,7 @@ function columnsOf(title: string, goal: "minimize" | "maximize" | null, by: stri
       cell: (row) =>
         row.kind === "group" ? (
           <span className="opens" title={label(row.group.value, by, nameOf)}>
-            <span role="img" aria-label={row.isOpen ? "open" : "closed"} className="unit">{row.isOpen ? "▾" : "▸"}</span>{" "}
+            {sameAs(by, row.group.value) ? <span role="img" aria-label={row.isOpen ? "open" : "closed"} className="unit">{row.isOpen ? "▾ " : "▸ "}</span> : null}
             {row.group.value === null ? <span className="nothing">none</span> : label(row.group.value, by, nameOf)}
           </span>
         ) : row.kind === "run" ? (

@@ -1,5 +1,5 @@
 /** A sweep file as a form. It changes the text in place: what it does not show stays as it is. */
-import { useEffect, useRef } from "react";
+import { memo, useCallback, useEffect, useRef } from "react";
 import { useQuery } from "@tanstack/react-query";
 import type { Schemas } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
@@ -88,14 +88,22 @@ function Parameters({ text, sheet, onChange, known, wrong }: Props & { wrong: (.
     input?.select();
   }, [number]);
   const believes = known ? (known.methods.find((one) => one.name === sheet.method)?.knobs.includes("prior") ?? false) : true;
-  const drop = (row: Row, i: number): void => {
-    onChange(dropRow(text, row));
+  // Rows that are as they were are not drawn again, of however many; so what they call must stay the same.
+  const latest = useRef({ text, onChange });
+  latest.current = { text, onChange };
+  const act = useCallback((change: (text: string) => string | false): boolean => {
+    const made = change(latest.current.text);
+    if (made !== false) latest.current.onChange(made);
+    return made !== false;
+  }, []);
+  const drop = useCallback((row: Row, i: number): void => {
+    act((before) => dropRow(before, row));
     // The focus goes to what comes after, lest it be lost.
     requestAnimationFrame(() => {
       const all = [...(root.current?.querySelectorAll<HTMLElement>(".param-drop, .param-add") ?? [])];
       all[Math.min(i, all.length - 1)]?.focus();
     });
-  };
+  }, [act]);
   const own = wrong("parameters");
   const isOwn = own !== undefined && !sheet.rows.some((row) => wrong(placeOf(row.path)));
   return (
@@ -115,7 +123,7 @@ function Parameters({ text, sheet, onChange, known, wrong }: Props & { wrong: (.
             <span title="Tried first; the search begins around it (the method's prior)">good value</span>
           </div>
           {sheet.rows.map((row, i) => (
-            <Parameter key={i} row={row} text={text} onChange={onChange} onDrop={() => drop(row, i)} believes={believes} method={sheet.method} wrong={wrong(placeOf(row.path), `method.prior.${row.name}`)} />
+            <Parameter key={i} row={row} act={act} onDrop={drop} place={i} believes={believes} method={sheet.method} wrong={wrong(placeOf(row.path), `method.prior.${row.name}`)} />
           ))}
         </div>
       ) : (
@@ -137,8 +145,21 @@ function Parameters({ text, sheet, onChange, known, wrong }: Props & { wrong: (.
   );
 }
 
-function Parameter({ row, text, onChange, onDrop, believes, method, wrong }: { row: Row; text: string; onChange: (text: string) => void; onDrop: () => void; believes: boolean; method: string; wrong: string | undefined }) {
-  const part = (which: "low" | "high" | "step" | "value" | "when") => (typed: string) => onChange(putPart(text, row, which, typed));
+interface ParameterProps {
+  row: Row;
+  /** Its place among the rows. */
+  place: number;
+  act: (change: (text: string) => string | false) => boolean;
+  onDrop: (row: Row, place: number) => void;
+  believes: boolean;
+  method: string;
+  wrong: string | undefined;
+}
+
+const isSame = (a: ParameterProps, b: ParameterProps): boolean => a.wrong === b.wrong && a.place === b.place && a.believes === b.believes && a.method === b.method && a.act === b.act && a.onDrop === b.onDrop && JSON.stringify(a.row) === JSON.stringify(b.row);
+
+const Parameter = memo(function Parameter({ row, place, act, onDrop, believes, method, wrong }: ParameterProps) {
+  const part = (which: "low" | "high" | "step" | "value" | "when") => (typed: string) => void act((text) => putPart(text, row, which, typed));
   const called = (what: string): string => `${row.name}: ${what}`;
   const isRange = row.kind === "float" || row.kind === "int";
   return (
@@ -152,15 +173,14 @@ function Parameter({ row, text, onChange, onDrop, believes, method, wrong }: { r
         onChange={() => {}}
         onDone={(typed) => {
           const head = row.name.slice(0, row.name.length - (row.path.at(-1) ?? "").length);
-          const made = renamed(text, row, head && typed.startsWith(head) ? typed.slice(head.length) : typed);
-          if (made !== false) onChange(made);
-          return made !== false;
+          const name = (head && typed.startsWith(head) ? typed.slice(head.length) : typed).trim();
+          return act((text) => renamed(text, row, name)) ? null : name ? `There is another ${name}.` : "It needs a name.";
         }}
         title={row.name}
       />
       <label className="field">
         <span className="field-name field-name-narrow">kind</span>
-        <select className="select" aria-label={called("kind")} value={row.kind} onChange={(event) => onChange(putKind(text, row, event.target.value as Kind))}>
+        <select className="select" aria-label={called("kind")} value={row.kind} onChange={(event) => act((text) => putKind(text, row, event.target.value as Kind))}>
           {KINDS.map(([kind, word]) => (
             <option key={kind} value={kind}>
               {word}
@@ -177,7 +197,7 @@ function Parameter({ row, text, onChange, onDrop, believes, method, wrong }: { r
             <Field className="param-step" label="step" full={called("step")} seen={false} value={row.step} mode="decimal" placeholder="–" onChange={part("step")} />
             <label className="field param-log" title="Uniform in the logarithm">
               <span className="field-name field-name-narrow">log</span>
-              <input type="checkbox" aria-label={called("on a log scale")} checked={row.log} onChange={(event) => onChange(putPart(text, row, "log", event.target.checked ? "1" : ""))} />
+              <input type="checkbox" aria-label={called("on a log scale")} checked={row.log} onChange={(event) => act((text) => putPart(text, row, "log", event.target.checked ? "1" : ""))} />
             </label>
           </>
         ) : row.kind === "other" ? (
@@ -191,20 +211,20 @@ function Parameter({ row, text, onChange, onDrop, believes, method, wrong }: { r
       {row.kind === "constant" ? (
         <span className="param-good nothing" />
       ) : (
-        <Field className="param-good" label="good value" full={called("good value")} seen={false} value={row.good} disabled={!believes && !row.good} placeholder="–" title={believes ? "A value that is believed to be good: tried first, and the search begins around it" : `${method} takes no good values`} onChange={(typed) => onChange(putGood(text, row, typed))} />
+        <Field className="param-good" label="good value" full={called("good value")} seen={false} value={row.good} disabled={!believes && !row.good} placeholder="–" title={believes ? "A value that is believed to be good: tried first, and the search begins around it" : `${method} takes no good values`} onChange={(typed) => act((text) => putGood(text, row, typed))} />
       )}
-      <Button kind="quiet" className="param-drop" aria-label={`Leave ${row.name} out`} title="Leave it out" onClick={onDrop}>
+      <Button kind="quiet" className="param-drop" aria-label={`Leave ${row.name} out`} title="Leave it out" onClick={() => onDrop(row, place)}>
         ×
       </Button>
       {row.when ? (
         <div className="param-when">
-          <Field label="only where" full={called("only where")} value={row.when.replace(/^\{(.*)\}$/, "$1")} onChange={() => {}} onDone={(typed) => (onChange(putPart(text, row, "when", typed)), true)} disabled={row.when.startsWith("{")} title={row.when.startsWith("{") ? "A mapping: change it in the YAML" : undefined} />
+          <Field label="only where" full={called("only where")} value={row.when.replace(/^\{(.*)\}$/, "$1")} onChange={() => {}} onDone={(typed) => (part("when")(typed), null)} disabled={row.when.startsWith("{")} title={row.when.startsWith("{") ? "A mapping: change it in the YAML" : undefined} />
         </div>
       ) : null}
       {wrong ? <p className="wrong param-wrong">{wrong}</p> : null}
     </div>
   );
-}
+}, isSame);
 
 // -- the goal -----------------------------------------------------------------------------------------------------------
 
@@ -273,7 +293,11 @@ function Plugin({ text, sheet, onChange, known, kind, wrong }: Props & { kind: "
           {wrong ?? (name ? (chosen?.about ?? "") : "Every trial runs to its end.")}
         </span>
       </div>
-      {own.length || knobs ? <Field label={isMethod ? "its knobs" : "its knobs"} full={`${isMethod ? "method" : "early stopping"}: knobs`} value={knobs} placeholder={own.slice(0, 3).map((knob) => `${knob}: …`).join(", ")} title={own.length ? `${name} has ${own.join(", ")}` : undefined} onChange={() => {}} onDone={(typed) => (onChange(putKnobs(text, isMethod ? "method" : "early_terminate", typed)), true)} /> : null}
+      {own.length || knobs ? <Field label={isMethod ? "its knobs" : "its knobs"} full={`${isMethod ? "method" : "early stopping"}: knobs`} value={knobs} placeholder={own.slice(0, 3).map((knob) => `${knob}: …`).join(", ")} title={own.length ? `${name} has ${own.join(", ")}` : undefined} onChange={() => {}} onDone={(typed) => {
+        const made = putKnobs(text, isMethod ? "method" : "early_terminate", typed);
+        if (made !== false) onChange(made);
+        return made === false ? "Write them as name: value, name: value." : null;
+      }} /> : null}
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /** What a sweep file would do: how many trials, the first of them, and what is wrong with it. */
 import type { UseQueryResult } from "@tanstack/react-query";
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 import type { Schemas } from "../api/client.ts";
 import { count } from "../lib/format.ts";
 import { bare, type Fault, outlook } from "../lib/outlook.ts";
@@ -62,7 +62,8 @@ export function SweepPreview({ query, faults, id, stale, children }: Props) {
   );
 }
 
-function Samples({ samples, isAll }: { samples: readonly Record<string, unknown>[]; isAll: boolean }) {
+// They may have hundreds of columns, and change only when the server has answered.
+const Samples = memo(function Samples({ samples, isAll }: { samples: readonly Record<string, unknown>[]; isAll: boolean }) {
   const names = [...new Set(samples.flatMap((one) => Object.keys(one)))];
   const title = isAll ? (samples.length === 1 ? "Its only configuration" : `All ${samples.length} configurations`) : `The first ${count(samples.length, "configuration")}, before any result`;
   return (
@@ -98,4 +99,4 @@ function Samples({ samples, isAll }: { samples: readonly Record<string, unknown>
       </div>
     </>
   );
-}
+});

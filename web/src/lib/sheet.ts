@@ -52,8 +52,16 @@ const READING = { version: "1.1", customTags: (tags: readonly unknown[]) => tags
 const WRITING = { lineWidth: 0, flowCollectionPadding: false } as const;
 const isTimestamp = (tag: unknown): boolean => typeof tag === "object" && tag !== null && "tag" in tag && tag.tag === "tag:yaml.org,2002:timestamp";
 
+// What was read last: a change begins with the text that is shown, and reading is most of its cost.
+let last: { text: string; doc: Document | string } | null = null;
+
 /** The text as a document, or what is wrong with it. Of JSON and YAML alike. */
-export function opened(text: string): Document | string {
+function opened(text: string): Document | string {
+  if (last?.text !== text) last = { text, doc: parsed(text) };
+  return last.doc;
+}
+
+function parsed(text: string): Document | string {
   const doc = parseDocument(text, READING as never) as Document;
   const wrong = doc.errors[0];
   if (wrong) return wrong.message.split("\n")[0]?.replace(/:$/, "") ?? "it can't be read";
@@ -174,6 +182,7 @@ function rowOf(node: unknown): Omit<Row, "name" | "path" | "good"> {
 function changed(text: string, change: (doc: Document, top: YAMLMap) => void): string {
   const doc = opened(text);
   if (typeof doc === "string") return text;
+  last = null; // from here on it is another text's
   if (doc.contents === null) doc.contents = new YAMLMap() as never;
   change(doc, doc.contents as unknown as YAMLMap);
   return doc.toString(WRITING);
@@ -258,10 +267,10 @@ function setPlugin(top: YAMLMap, key: string, label: string, name: string, keeps
   else put(top, key, new Scalar(name));
 }
 
-/** Write the knobs of the method or the stopper: `population: 10, factor: 1.2`. */
-export function putKnobs(text: string, key: "method" | "early_terminate", typed: string): string {
+/** Write the knobs of the method or the stopper, `population: 10, factor: 1.2`; false: it can't be read. */
+export function putKnobs(text: string, key: "method" | "early_terminate", typed: string): string | false {
   const made = parseDocument(`{${typed}}`, READING as never);
-  if (made.errors.length || !isMap(made.contents)) return text;
+  if (made.errors.length || !isMap(made.contents) || made.contents.items.some((pair) => pair.value === null)) return false;
   const knobs = made.contents;
   const label = key === "method" ? "name" : "type";
   return changed(text, (_, top) => {

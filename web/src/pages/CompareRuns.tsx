@@ -90,7 +90,7 @@ function Found({ runs, search, go, onDrop }: FoundProps) {
       </div>
     ),
   }));
-  const placed = (rows: readonly Schemas["RowView"][]) => differingFirst(rows, only).map((row) => ({ key: row.key, differs: row.differs, values: cells(places.map((at) => row.values[at])), best: places.flatMap((at, i) => (row.best.includes(at) ? [i] : [])) }));
+  const placed = (rows: readonly Schemas["RowView"][]) => differingFirst(rows, only).map((row) => ({ key: row.key, differs: row.differs || runs.length < 2, values: cells(places.map((at) => row.values[at])), best: places.flatMap((at, i) => (row.best.includes(at) ? [i] : [])) }));
   const results = placed(data.summary);
   const config = placed(data.config);
   const numSame = data.config.filter((row) => !row.differs).length;

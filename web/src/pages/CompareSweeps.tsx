@@ -103,7 +103,7 @@ function Found({ contest: whole, search, go, onDrop }: { contest: Contest; searc
     { key: "project", values: sweeps.map((one) => <span key={one.sweep} title={one.project}>{one.project}</span>) },
     { key: "created", values: sweeps.map((one) => <Ago key={one.sweep} time={one.created} />) },
   ];
-  const configs = differingFirst(contest.configs, only).map((row) => ({ key: row.key, differs: row.differs, values: cells(row.values) }));
+  const configs = differingFirst(contest.configs, only).map((row) => ({ key: row.key, differs: row.differs || sweeps.length < 2, values: cells(row.values) }));
   const hasBest = sweeps.some((one) => one.best !== null);
   return (
     <>

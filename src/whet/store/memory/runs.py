@@ -235,6 +235,13 @@ class MemoryRuns(Runs):
             elif ended is not None and run.ended is not None:
                 run.ended = max(run.ended, ended)
 
+    def reopen(self, id: str) -> None:
+        with self._world.lock:
+            run = self._world.run(id)
+            rules.check_run_edit(id, run.sweep.id if run.sweep else None, "reopened")
+            if run.phase.is_over:
+                run.phase, run.reason, run.ended = Phase.RUNNING, "", None
+
     def edit(
         self,
         id: str,

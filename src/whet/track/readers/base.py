@@ -15,7 +15,7 @@ __all__ = ["Reader", "Rows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows in bytes [start, end) of a file, ready for ``store.runs.ship(id, attempt, source, start, end, Batch(rows=rows))``."""
+    """The rows in [start, end) of a file (bytes; of a table rows), for ``store.runs.ship(id, attempt, source, start, end, Batch(rows=rows))``."""
 
     rows: tuple[Row, ...]
     start: int

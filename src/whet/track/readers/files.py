@@ -1,38 +1,42 @@
-"""Metrics from files that a script writes: CSV, JSON Lines, JSON, YAML."""
+"""Metrics from files that a script writes, row by row: CSV, JSON Lines; and the numbers in what any document holds."""
 
 from __future__ import annotations
 
 import csv
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from whet.errors import TrackError, UnknownName
 from whet.store.base import Row
 from whet.track.readers.base import Reader, Rows
 
-__all__ = ["STEPS", "TIMES", "CsvReader", "DocumentReader", "JsonLinesReader", "reader_of", "row_of"]
+__all__ = ["STEPS", "CsvReader", "JsonLinesReader", "TableReader", "numbers_of", "reader_of", "row_of", "rows_in"]
 
-STEPS = ("step", "global_step", "_step", "training_iteration", "iteration", "iter", "epoch", "Step", "Epoch")
-"""Columns that count steps, the first of those that are there."""
-TIMES = ("time", "timestamp", "wall_time", "_timestamp", "Wall time")
+STEPS = ("step", "global_step", "_step", "training_iteration", "iteration", "iter", "epoch")
+"""Columns that count steps, however they are capitalised: the first of those that are there."""
+_TIMES = ("time", "timestamp", "wall_time", "_timestamp", "wall time")
 """Columns that tell the time, where they look like seconds since the epoch."""
 _PIECE_BYTES = 1 << 20
 _LONGEST_RECORD = 1 << 18
+_BUFFER_BYTES = 4096
 _DEEPEST = 50
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def reader_of(path: Path, offset: int = 0) -> Reader:
+def reader_of(path: Path, offset: int = 0) -> TableReader:
     """Return the reader for a file by its suffix.
 
     Raises:
         UnknownName: no reader has that suffix.
     """
-    readers: dict[str, type[CsvReader | JsonLinesReader | DocumentReader]] = {
+    readers: dict[str, type[CsvReader | JsonLinesReader]] = {
         ".csv": CsvReader, ".tsv": CsvReader, ".jsonl": JsonLinesReader, ".ndjson": JsonLinesReader,
-        ".json": DocumentReader, ".yaml": DocumentReader, ".yml": DocumentReader,
     }  # fmt: skip
     suffix = path.suffix.lower()
     if suffix not in readers:
@@ -40,245 +44,275 @@ def reader_of(path: Path, offset: int = 0) -> Reader:
     return readers[suffix](path, offset)
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool | int | float | str):
-        try:
-            return float(value)
-        except (ValueError, OverflowError):
-            return None
-    return None
+def numbers_of(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return the numbers in a mapping, those in mappings within it with dotted names.
 
+    Truth values are 0 and 1; a text that is a number is one, as loggers write those that they don't know.
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for key, value in values.items():
-        if type(value) is float and key:
-            flat[prefix + str(key)] = value
-        elif isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif key != "" and (number := _number(value)) is not None:  # pandas writes its index under no name
-            flat[f"{prefix}{key}"] = number
-    return flat
+    Example:
+        >>> numbers_of({"loss": 0.5, "val": {"ok": True, "f1": "0.25", "note": "x"}})
+        {'loss': 0.5, 'val.ok': 1.0, 'val.f1': 0.25}
+    """
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= numbers_of(value, f"{prefix}{name}.")
+        elif name != "" and isinstance(value, int | float | str):  # pandas writes its index under no name
+            try:
+                found[f"{prefix}{name}"] = float(value)
+            except (ValueError, OverflowError):
+                continue
+    return found
 
 
 def row_of(values: Mapping[str, Any], count: int, clock: Callable[[], float]) -> Row | None:
-    """Return the numbers of a mapping as a row: its step is `count` unless it says one, its time is the clock's unless it says one."""
-    return _row_of(_flat(values), count, clock)
+    """Return the numbers of a mapping as a row, or None where it has but a step and a time.
+
+    Its step is `count` unless it says one, its time is the clock's unless it says one.
+    """
+    return _row_of(numbers_of(values), count, clock)
+
+
+@lru_cache(1024)
+def _rank(name: str, words: tuple[str, ...]) -> int | None:
+    return words.index(name.lower()) if name.lower() in words else None
+
+
+def _called(numbers: Mapping[str, float], words: tuple[str, ...]) -> list[str]:
+    """Return the names that are among `words`, in the order of these."""
+    found = [(rank, name) for name in numbers if len(name) < 20 and (rank := _rank(name, words)) is not None]
+    return [name for _, name in sorted(found)] if len(found) > 1 else [name for _, name in found]
 
 
 def _row_of(numbers: dict[str, float], count: int, clock: Callable[[], float]) -> Row | None:
     step, when = count, None
-    for key in STEPS:
-        if key in numbers and abs(numbers[key]) < 1 << 62:
-            step = int(numbers.pop(key))
+    for name in _called(numbers, STEPS):
+        if abs(numbers[name]) < 1 << 62:
+            step = int(numbers.pop(name))
             break
-    for key in TIMES:
-        if key in numbers and 1e8 < numbers[key] < 1e11:
-            when = numbers.pop(key)
+    for name in _called(numbers, _TIMES):
+        if 1e8 < numbers[name] < 1e11:
+            when = numbers.pop(name)
             break
     return Row(step=step, time=clock() if when is None else when, values=numbers) if numbers else None
 
 
-class _Table(Reader):
-    """Rows of a growing file: a step column sets the step (the first of several counts), else rows are counted."""
+def rows_in(document: Any) -> list[Mapping[str, Any]]:
+    """Return the rows that a document holds: a list of mappings has one each, a mapping of lists has columns; anything else has none.
+
+    Example:
+        >>> rows_in({"loss": [2, 1], "val": [None, 3]})
+        [{'loss': 2, 'val': None}, {'loss': 1, 'val': 3}]
+        >>> rows_in({"loss": 1}), rows_in({"names": ["a", "b"]})
+        ([], [])
+    """
+    if isinstance(document, list):
+        return [row for row in document if isinstance(row, Mapping)]
+    if not isinstance(document, Mapping) or not all(isinstance(column, list) for column in document.values()):
+        return []
+    cells = [cell for column in document.values() for cell in column]
+    if any(isinstance(cell, Mapping | list) for cell in cells) or not any(isinstance(c, int | float) for c in cells):
+        return []
+    length = max(map(len, document.values()))
+    return [{name: column[i] for name, column in document.items() if i < len(column)} for i in range(length)]
+
+
+class TableReader(Reader):
+    """Rows of a growing file: a step column sets the step (the first of several counts), else rows are counted.
+
+    The offset counts rows, so that a file which is written anew with one more column can be read on. A row that is still being written is left
+    for later. A piece that ends before it starts says that the file has fewer rows than were read.
+    """
+
+    has_head: ClassVar[bool]
 
     def __init__(self, path: Path, offset: int = 0, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(path, offset, clock=clock)
-        self._count: int | None = None
-
-    def _records(self, start: int, final: bool) -> tuple[list[bytes], int]:
-        """Return the whole records that begin at byte `start`, some at a time, and where they end.
-
-        Raises:
-            TrackError: one is longer than a piece.
-        """
-        data = self.bytes_from(start, _PIECE_BYTES)
-        if final and len(data) < _PIECE_BYTES:
-            cut = len(data)
-        else:
-            cut = data.rfind(b"\n") + 1
-            if not cut and len(data) == _PIECE_BYTES:
-                raise TrackError(
-                    f"{self.path} has a line of more than {_PIECE_BYTES} bytes at byte {start}",
-                    "a file of metrics has a row a line: leave this one out",
-                )
-        records, used = self._split(data[:cut], whole=cut == len(data) and final and len(data) < _PIECE_BYTES)
-        return [record for record in records if record.strip()], start + used
-
-    def _split(self, data: bytes, *, whole: bool) -> tuple[list[bytes], int]:
-        return data.split(b"\n"), len(data)
-
-    def _num_before(self, offset: int) -> int:
-        """Return how many records there are before `offset`."""
-        at = count = 0
-        while at < offset:
-            data = self.bytes_from(at, min(_PIECE_BYTES, offset - at))
-            if not data:
-                break
-            cut = data.rfind(b"\n") + 1 or len(data)
-            records, used = self._split(data[:cut], whole=at + len(data) >= offset)
-            count += sum(1 for record in records if record.strip())
-            at += used or len(data)
-        return count
-
-
-@final
-class CsvReader(_Table):
-    """A CSV or TSV file with a header line. Columns that hold no numbers are left out."""
-
-    _names: list[str] | None = None
-    _delimited_by: str | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the columns; none while the header is not there yet.
-
-        Raises:
-            TrackError: the header is no line of CSV.
-        """
-        if self._names is None:
-            records, _ = self._records(0, final=False)
-            if not records:
-                records, _ = self._records(0, final=True)
-                return self._cells(records[0]) if records else []
-            self._names = self._cells(records[0])
-        return self._names
-
-    def texts(self) -> Iterator[dict[str, str]]:
-        """Yield all rows as texts by column, from the first."""
-        at, names = 0, self.names
-        first = True
-        while True:
-            records, end = self._records(at, final=True)
-            for record in records[1:] if first else records:
-                yield dict(zip(names, self._cells(record), strict=False))
-            first = False
-            if end == at:
-                return
-            at = end
+        self._at: int | None = None
+        self._begin: int | None = None if self.has_head else 0
 
     def read(self, *, final: bool = False) -> Rows:
         start = self.offset
-        if self._count is None:
-            self._count = max(0, self._num_before(start) - 1)
-        records, end = self._records(start, final)
-        if start and not self.names:
-            return Rows(rows=(), start=start, end=start)
-        rows = []
-        if not start and records:
-            self._names = self._cells(records[0])
-        names = self.names if records else []
-        for cells in self._all_cells(records if start else records[1:]):
+        if self._at is None:
+            num = self._pass_over(start)
+            if self._at is None:
+                return Rows(rows=(), start=start, end=num)
+        records: list[bytes] = []
+        while not records and (found := self._pieces(self._at, final)):
+            self._at += sum(map(len, found))
+            records = [record for record in found if record.strip()]
+        rows = self.rows_of(records, start)
+        self.offset = start + len(records)
+        return Rows(rows=rows, start=start, end=self.offset)
+
+    def rows_of(self, records: Sequence[bytes], count: int) -> tuple[Row, ...]:
+        """Return the rows of records, the first of which is row `count` of the file."""
+        numbers = enumerate(self._numbers(records, count), count)
+        return tuple(row for i, values in numbers if values and (row := _row_of(values, i, self.clock)) is not None)
+
+    def records(self, *, final: bool) -> Iterator[tuple[bytes, int]]:
+        """Yield the whole records of the file, from the first and without the header, each with the byte at which it ends."""
+        at, head = 0, self.has_head
+        while found := self._pieces(at, final):
+            for record in found:
+                at += len(record)
+                if head and record.strip():
+                    self._read_head(record)
+                    self._begin, head = at, False
+                elif record.strip():
+                    yield record, at
+
+    @abstractmethod
+    def mapping(self, record: bytes) -> Mapping[str, Any] | None:
+        """Return what a record holds, or None where it is damaged."""
+
+    @abstractmethod
+    def _numbers(self, records: Sequence[bytes], count: int) -> Iterator[dict[str, float] | None]: ...
+
+    @abstractmethod
+    def _is_whole(self, tail: bytes) -> bool:
+        """Return whether the last record of a file, which no end of line ends, looks as if it were all there."""
+
+    def _read_head(self, record: bytes) -> None:
+        raise NotImplementedError
+
+    def _pass_over(self, count: int) -> int:
+        """Go to row `count`, and return how many rows there are up to it."""
+        num, at = 0, None
+        for num, (_, at) in enumerate(islice(self.records(final=True), max(1, count)), 1):  # noqa: B007
+            pass
+        if num >= count:
+            self._at = at if count else self._begin
+        return min(num, count)
+
+    def _pieces(self, start: int, final: bool) -> list[bytes]:
+        """Return whole records from byte `start` on, with their ends of line, some at a time. Some may be blank.
+
+        Raises:
+            TrackError: one is longer than a piece, or the file is no text in UTF-8.
+        """
+        data = self.bytes_from(start, _PIECE_BYTES)
+        if not start and data.startswith(_UTF_16):
+            raise TrackError(f"{self.path} is text in UTF-16", "save it as UTF-8")
+        full = len(data) == _PIECE_BYTES
+        *lines, tail = data.split(b"\n")
+        if full and not lines:
+            raise TrackError(
+                f"{self.path} has a line of more than {_PIECE_BYTES} bytes at byte {start}",
+                "a file of metrics has a row a line: leave this one out",
+            )
+        records, rest = self._joined([line + b"\n" for line in lines])
+        if full:
+            return records or rest  # a quote that nothing closes
+        # A writer with a buffer cuts where that is full, in the middle of a number, and may be quiet for long.
+        if not final or (start + len(data)) % _BUFFER_BYTES == 0:
+            return records
+        return [*records, *rest, tail] if tail.strip() and self._is_whole(tail) else [*records, *rest]
+
+    def _joined(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Return the records that lines are, and the lines at the end of which it is not known yet."""
+        return lines, []
+
+
+@final
+class CsvReader(TableReader):
+    """A CSV or TSV file with a header line. Columns that hold no numbers are left out."""
+
+    has_head: ClassVar[bool] = True
+    delimiter = ","
+    """What separates its cells, once the header was read."""
+
+    def __init__(self, path: Path, offset: int = 0, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(path, offset, clock=clock)
+        self._names: list[str] = []
+
+    def mapping(self, record: bytes) -> Mapping[str, Any] | None:
+        cells = self._cells_or_none(record)
+        return None if cells is None else dict(zip(self._names, cells, strict=False))
+
+    def _read_head(self, record: bytes) -> None:
+        tabs = self.path.suffix.lower() == ".tsv"
+        self.delimiter = "\t" if tabs else ";" if b";" in record and b"," not in record else ","
+        names = self._cells_or_none(record.removeprefix(b"\xef\xbb\xbf"))
+        if names is None:
+            raise TrackError(f"{self.path} has a first line that is no CSV", "mend it, or leave it out")
+        self._names = names
+
+    def _numbers(self, records: Sequence[bytes], count: int) -> Iterator[dict[str, float] | None]:
+        for i, cells in enumerate(self._all_cells(records), count):
             if cells is None:
-                self.damaged(f"row {self._count + 1}")
+                self.damaged(f"row {i + 1}")
             numbers: dict[str, float] = {}
-            for name, cell in zip(names, cells or (), strict=False):
+            for name, cell in zip(self._names, cells or (), strict=False):
                 if cell and name:  # pandas writes its index under no name
                     try:
                         numbers[name] = float(cell)
                     except ValueError:
                         continue
-            row = _row_of(numbers, self._count, self.clock)
-            self._count += 1
-            if row is not None:
-                rows.append(row)
-        self.offset = end
-        return Rows(rows=tuple(rows), start=start, end=self.offset)
+            yield numbers
 
-    def _all_cells(self, records: list[bytes]) -> Iterable[list[str] | None]:
+    def _all_cells(self, records: Sequence[bytes]) -> Sequence[list[str] | None]:
         """Return the cells of each record, or None for one that is damaged."""
         try:
-            texts = [record.decode("utf-8", errors="replace").rstrip("\r\n") for record in records]
-            found = list(csv.reader(texts, delimiter=self._delimiter()))
+            found = list(csv.reader([_text(record) for record in records], delimiter=self.delimiter))
             if len(found) == len(records):
                 return found
         except csv.Error:
             pass
-        return map(self._cells_or_none, records)  # one by one, so that a damaged one harms no other
+        return [self._cells_or_none(record) for record in records]  # one by one, so that a damaged one harms no other
 
     def _cells_or_none(self, record: bytes) -> list[str] | None:
         try:
-            return self._cells(record)
-        except TrackError:
+            return [cell.strip() for cell in next(csv.reader([_text(record)], delimiter=self.delimiter), [])]
+        except csv.Error:
             return None
 
-    def _delimiter(self, header: str = "") -> str:
-        if self._delimited_by is None:
-            tabs = self.path.suffix.lower() == ".tsv"
-            found = "\t" if tabs else ";" if ";" in header and "," not in header else ","
-            if not header:
-                return found
-            self._delimited_by = found
-        return self._delimited_by
+    def _is_whole(self, tail: bytes) -> bool:
+        cells = self._cells_or_none(tail) if tail.count(b'"') % 2 == 0 and self._names else None
+        return cells is not None and len(cells) >= len(self._names)
 
-    def _split(self, data: bytes, *, whole: bool) -> tuple[list[bytes], int]:
-        """Split at the ends of lines that are in no quotes."""
-        lines = data.split(b"\n")
-        if b'"' not in data:
-            return lines, len(data)
-        records, used, held = [], 0, b""
-        for line in lines[:-1]:
-            held = held + line + b"\n"
-            if held.count(b'"') % 2 == 0 or len(held) > _LONGEST_RECORD:
-                records.append(held)
-                used += len(held)
-                held = b""
-        held += lines[-1]
-        if whole:
-            return [*records, held], len(data)
-        if not records:  # a quote that nothing closes
-            return lines, len(data)
-        return records, used
+    def _joined(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Join lines that end within quotes with what follows."""
+        if not any(b'"' in line for line in lines):
+            return lines, []
+        records, held = [], []
+        quotes = size = 0
+        for line in lines:
+            held.append(line)
+            quotes += line.count(b'"')
+            size += len(line)
+            if quotes % 2 == 0 or size > _LONGEST_RECORD:
+                records.append(b"".join(held))
+                held, quotes, size = [], 0, 0
+        return records, held
 
-    def _cells(self, line: bytes) -> list[str]:
-        text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-        delimiter = self._delimiter(text)
-        try:
-            return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
-        except csv.Error as error:
-            raise TrackError(f"{self.path} has a line that is no CSV ({error})", "mend it, or leave it out") from error
+
+def _text(record: bytes) -> str:
+    return record.decode("utf-8", errors="replace").rstrip("\r\n")
 
 
 @final
-class JsonLinesReader(_Table):
+class JsonLinesReader(TableReader):
     """One JSON object a line; a line that is none is left out."""
 
-    def mappings(self) -> Iterator[Mapping[str, Any]]:
-        """Yield all objects, from the first."""
-        at = 0
-        while True:
-            records, end = self._records(at, final=True)
-            for record in records:
-                values = self._values(record)
-                if values is not None:
-                    yield values
-            if end == at:
-                return
-            at = end
+    has_head: ClassVar[bool] = False
 
-    def read(self, *, final: bool = False) -> Rows:
-        start = self.offset
-        if self._count is None:
-            self._count = self._num_before(start)
-        records, end = self._records(start, final)
-        rows = []
-        for record in records:
-            values = self._values(record)
-            if values is None:
-                self.damaged(f"line {self._count + 1}")
-            row = None if values is None else row_of(values, self._count, self.clock)
-            self._count += 1
-            if row is not None:
-                rows.append(row)
-        self.offset = end
-        return Rows(rows=tuple(rows), start=start, end=self.offset)
-
-    def _values(self, record: bytes) -> Mapping[str, Any] | None:
+    def mapping(self, record: bytes) -> Mapping[str, Any] | None:
         try:
             values = json.loads(record)
             return values if isinstance(values, Mapping) and _depth_is_fine(values) else None
         except (ValueError, RecursionError):
             return None
+
+    def _numbers(self, records: Sequence[bytes], count: int) -> Iterator[dict[str, float] | None]:
+        for i, record in enumerate(records, count):
+            values = self.mapping(record)
+            if values is None:
+                self.damaged(f"line {i + 1}")
+            yield None if values is None else numbers_of(values)
+
+    def _is_whole(self, tail: bytes) -> bool:
+        return self.mapping(tail) is not None
 
 
 def _depth_is_fine(values: Mapping[str, Any]) -> bool:
@@ -288,43 +322,3 @@ def _depth_is_fine(values: Mapping[str, Any]) -> bool:
         if not level:
             return True
     return False
-
-
-@final
-class DocumentReader(_Table):
-    """A whole JSON or YAML document, read once, at the end: a list of mappings (one a step), a mapping of lists, or one mapping.
-
-    Raises:
-        TrackError: it is no JSON or YAML.
-    """
-
-    def read(self, *, final: bool = False) -> Rows:
-        start = self.offset
-        data = self.bytes_from(0) if final else b""
-        if not data or start >= len(data):
-            return Rows(rows=(), start=start, end=start)
-        rows = tuple(
-            row for i, values in enumerate(self._mappings(data)) if (row := row_of(values, i, self.clock)) is not None
-        )
-        self.offset = len(data)
-        return Rows(rows=rows, start=start, end=self.offset)
-
-    def _mappings(self, data: bytes) -> Iterable[Mapping[str, Any]]:
-        try:
-            if self.path.suffix.lower() == ".json":
-                document = json.loads(data)
-            else:
-                import yaml
-
-                document = yaml.safe_load(data)
-        except Exception as error:
-            raise TrackError(f"{self.path} can't be read ({error})", "write metrics as JSON or YAML") from error
-        if isinstance(document, list):
-            return [m for m in document if isinstance(m, Mapping)]
-        if not isinstance(document, Mapping):
-            return []
-        columns = {k: v for k, v in document.items() if isinstance(v, list)}
-        if columns and len(columns) == len(document):
-            length = max(len(v) for v in columns.values())
-            return [{k: v[i] for k, v in columns.items() if i < len(v)} for i in range(length)]
-        return [document]
