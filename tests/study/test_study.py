@@ -625,6 +625,7 @@ def test_several_metrics_by_a_method_of_one(store: Store, asked: str, taken: str
         ({"direction": "up"}, StudyError, "direction='up': give \"minimize\" or \"maximize\""),
         ({"directions": []}, StudyError, "directions is empty: give at least one, such as [\"minimize\"]"),
         ({"direction": "minimize", "directions": ["minimize"]}, StudyError, "both direction and directions are given: give one"),
+        ({"metrics": [{"name": "a"}]}, StudyError, "a metric's name got {'name': 'a'}, wanted text: give metrics=[\"val_loss\"]"),
         ({"metrics": ["a", "b"]}, StudyError, "2 metric names for 1 direction(s): give one each"),
         ({"name": "a", "study_name": "b"}, StudyError, "name='a' and study_name='b' differ: give one of them"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Literal, final
 
@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from whet.server.rest import answer
 from whet.store.base import Run, Store, Sweep
-from whet.store.export import ParquetFile, csv_cell, documents, in_order, kinds_of, row_of
+from whet.store.export import ParquetFile, RowSpool, csv_cell, documents, in_order, row_of
 from whet.store.matching import sweeps_of
 
 __all__ = ["Format", "file_of"]
@@ -33,12 +33,12 @@ _TYPES = {
 Rows = list[dict[str, Any]]
 
 
-def file_of(store: Store, runs: Callable[[], Iterable[Run]], format: Format, name: str) -> Response:
+def file_of(store: Store, runs: Iterable[Run], format: Format, name: str) -> Response:
     """Return runs as a file to be saved: a row a run with the columns of ``whet export``, or as JSON whole runs with their curves.
 
     Args:
         store: Where they are kept.
-        runs: Returns them, whole and in order. It is called twice where a file has its columns before the first row.
+        runs: Them, whole and in order. What has its columns before its first row begins when the last run is there.
         format: Of the file.
         name: Of the file, without its ending.
 
@@ -60,14 +60,14 @@ def file_of(store: Store, runs: Callable[[], Iterable[Run]], format: Format, nam
 
 @final
 class _Pages:
-    """Runs a page at a time; may be walked through twice."""
+    """Runs a page at a time."""
 
-    def __init__(self, store: Store, runs: Callable[[], Iterable[Run]]) -> None:
+    def __init__(self, store: Store, runs: Iterable[Run]) -> None:
         self._store, self._runs = store, runs
         self._sweeps: dict[str, Sweep] = {}
 
     def _pages(self, size: int) -> Iterator[list[Run]]:
-        runs = iter(self._runs())
+        runs = iter(self._runs)
         while page := list(islice(runs, size)):
             self._sweeps |= sweeps_of(self._store, [run for run in page if run.sweep not in self._sweeps])
             yield page
@@ -80,24 +80,21 @@ class _Pages:
         for page in self._pages(_FEW):
             yield documents(self._store, page, self._sweeps)
 
-    def kinds(self) -> dict[str, set[type]]:
-        """Return the columns, and of what types their values are: files have these before the first row."""
-        found: dict[str, set[type]] = {}
-        for rows in self.rows():
-            kinds_of(rows, found)
-        return {name: found[name] for name in in_order(found)}
-
 
 def _as_csv(pages: _Pages) -> Iterator[bytes]:
-    columns = list(pages.kinds())
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    for rows in pages.rows():
-        writer.writerows([[csv_cell(row.get(name)) for name in columns] for row in rows])
-        yield file.getvalue().encode()
-        file.seek(0)
-        file.truncate()
+    with RowSpool() as spool:
+        for rows in pages.rows():
+            spool.add(rows)
+        columns = in_order(spool.kinds)
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for piece in spool.pieces():
+            writer.writerows([[csv_cell(row.get(name)) for name in columns] for row in piece])
+            yield file.getvalue().encode()
+            file.seek(0)
+            file.truncate()
+        yield file.getvalue().encode()  # of no rows
 
 
 def _as_lines(pages: _Pages) -> Iterator[bytes]:
@@ -107,7 +104,7 @@ def _as_lines(pages: _Pages) -> Iterator[bytes]:
 
 def _as_parquet(pages: _Pages) -> Iterator[bytes]:
     with tempfile.TemporaryFile() as file:
-        with ParquetFile(file, pages.kinds()) as made:  # its index stands at the end, so it is whole before it is sent
+        with ParquetFile(file) as made:  # its index stands at the end, so it is whole before it is sent
             for rows in pages.rows():
                 made.write(rows)
         file.seek(0)

@@ -186,9 +186,9 @@ def router(store: Store, tags: Etags) -> APIRouter:
         """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: a row a run, or as JSON whole runs with their curves."""
         if id:
             ids = [store.runs.get(one).id for one in _own_ids(store, id, caller(request))]
-            return file_of(store, lambda: _selected(store, ids), format, "runs")
+            return file_of(store, _selected(store, ids), format, "runs")
         query = _own_query(_query(store, filter, sort, project, sweep, 1, None, []), caller(request))
-        return file_of(store, lambda: matching(store, query), format, "runs")
+        return file_of(store, matching(store, query), format, "runs")
 
     @routes.post("/runs:delete", response_model=Deleted)
     @needs("admin", checks_itself=True)

@@ -46,6 +46,6 @@ def router(store: Store, tags: Tags) -> APIRouter:
         """Return the sweep's runs as one file: a row a run with the columns of ``whet export``, or as JSON whole runs with their curves."""
         sweep = store.sweeps.find(id)
         query = TableQuery(filter=filter, sort="created", sweep=sweep.id)
-        return file_of(store, lambda: matching(store, query), format, sweep.id)
+        return file_of(store, matching(store, query), format, sweep.id)
 
     return routes

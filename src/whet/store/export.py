@@ -6,7 +6,7 @@ import csv
 import json
 import pickle
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,17 @@ from whet.store.describe import SYSTEM, run_as_json, seconds_of, state_of, value
 if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
 
-__all__ = ["ParquetFile", "csv_cell", "documents", "in_order", "kinds_of", "row_of", "table_of", "write_csv"]
+__all__ = [
+    "ParquetFile",
+    "RowSpool",
+    "csv_cell",
+    "documents",
+    "in_order",
+    "kinds_of",
+    "row_of",
+    "table_of",
+    "write_csv",
+]
 
 _IN_MEMORY = 1 << 24
 
@@ -72,11 +82,39 @@ def csv_cell(value: Any) -> Any:
 
 
 @final
+class RowSpool:
+    """Rows that wait in a temporary file until it is known what columns there are: a sweep may go on while its file is made. A context manager."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, set[type]] = {}
+        """The columns so far, and of what types their values are, besides None."""
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed when this ends
+        self._num_pieces = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take rows, by column."""
+        kinds_of(rows, self.kinds)
+        pickle.dump(list(rows), self._file, pickle.HIGHEST_PROTOCOL)
+        self._num_pieces += 1
+
+    def pieces(self) -> Iterator[list[Mapping[str, Any]]]:
+        """Yield the rows as they came."""
+        self._file.seek(0)
+        for _ in range(self._num_pieces):
+            yield pickle.load(self._file)  # what this process has just written
+
+
+@final
 class ParquetFile:
     """Writes rows as Parquet, piece by piece. A context manager; the file is whole when it ends, and not begun when it ends by an error.
 
-    Columns and their types are those of all the rows that came, so rows wait in a temporary file until the last one is there: a sweep may go on
-    while it is written.
+    Columns and their types are those of all the rows that came.
 
     Args:
         target: A path, or a file open for writing bytes.
@@ -92,9 +130,8 @@ class ParquetFile:
         except ImportError:
             raise MissingDependency.of("pyarrow", "parquet", "export --format parquet") from None
         self._target = target
-        self._kinds = {name: set(found) for name, found in kinds.items()}
-        self._waiting = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed when this ends
-        self._num_pieces = 0
+        self._waiting = RowSpool()
+        self._waiting.kinds |= {name: set(found) for name, found in kinds.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -106,21 +143,18 @@ class ParquetFile:
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take rows, by column."""
-        kinds_of(rows, self._kinds)
-        pickle.dump(list(rows), self._waiting, pickle.HIGHEST_PROTOCOL)
-        self._num_pieces += 1
+        self._waiting.add(rows)
 
     def _write_all(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        types = {name: _type_of(self._kinds[name]) for name in in_order(self._kinds)}
+        kinds = self._waiting.kinds
+        types = {name: _type_of(kinds[name]) for name in in_order(kinds)}
         one = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
         schema = pa.schema([(name, one[kind]) for name, kind in types.items()])
-        self._waiting.seek(0)
         with pq.ParquetWriter(self._target, schema) as writer:
-            for _ in range(self._num_pieces):
-                rows = pickle.load(self._waiting)  # what this process has just written
+            for rows in self._waiting.pieces():
                 columns = {name: [_as(kind, row.get(name)) for row in rows] for name, kind in types.items()}
                 writer.write_table(pa.table(columns, schema=schema))
 

@@ -96,6 +96,10 @@ def create_study(*, name: str | None = None, study_name: str | None = None,
     if not goals:
         raise StudyError("directions is empty", 'give at least one, such as ["minimize"]')
     titles = list(metrics or (["value"] if len(goals) == 1 else [f"value_{i}" for i in range(len(goals))]))
+    if (other := next((one for one in titles if not isinstance(one, str)), None)) is not None:
+        raise StudyError(
+            f"a metric's name got {other!r}, wanted text", 'give metrics=["val_loss"], and its direction="minimize"'
+        )
     if len(titles) != len(goals):
         raise StudyError(f"{len(titles)} metric names for {len(goals)} direction(s)", "give one each")
     how, sampler_seed = as_method(method if sampler is None else sampler)
