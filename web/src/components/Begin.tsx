@@ -14,13 +14,13 @@ export function Templates({ chosen, onChoose }: { chosen: string | undefined; on
   if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="the templates" />;
   return (
-    <fieldset className="picks">
+    <fieldset className="templates">
       <legend className="offscreen">Template</legend>
       {query.data.map((one) => (
-        <label key={one.name} className="pick">
+        <label key={one.name} className="template">
           <input type="radio" name="template" checked={one.name === chosen} onChange={() => onChoose(one.name)} />
           <span>
-            <span className="pick-name">{one.name}</span>
+            <span className="template-name">{one.name}</span>
             <span className="note">{one.about}</span>
           </span>
         </label>

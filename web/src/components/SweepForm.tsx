@@ -110,7 +110,7 @@ function Parameters({ text, sheet, onChange, known, wrong }: Props & { wrong: (.
     <div className="sheet-group" ref={root}>
       <h3>Parameters</h3>
       {number ? (
-        <div className="params" role="group" aria-label="Parameters">
+        <div className="param-rows" role="group" aria-label="Parameters">
           <div className="param param-head" aria-hidden="true">
             <span>name</span>
             <span>kind</span>
