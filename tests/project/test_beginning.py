@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import whet
 from whet.config import SweepConfig, parse
 from whet.errors import ConfigError, WhetError
-from whet.project.beginning import around_run, from_pasted, near
+from whet.project.around import around_run, near
+from whet.project.beginning import from_pasted
 from whet.space import Choice, Float, Int, Normal, Parameter
 from whet.store import Store, open_store
 from whet.store.base import Batch, NewRun, Row, Run

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from whet import plugins
 from whet.config import parse, schema
 from whet.errors import WhetError
-from whet.project.beginning import Beginning, around_run, from_pasted
+from whet.project.around import around_run
+from whet.project.beginning import Beginning, from_pasted
 from whet.server.access import needs
 from whet.server.rest import answer
 from whet.server.sweep_views import BeginningView, MethodsView, MethodView
