@@ -84,10 +84,12 @@ class Beginning:
 
 
 def is_setting(name: str) -> bool:
+    """Return whether a name is that of a setting (epochs, seed, num_workers) rather than of something to be tuned."""
     return not _FIXED.isdisjoint(re.split(r"[._\-]", name.lower()))
 
 
 def inferred(name: str, value: object) -> Parameter:
+    """Return the range that suits a value (`whet.space.infer`), its bounds without the noise of floats."""
     found = infer(name.rpartition(".")[2].replace("-", "_"), value)
     if isinstance(found, Float):  # 1e-05, not 9.999999999999999e-06
         low, high = float(f"{found.low:.12g}"), float(f"{found.high:.12g}")
@@ -128,6 +130,7 @@ def _as_given(flag: Flag) -> list[str]:
 
 
 def believing(method: str, knobs: Mapping[str, object], believed: Mapping[str, object]) -> object:
+    """Return `method` with these values as its `prior`, if it takes one."""
     takes = "prior" in plugins.knobs(plugins.find("searcher", method))
     found = {"name": method, **knobs, **({"prior": dict(believed)} if takes and believed else {})}
     return found if len(found) > 1 else method
@@ -158,5 +161,6 @@ def made(form: Mapping[str, object], notices: Iterable[str]) -> Beginning:
 
 
 def named(names: list[str]) -> str:
+    """Return the names as one text, those beyond a dozen counted."""
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

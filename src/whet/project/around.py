@@ -15,7 +15,7 @@ from whet.store.base import Run
 
 __all__ = ["around_run", "near"]
 
-_REACH = 0.25  # of the old range, to each side  # of the old range, to each side
+_REACH = 0.25  # of the old range, to each side
 _UP = re.compile(
     r"acc|auc|f1|score|reward|return|precision|recall|bleu|rouge|r2|map|iou|dice|psnr|ssim|throughput|fps",
     re.IGNORECASE,
