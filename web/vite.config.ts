@@ -14,7 +14,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2022",
     // What every page needs is one file: many small ones compress worse.
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "shared", test: /node_modules\/(?!uplot|@tanstack\/(react-)?virtual)|src\/(api|components\/(Button|Copy|Dialog|Menu|Page|Shell|Status|Toast|Value)|lib\/(format|keys|search|theme))/ }] } } },
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "shared", test: /node_modules\/(?:react|react-dom|scheduler|openapi-fetch|@tanstack\/(?!(?:react-)?virtual)[^/]+)\/|src\/(api|components\/(Button|Copy|Dialog|Menu|Page|Shell|Status|Toast|Value)|lib\/(format|keys|search|theme))/ }] } } },
   },
   server: { proxy: { "/api": { target: server, changeOrigin: true } } },
 });
