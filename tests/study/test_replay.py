@@ -51,7 +51,9 @@ def replayed(store, study):
 @pytest.mark.parametrize(
     ("store", "method"),
     [
-        pytest.param(kind, method, marks=[pytest.mark.slow] if (kind, method) in (("sqlite", "gp"), ("sqlite", "bayes")) else [])
+        pytest.param(
+            kind, method, marks=[pytest.mark.slow] if (kind, method) in (("sqlite", "gp"), ("sqlite", "bayes")) else []
+        )
         for kind in ("memory", "sqlite")
         for method in ("random", "sobol", "tpe", "gp", "bayes", "grid")
     ],
