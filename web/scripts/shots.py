@@ -33,7 +33,7 @@ def pages(store: Any) -> dict[str, str]:
     sweeps = [one for one in store.sweeps.all() if one.best_run]
     sweep = max(sweeps, key=lambda one: one.next_number)
     best = store.runs.table(TableQuery(sweep=sweep.id, sort="value", limit=4)).rows
-    return {
+    found = {
         "sweep": f"/sweeps/{sweep.id}",
         "charts": f"/sweeps/{sweep.id}@.parallel",
         "runs": "/runs",
@@ -41,8 +41,10 @@ def pages(store: Any) -> dict[str, str]:
         "sweeps": "/sweeps",
         "new": f"/sweeps/new?from=run&run={sweep.best_run}",
         "compare-runs": f"/compare/runs?ids={','.join(row.id for row in best)}",
-        "compare-sweeps": f"/compare/sweeps?ids={','.join(one.id for one in sweeps[:6])}",
     }
+    if len(sweeps) > 1:
+        found["compare-sweeps"] = f"/compare/sweeps?ids={','.join(one.id for one in sweeps[:6])}"
+    return found
 
 
 def shoot(browser: Any, url: str, size: tuple[int, int], scheme: str, scale: float) -> Image.Image:

@@ -292,17 +292,20 @@ function Importance({ stats }: { stats: Stats | undefined }) {
   return (
     <Section title="What matters">
       {shares ? (
-        <ul className="bars">
-          {shares.slice(0, 10).map(([name, share]) => (
-            <li key={name}>
-              <span className="bars-name text" title={name}>
-                {name}
-              </span>
-              <Bar share={share} label={name} />
-              <span className="num">{Math.round(share * 100)} %</span>
-            </li>
-          ))}
-        </ul>
+        <>
+          <p className="note">What sets the best tenth of the trials apart (PED-ANOVA).</p>
+          <ul className="bars">
+            {shares.slice(0, 10).map(([name, share]) => (
+              <li key={name}>
+                <span className="bars-name text" title={name}>
+                  {name}
+                </span>
+                <Bar share={share} label={name} />
+                <span className="num">{Math.round(share * 100)} %</span>
+              </li>
+            ))}
+          </ul>
+        </>
       ) : (
         <p className="note">{stats?.note || ""}</p>
       )}
