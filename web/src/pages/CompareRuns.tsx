@@ -5,7 +5,7 @@ import type { RunLine, Schemas } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { Curves } from "../charts/Curves.tsx";
 import { Beside, cells, Legend, type Named, Swatch } from "../components/Beside.tsx";
-import { Choice } from "../components/Button.tsx";
+import { CurveTools, smoothingOf } from "../components/CurveTools.tsx";
 import { Page, Section } from "../components/Page.tsx";
 import { EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { Ago, State, Took } from "../components/Value.tsx";
@@ -141,7 +141,7 @@ function Drawn({ named, runs, names, search, go, onDrop }: FoundProps & { named:
   const [near, setNear] = useState<string | null>(null);
   const epochs = names.find(countsEpochs);
   const x = search.x === "time" || (search.x === "epoch" && epochs) ? search.x : "step";
-  const smoothing = Math.min(0.99, Math.max(0, Number(search.smooth) || 0));
+  const smoothing = smoothingOf(search);
   const log = search.log === "1";
   const find = (search.find ?? "").toLowerCase();
   const hidden = useMemo(() => new Set(parted(search.hide) ?? []), [search.hide]);
@@ -169,18 +169,7 @@ function Drawn({ named, runs, names, search, go, onDrop }: FoundProps & { named:
   return (
     <Section
       title="Curves"
-      aside={
-        <>
-          {names.length > 4 ? <input id="filter" type="search" className="input" aria-label="Find a curve" placeholder="Find a curve" value={search.find ?? ""} onChange={(event) => go({ find: event.target.value || undefined })} /> : null}
-          <label className="slider">
-            smooth
-            <input type="range" min={0} max={0.99} step={0.01} value={smoothing} onChange={(event) => go({ smooth: Number(event.target.value) ? event.target.value : undefined })} />
-            <span className="num">{smoothing ? smoothing.toFixed(2) : "off"}</span>
-          </label>
-          <Choice label="Values" value={log ? "log" : "linear"} options={[["linear", "linear"], ["log", "log"]]} onChange={(one) => go({ log: one === "log" ? "1" : undefined })} />
-          <Choice label="Over" value={x} options={[["step", "step"], ["time", "time"], ...(epochs ? [["epoch", "epoch"] as const] : [])]} onChange={(one) => go({ x: one === "step" ? undefined : one })} />
-        </>
-      }
+      aside={<CurveTools search={search} go={go} count={names.length} over={epochs ? ["step", "time", "epoch"] : ["step", "time"]} />}
     >
       <Legend
         of={named}

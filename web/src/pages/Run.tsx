@@ -6,6 +6,7 @@ import * as ask from "../api/queries.ts";
 import { Curves, type Line } from "../charts/Curves.tsx";
 import { Choice } from "../components/Button.tsx";
 import { Copy } from "../components/Copy.tsx";
+import { CurveTools, smoothingOf } from "../components/CurveTools.tsx";
 import { Logs } from "../components/Logs.tsx";
 import { Item, Menu } from "../components/Menu.tsx";
 import { Facts, Page, Section } from "../components/Page.tsx";
@@ -226,7 +227,7 @@ const MACHINE = "system/";
 
 function Drawn({ run, search, go }: PartProps) {
   const x = search.x === "time" ? "time" : "step";
-  const smoothing = Math.min(0.99, Math.max(0, Number(search.smooth) || 0));
+  const smoothing = smoothingOf(search);
   const log = search.log === "1";
   const query = useQuery(ask.curves(run.id, x, run.ended === null));
   const find = (search.find ?? "").toLowerCase();
@@ -244,18 +245,7 @@ function Drawn({ run, search, go }: PartProps) {
   return (
     <Section
       title="Curves"
-      aside={
-        <>
-          {lines.length > 4 ? <input id="filter" type="search" className="input" aria-label="Find a curve" placeholder="Find a curve" value={search.find ?? ""} onChange={(event) => go({ find: event.target.value || undefined })} /> : null}
-          <label className="slider">
-            smooth
-            <input type="range" min={0} max={0.99} step={0.01} value={smoothing} onChange={(event) => go({ smooth: Number(event.target.value) ? event.target.value : undefined })} />
-            <span className="num">{smoothing ? smoothing.toFixed(2) : "off"}</span>
-          </label>
-          <Choice label="Values" value={log ? "log" : "linear"} options={[["linear", "linear"], ["log", "log"]]} onChange={(one) => go({ log: one === "log" ? "1" : undefined })} />
-          <Choice label="Over" value={x} options={[["step", "step"], ["time", "time"]]} onChange={(one) => go({ x: one === "time" ? one : undefined })} />
-        </>
-      }
+      aside={<CurveTools search={search} go={go} count={lines.length} over={["step", "time"]} />}
     >
       <div className="curves">
         {shown.slice(0, MOST_CURVES).map(({ name, lines: one }) => (
