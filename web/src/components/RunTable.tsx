@@ -239,7 +239,7 @@ function useGuess(project: string | undefined, wanted: boolean, names: Names | u
 }
 
 function columnsOf(cells: readonly string[], sweep: SweepLine | undefined, nameOf: Map<string, string>, project: string | undefined, texts: ReadonlySet<string>, hasResults: boolean, hasReasons: boolean): Column<RunLine>[] {
-  const first: Column<RunLine>[] = sweep ? [{ id: "number", title: "trial", width: 84, right: true, sort: "number", cell: (run) => <Opens run={run}>{run.number ?? "–"}</Opens> }] : [{ id: "name", title: "name", width: 170, sort: "name", cell: (run) => <Opens run={run}>{run.name}</Opens> }];
+  const first: Column<RunLine>[] = sweep ? [{ id: "number", title: "trial", width: 104, right: true, sort: "number", cell: (run) => <Opens run={run}>{run.number ?? "–"}</Opens> }] : [{ id: "name", title: "name", width: 170, sort: "name", cell: (run) => <Opens run={run}>{run.name}</Opens> }];
   const state: Column<RunLine> = { id: "state", title: "state", width: 112, sort: "state", cell: (run) => <State state={run.state} reason={run.reason} short /> };
   const of: Column<RunLine>[] = cells.map((name) => {
     const title = name.replace(/^(?:metrics|config|summary|attrs)\./, "");

@@ -5,11 +5,13 @@ export type Theme = "system" | "light" | "dark";
 
 const told = new Set<() => void>();
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const paper = window.matchMedia("print"); // is always light
 dark.addEventListener("change", changed);
+paper.addEventListener("change", changed);
 
 function changed(): void {
   const theme = chosen();
-  document.documentElement.toggleAttribute("data-dark", theme === "dark" || (theme === "system" && dark.matches));
+  document.documentElement.toggleAttribute("data-dark", !paper.matches && (theme === "dark" || (theme === "system" && dark.matches)));
   told.forEach((tell) => tell());
 }
 
@@ -37,4 +39,4 @@ const subscribe = (tell: () => void): (() => void) => {
 
 export const useTheme = (): Theme => useSyncExternalStore(subscribe, chosen);
 /** Changes whenever the colours do: for what is drawn on a canvas. */
-export const usePalette = (): string => useSyncExternalStore(subscribe, () => `${chosen()} ${dark.matches}`);
+export const usePalette = (): string => useSyncExternalStore(subscribe, () => `${chosen()} ${dark.matches} ${paper.matches}`);
