@@ -207,10 +207,10 @@ class _Entry:
     def _read(self, stream: Stream) -> None:
         shipped = self._shipped(stream)
         size = stream.path.stat().st_size
-        reader = stream.open(shipped)
+        reader, is_shorter = stream.open(shipped), shipped > size  # it may grow from now on
         while True:
             piece = reader.read(final=stream.whole)
-            if shipped > size or piece.end < piece.start:
+            if is_shorter or piece.end < piece.start:
                 raise TrackError(
                     f"{stream.path} is shorter than it was when it was read last",
                     f"if it was written anew, remove what is known of it (whet rm {self._run.id}) and index it again",

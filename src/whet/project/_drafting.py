@@ -64,8 +64,6 @@ _FIXED = frozenset(
         "nodes",
         "local",
         "timeout",
-        "dim_in",
-        "dim_out",
         "vocab",
         "samples",
         "limit",

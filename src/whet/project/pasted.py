@@ -23,7 +23,12 @@ _PYTHON = re.compile(r"(.*/)?(python[\d.]*|pypy[\d.]*)(\.exe)?")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _ENV = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _PROMPT = re.compile(r"^\s*(?:\([\w.-]+\)\s*)?[$%>]\s+")
+_CODE = re.compile(
+    r"[ \t]*(?:import[ \t]+[\w.]+[ \t]*(?:$|[,;#]|as\b)|from[ \t]+[\w.]+[ \t]+import\b|(?:def|class)[ \t]+\w+.*:[ \t]*$)"
+)
 _MOST = 200_000
+_LONGEST = 2000
+"""Of what is said of one option, and of a line; patterns that look again and again look at no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +70,8 @@ def read_pasted(text: str) -> Pasted:
     text = re.sub(r"\\\r?\n", " ", text)
     if not text.strip():
         raise ConfigError("there is nothing to read", "paste a command line, or what --help prints")
-    if re.search(r"^\s*(import|from)\s+\w|^\s*(def|class)\s+\w+.*:\s*$", text, re.MULTILINE):
-        found = Pasted(flags=flags_in(text, Path("script")))
+    if any(_CODE.match(line[:_LONGEST]) for line in text.splitlines()):
+        found = Pasted(flags=flags_in(text, Path("script.py")))
     elif any(_entries(text)):
         found = _read_help(text)
     else:
@@ -147,8 +152,13 @@ def _read_values(program: str, before: tuple[str, ...], words: Sequence[str], *,
         extra = [word for word in words if word not in pairs]
     return Pasted(
         program=program, before=before, extra=tuple(extra), given=frozenset(flags), ranges=ranges, bare=bare and not own,
-        flags=Flags(script=Path(program or "script.py"), interface=Interface.COMMAND, flags=flags, closed=False),
+        flags=Flags(script=_script(program), interface=Interface.COMMAND, flags=flags, closed=False),
     )  # fmt: skip
+
+
+def _script(program: str) -> Path:
+    """Return what stands for the file: of a module, and where the text does not say, one of Python's."""
+    return Path("script.py" if not program or program.startswith("-m ") else program)
 
 
 def _options(words: Sequence[str], extra: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -185,15 +195,11 @@ _VALUE = re.compile(
     r"[ =](\{[^}]*\}|\[[^\]]*\](?: \.\.\.)?|<[^>]*>|[A-Z][A-Z0-9_.]*(?: RANGE)?(?=[\s,]|$)|[A-Za-z][\w.]*(?=\s\s|,|$))"
 )
 _LATER = re.compile(
-    r"\s+(INTEGER(?: RANGE)?|FLOAT(?: RANGE)?|TEXT|BOOLEAN|PATH|FILE|DIRECTORY|\[[^\]\s]+(?:\|[^\]\s]+)+\])(?=\s|$)"
+    r"\s+(INTEGER(?: RANGE)?|FLOAT(?: RANGE)?|TEXT|BOOLEAN|PATH|FILE|DIRECTORY|\[[^\]\s|]+(?:\|[^\]\s|]+)+\])(?=\s|$)"
 )
-_DEFAULT = re.compile(
-    r"[(\[][^()\[\]]*?\bdefault(?:s to|:|=| is)?\s*([^()\[\]]*(?:\[[^\]]*\])?[^()\[\]]*)[)\]]|\bdefaults? (?:to|is)\s+(\S+)",
-    re.IGNORECASE,
-)
-_BOUNDS = re.compile(r"(-?[\d.e+-]+)\s*<=?\s*x\s*<=?\s*(-?[\d.e+-]+)")
-_USAGE = re.compile(r"^\s*usage:\s+(?:\S*python[\d.]*\s+)?(-m\s+\S+|\S+)", re.IGNORECASE | re.MULTILINE)
-_ASKED = re.compile(r"^\s*(?:[$%>]\s+)?(\S.*?)\s+(?:--help|-h)\s*$", re.MULTILINE)
+_DEFAULT = re.compile(r"\bdefault(s? to\b|s? is\b|:|=)?", re.IGNORECASE)
+_BOUNDS = re.compile(r"(?<![\d.e+-])([\d.e+-]{1,30})\s{0,3}<=?\s{0,3}x\s{0,3}<=?\s{0,3}([\d.e+-]{1,30})")
+_USAGE = re.compile(r"[ \t]*usage:[ \t]+(?:\S*python[\d.]*[ \t]+)?(-m[ \t]+\S+|\S+)", re.IGNORECASE)
 _FRAME = "│┃|╭╰╮╯─━ "
 _SKIPPED: Final = {"help", "h", "version", "V", "install-completion", "show-completion", "helpfull", "helpshort"}
 
@@ -207,15 +213,15 @@ def _entries(text: str) -> Iterator[str]:
         indent = len(line) - len(line.lstrip())
         if re.match(r"\s{1,12}--?[A-Za-z0-9\[]", line):
             if entry:
-                yield entry
+                yield entry[:_LONGEST]
             entry, depth = line.strip(), indent
         elif entry and line.strip() and indent > depth:
-            entry += f"  {line.strip()}"
+            entry = f"{entry}  {line.strip()}" if len(entry) < _LONGEST else entry
         elif entry:
-            yield entry
+            yield entry[:_LONGEST]
             entry = ""
     if entry:
-        yield entry
+        yield entry[:_LONGEST]
 
 
 def _read_help(text: str) -> Pasted:
@@ -233,15 +239,16 @@ def _read_help(text: str) -> Pasted:
         if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low < high:
             whole = flag.kind is Kind.INT
             ranges[flag.name] = parse_flag(f"{flag.name}=[{low}:{high}]", None if whole else replace(flag, kind=Kind.FLOAT)).parameter  # fmt: skip
-    asked = _ASKED.search(text)
-    usage = _USAGE.search(text)
-    script = (
-        read_command(shlex.split(asked[1])) if asked and not asked[1].startswith("-") and "'" not in asked[1] else None
+    lines = [line[:_LONGEST] for line in text.splitlines()]
+    asked = next(
+        (_PROMPT.sub("", line).split()[:-1] for line in lines if line.split()[-1:] in (["--help"], ["-h"])), []
     )
+    usage = next(filter(None, map(_USAGE.match, lines)), None)
+    script = read_command(asked) if asked and not asked[0].startswith("-") else None
     program = script.program if script else " ".join(usage[1].split()) if usage else ""
     return Pasted(
         program=program, before=script.before if script else (), ranges=ranges,
-        flags=Flags(script=Path(program or "script.py"), interface=Interface.COMMAND, flags=flags, closed=False),
+        flags=Flags(script=_script(program), interface=Interface.COMMAND, flags=flags, closed=False),
     )  # fmt: skip
 
 
@@ -267,11 +274,35 @@ def _spelled(entry: str) -> tuple[list[str], str, str]:
     return options, value, entry[at:].lstrip(": ")
 
 
+def _default(said: str) -> str:
+    """Return what is said to be the default: in brackets (``(default: 0.1)``, ``[lr; default=0.1]``), or as ``defaults to 0.1``; else ""."""
+    for found in _DEFAULT.finditer(said):
+        before = said[: found.start()]
+        if max(before.rfind("("), before.rfind("[")) > max(before.rfind(")"), before.rfind("]")):
+            end = _end_of(said, found.end())
+            if end >= 0:
+                return said[found.end() : end].strip()
+        elif (found[1] or "").endswith(("to", "is")):
+            return (said[found.end() :].split() or [""])[0]
+    return ""
+
+
+def _end_of(said: str, at: int) -> int:
+    """Return where the bracket ends that is open at `at`, or -1; within, square ones may stand."""
+    depth = 0
+    for place in range(at, len(said)):
+        if said[place] == "(":
+            return -1
+        depth += {"[": 1, "]": -1}.get(said[place], 0)
+        if depth < 0 or (said[place] == ")" and depth == 0):
+            return place
+    return -1
+
+
 def _told(named: Sequence[str], value: str, said: str) -> Flag:
     option = named[0]
     name = re.sub(r"^\[no-?\]", "", option.lstrip("-"))
-    found = _DEFAULT.search(said)
-    told = ((found[1] or found[2] or "").split(";")[0].strip(" .,'\"`") if found else "") or None
+    told = _default(said).split(";")[0].strip(" .,'\"`") or None
     default: object = UNKNOWN if told is None or told == "None" or told.startswith("(") else scalar(told)
     off = next((one for one in named[1:] if one.lstrip("-") in (f"no-{name}", f"no_{name}", f"no{name}")), None)
     if "[no" in option:
