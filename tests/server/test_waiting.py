@@ -15,6 +15,7 @@ import urllib3
 from fastapi import FastAPI
 
 import whet
+from whet.search.base import Searcher
 from whet.search.random import Random
 from whet.server import guard, keys, live, questions
 from whet.server.app import application
@@ -76,6 +77,7 @@ class Blocked:
             return searched(searcher, n)
 
         monkeypatch.setattr(Random, "ask", search)
+        monkeypatch.setattr(Random, "at", Searcher.at)  # it looks at the others, as a search does
 
 
 @pytest.fixture

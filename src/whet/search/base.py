@@ -86,6 +86,13 @@ class Searcher(ABC):
         A shorter list, or an empty one, while trials are pending means "not yet"; when none is pending, "nothing left, ever".
         """
 
+    def at(self, number: int) -> Suggestion | None:
+        """Return the suggestion for trial `number` of a method that looks at nothing else: what `ask` gives there whatever it was told; None: it looks.
+
+        The answer is None always or never. Where it is not, nobody reads the other trials to ask: see `whet.study.engine`.
+        """
+        return None
+
     def _in_turn(
         self, n: int, suggest: Callable[[int, Sequence[Mapping[str, object]]], Mapping[str, object]]
     ) -> list[Suggestion]:

@@ -67,6 +67,11 @@ class Random(Searcher):
         if self._finite:
             self._visited.update(key(self.problem.space, trial.params) for trial in finished)
 
+    def at(self, number: int) -> Suggestion | None:
+        if self._finite:
+            return None
+        return Suggestion(params=self.problem.space.sample(_Stream(self.seed, number)))
+
     def ask(self, n: int) -> list[Suggestion]:
         space, first = self.problem.space, self.next_number
         if not self._finite:

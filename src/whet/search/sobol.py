@@ -56,7 +56,10 @@ class Sobol(Searcher):
 
     def ask(self, n: int) -> list[Suggestion]:
         first = self.next_number
-        return [Suggestion(params=self._configuration(first + i)) for i in range(n)]
+        return [self.at(first + i) for i in range(n)]
+
+    def at(self, number: int) -> Suggestion:
+        return Suggestion(params=self._configuration(number))
 
     def _configuration(self, number: int) -> dict[str, object]:
         space = self.problem.space

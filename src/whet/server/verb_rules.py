@@ -193,7 +193,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "sweeps.all": Rule(_READ, _all),
         "sweeps.gains": Rule(_READ, _gains),
         "sweeps.delete": Rule(_ADMIN, _sweep("id")),
-        **dict.fromkeys(("trials.changes", "trials.origins", "trials.leases"), Rule(_READ, _sweep("sweep"))),
+        **dict.fromkeys(
+            ("trials.changes", "trials.standing", "trials.origins", "trials.leases"), Rule(_READ, _sweep("sweep"))
+        ),
         **dict.fromkeys(
             (
                 *("trials.add", "trials.enqueue", "trials.extend", "trials.claim", "trials.take_over"),

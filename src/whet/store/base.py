@@ -44,6 +44,7 @@ from whet.store.values import (
     Row,
     Run,
     RunQuery,
+    Standing,
     Stat,
     Sweep,
     SweepState,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Group", "GroupQuery", "Groups", "Lease", "Line",
-    "NewRun", "Origin", "Page", "Row", "Run", "RunQuery", "Runs", "Server", "Stat", "Store", "Sweep", "SweepState",
+    "NewRun", "Origin", "Page", "Row", "Run", "RunQuery", "Runs", "Server", "Standing", "Stat", "Store", "Sweep", "SweepState",
     "Sweeps", "TableQuery", "TableRow", "Trials",
 ]  # fmt: skip
 
@@ -186,6 +187,10 @@ class Trials(ABC):
             limit: The most trials of a page, and the most reports, 1 or more. A trial comes with all its reports, however many.
             after: Only trials with greater numbers.
         """
+
+    @abstractmethod
+    def standing(self, sweep: str) -> Standing:
+        """Return how the sweep stands. It costs the same however many trials there are, and however much is new."""
 
     @abstractmethod
     def turn(self, sweep: str) -> AbstractContextManager[None]:

@@ -22,7 +22,7 @@ __all__ = ["changes"]
 def changes(database: Database, sweep: str, since: int, limit: int | None, after: int) -> Changes:
     """Return what changed after a revision: see `whet.store.base.Trials.changes`."""
     rules.check_limit(limit)
-    rows = database.once(say.NOW, sweep_id=sweep)
+    rows = [] if after >= 0 else database.once(say.NOW, sweep_id=sweep)
     if rows and rows[0][0] == since:
         return _changes(rows[0], (), ())
     with database.read() as tx:

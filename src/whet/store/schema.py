@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     literal_column,
+    text,
 )
 
 __all__ = [
@@ -41,7 +42,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0005"
+HEAD = "0006"
 """The version of these tables: the last migration's."""
 VERSION_TABLE = "whet_version"
 
@@ -133,6 +134,8 @@ runs = Table(
     Index("runs_by_project", "project", "key"),
 )
 _is_live = literal_column("phase") == literal_column("'running'")
+_is_waiting = text("phase IN ('pending', 'paused')")
+Index("runs_waiting", runs.c.sweep, sqlite_where=_is_waiting, postgresql_where=_is_waiting)
 Index("runs_live", runs.c.sweep, sqlite_where=_is_live, postgresql_where=_is_live)
 
 former = Table(  # configurations that were replaced by ones that search otherwise

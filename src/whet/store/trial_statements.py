@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, func, literal_column, select, update
+from sqlalchemy import bindparam, delete, exists, func, literal_column, select, text, update
 
 from whet.store.base import SweepState
 from whet.store.database import Statement
@@ -46,6 +46,7 @@ __all__ = [
     "SET_ATTRS",
     "SET_PARAMS",
     "SIGN_OF_LIFE",
+    "STANDING",
     "TAKE_OVER",
     "TELL",
 ]
@@ -56,6 +57,7 @@ _SWEEP = sweeps.c.id == bindparam("sweep_id")
 _OF_SWEEP = runs.c.sweep == bindparam("sweep_id")
 _TRIAL = (_OF_SWEEP, runs.c.number == bindparam("trial"))
 # SQLite uses an index over some of the rows only where the query repeats the index's own words.
+_WAITS = text("phase IN ('pending', 'paused')")
 _LIVE = (_OF_SWEEP, literal_column("phase") == literal_column("'running'"))
 
 
@@ -90,6 +92,15 @@ HEAD = Statement(select(*(sweeps.c[name] for name in Head._fields)).where(_SWEEP
 LINE = Statement(select(*(runs.c[name] for name in Line._fields)).where(*_TRIAL))
 NOW = Statement(
     select(sweeps.c.revision, sweeps.c.reports_revision, sweeps.c.version, sweeps.c.state, sweeps.c.cap).where(_SWEEP)
+)
+STANDING = Statement(
+    select(
+        *(
+            sweeps.c[name]
+            for name in ("revision", "version", "state", "cap", "next_number", "best_number", "best_value")
+        ),
+        exists(select(literal_column("1")).select_from(runs).where(_OF_SWEEP, _WAITS)),
+    ).where(_SWEEP)
 )
 # By revision, where little is new; by number (the sum keeps the index over revisions out of it) where pages are cut.
 _NEW_TRIALS = TRIALS.where(_OF_SWEEP, runs.c.revision > bindparam("since"))

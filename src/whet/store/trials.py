@@ -13,7 +13,7 @@ from typing import final
 
 from whet.store import answered, rules
 from whet.store import trial_statements as say
-from whet.store.base import NOTHING, Changes, Lease, Origin, Trials
+from whet.store.base import NOTHING, Changes, Lease, Origin, Standing, Trials
 from whet.store.changes import changes
 from whet.store.codec import dump, floats, load, text
 from whet.store.database import Database, Transaction
@@ -35,6 +35,17 @@ class SqlTrials(Trials):
 
     def changes(self, sweep: str, since: int = -1, *, limit: int | None = None, after: int = -1) -> Changes:
         return changes(self._db, sweep, since, limit, after)
+
+    def standing(self, sweep: str) -> Standing:
+        rows = self._db.once(say.STANDING, sweep_id=sweep)
+        if not rows:
+            with self._db.read() as tx:
+                raise no_sweep(tx, sweep)
+        revision, version, state, cap, next_number, best, value, is_waiting = rows[0]
+        return Standing(
+            revision=revision, version=version, state=STATES[state], cap=cap, next_number=next_number, is_waiting=bool(is_waiting),
+            best=None if best is None else (best, value),
+        )  # fmt: skip
 
     def turn(self, sweep: str) -> AbstractContextManager[None]:
         return self._db.turn(sweep)

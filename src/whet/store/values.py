@@ -26,6 +26,7 @@ __all__ = [
     "Row",
     "Run",
     "RunQuery",
+    "Standing",
     "Stat",
     "Sweep",
     "SweepState",
@@ -95,6 +96,19 @@ class Changes:
     trials: tuple[Trial, ...]
     reports: tuple[tuple[int, int, Report], ...]
     after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a sweep stands, without its trials. `is_waiting`: a trial waits to be handed out, or is paused; `best`: number and value of the best one."""
+
+    revision: int
+    version: int
+    state: SweepState
+    cap: int | None
+    next_number: int
+    is_waiting: bool
+    best: tuple[int, float] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

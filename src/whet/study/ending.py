@@ -41,8 +41,13 @@ class Ending:
 
     def is_possible(self, cap: int | None) -> bool:
         """Return whether the sweep may end by itself at all."""
+        return cap is not None or not self.is_by_cap_alone
+
+    @property
+    def is_by_cap_alone(self) -> bool:
+        """Whether nothing but a cap may end it."""
         is_aimed = any(metric.target is not None for metric in self._config.problem.metrics)
-        return cap is not None or self._config.terminate is not None or is_aimed
+        return self._config.terminate is None and not is_aimed
 
     @property
     def may_foresee(self) -> bool:

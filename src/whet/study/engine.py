@@ -1,7 +1,8 @@
 """Where searcher, stopper and store meet: ask, report, decide, tell, recover. Everything that runs trials goes through here.
 
 An `Engine` is one process's view of one sweep. It keeps the sweep's trials in memory and brings them up to date by revision, so the
-cost of a step does not grow with the history, and it rebuilds its searcher from them, so nothing about a search is ever saved.
+cost of a step does not grow with the history, and it rebuilds its searcher from them, so nothing about a search is ever saved. Where the
+next trial depends on none of the others (`keeps_up` is False) it does so only when somebody looks at them.
 
 Two locks: one of what is known, held for moments; one of the searcher, held for as long as it searches, from a `Snapshot`. Who holds the
 second may take the first, never the other way round, so whoever reports, tells or looks at a sweep that goes on never
@@ -144,10 +145,18 @@ class Engine(View):
             may_be_best=end.may_be_best,
         )  # fmt: skip
         if asked is not None and end.phase is not Phase.CANCELED:
-            self._learn(asked)
-        if end.phase is Phase.PAUSED or self._ending.is_possible(self.cap):
+            self._learn(asked, params or {})
+        if end.phase is Phase.PAUSED or self._may_be_over():
             self.finish_if_done()
         return end.phase
+
+    def _may_be_over(self) -> bool:
+        if self.keeps_up or not self._ending.is_by_cap_alone:
+            return self._ending.is_possible(self.cap)
+        if self.cap is None:
+            return False
+        now = self.store.trials.standing(self.id)
+        return now.cap is not None and now.next_number >= now.cap
 
     def _now(self, number: int) -> Trial:
         self.sync()
@@ -265,9 +274,11 @@ class Engine(View):
         """Raise SpaceError where a define-by-run objective may not ask for `parameter` under this name."""
         self._learning.check(name, parameter)
 
-    def _learn(self, asked: Mapping[str, Parameter]) -> None:
-        """Bring what a define-by-run objective asked for into the stored space."""
+    def _learn(self, asked: Mapping[str, Parameter], params: Mapping[str, object]) -> None:
+        """Bring what a define-by-run objective asked for, and the values it got, into the stored space."""
         with self._lock:
+            if not self.keeps_up and self._learning.explains(asked, params):
+                return  # if others have taught the space otherwise meanwhile, a later trial shows which is right
             self.sync()
             if self._learning.space(asked, self.history) is not self.problem.space:
                 self.edit(lambda config: with_space(config, self._learning.space(asked, self.history)))

@@ -60,6 +60,17 @@ class Learned:
                         "give numbers or text, and look up what they stand for",
                     ) from None
 
+    def explains(self, asked: Mapping[str, Parameter], params: Mapping[str, object]) -> bool:
+        """Return whether a trial that asked for these parameters, and got these values, is one of the space: then nothing is to be learned from it.
+
+        Raises:
+            SpaceError: a parameter changed its kind or its options.
+        """
+        for name, parameter in asked.items():
+            if name not in self._space or _hull(name, self._known[name], parameter) is not self._known[name]:
+                return False
+        return asked.keys() == set(self._space.active(params))
+
     def learn(self, asked: Mapping[str, Parameter], ended: Iterable[Trial]) -> Space:
         """Return the space that fits all trials, after one `asked` for these parameters in this order.
 

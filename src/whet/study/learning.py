@@ -27,6 +27,10 @@ class Learning:
         if self._learned is not None:
             self._learned.check(name, parameter)
 
+    def explains(self, asked: Mapping[str, Parameter], params: Mapping[str, object]) -> bool:
+        """Return whether the space as it is known has room for what an objective asked for, and says that it asks for just that."""
+        return self._learned is None or self._learned.explains(asked, params)
+
     def space(self, asked: Mapping[str, Parameter], history: History) -> Space:
         """Return the space with what an objective asked for; the same object as before as long as nothing is new."""
         if self._learned is None:

@@ -41,8 +41,8 @@ def _set_up() -> None:
         LOGGER.propagate = False
 
 
-def log_trial(trial: Trial, best: Trial | None) -> None:
-    """Log how a trial ended, with the best one so far."""
+def log_trial(trial: Trial, best: tuple[int, float] | None) -> None:
+    """Log how a trial ended, with number and value of the best one so far."""
     if trial.phase is Phase.FAILED:
         LOGGER.warning("Trial %d failed with parameters: %s. %s", trial.number, dict(trial.params), trial.reason)
     elif trial.stopped:
@@ -56,7 +56,7 @@ def log_trial(trial: Trial, best: Trial | None) -> None:
             _remark(trial),
         )
     elif trial.values:
-        shown = f" Best is trial {best.number} with value: {best.value}." if best is not None else ""
+        shown = f" Best is trial {best[0]} with value: {best[1]}." if best is not None else ""
         LOGGER.info(
             "Trial %d finished with value: %s and parameters: %s.%s",
             trial.number,

@@ -11,7 +11,7 @@ from whet.store.base import SweepState
 from whet.study.assignment import Assignment, Nothing
 from whet.study.lost import answered
 from whet.study.pauses import assigned, end_paused, filled, may_go_on, promoted
-from whet.trial import Phase, Trial
+from whet.trial import Phase, Suggestion, Trial
 
 if TYPE_CHECKING:
     from whet.study.engine import Engine
@@ -64,6 +64,8 @@ class Question:
             trial = engine.trial(before.number)
             return assigned(engine.store, before.run_id, before.attempt, before.number, trial, trial.last_step)
         engine.look_for_lost(_LOOK_FOR_LOST_S)
+        if (new := self._at_once()) is not None:
+            return new
         while True:
             engine.sync()
             if engine.config.terminate is not None:
@@ -79,6 +81,32 @@ class Question:
             if isinstance(answer, Nothing) and answer.final and engine.look_for_lost(0.0):
                 continue  # nobody may come back to look again
             return answer
+
+    def _at_once(self) -> Assignment | None:
+        """Return a new trial where nothing else is to be done, and none of the others need be read for it: the method looks at nothing but its number."""
+        engine = self._engine
+        if self._mine is not None or engine.keeps_up:
+            return None
+        now = engine.store.trials.standing(engine.id)
+        if now.is_waiting or now.version != engine.version or now.state is not SweepState.RUNNING:
+            return None
+        if now.cap is not None and now.next_number >= now.cap:
+            return None
+        suggestion = engine.searching.at(now.next_number)
+        if suggestion is None:
+            return None
+        try:
+            return self._added(now.next_number, suggestion, seen=now.revision, version=now.version)
+        except Conflict:
+            return None
+
+    def _added(self, number: int, suggestion: Suggestion, *, seen: int, version: int) -> Assignment:
+        self._check_wanted()
+        store, sweep = self._engine.store, self._engine.id
+        run_id = store.trials.add(
+            sweep, number, suggestion, owner=self._owner, seen=seen, version=version, asked=self._key
+        )
+        return assigned(store, run_id, 0, number, suggestion)
 
     def _waiting(self) -> Assignment | None:
         engine = self._engine
@@ -131,11 +159,7 @@ class Question:
             if waiting := sum(t.phase is not Phase.PAUSED for t in seen.news.pending):
                 return Nothing(f"{seen.method} waits for {waiting} running trial(s)", final=False)
             return Nothing(f"{seen.method} has tried everything", final=True)
-        self._check_wanted()
-        run_id = engine.store.trials.add(
-            engine.id, seen.num_trials, suggestion, owner=self._owner, seen=seen.revision, version=seen.version, asked=self._key
-        )  # fmt: skip
-        return assigned(engine.store, run_id, 0, seen.num_trials, suggestion)
+        return self._added(seen.num_trials, suggestion, seen=seen.revision, version=seen.version)
 
     def _check_wanted(self) -> None:
         if not self._is_wanted():

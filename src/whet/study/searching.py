@@ -88,6 +88,8 @@ class Searching:
         self._num_told = 0  # of the history's ended trials
         self._gain: tuple[int, float | None] | None = None  # after how many ends, and what
         self.searcher: Searcher | None = None
+        self.looks = False
+        """Whether its searcher is known to look at other trials."""
 
     def news(self, history: History, *, is_first_version: bool) -> News:
         """Return what the searcher does not know yet.
@@ -106,11 +108,25 @@ class Searching:
 
     def suggest(self, news: News) -> Suggestion | None:
         """Return a suggestion for the next trial, or None: nothing left, or not yet."""
-        config, searcher = self._config, self._told(news)
-        is_unknown = config.define_by_run and not config.problem.space
-        suggestions = [Suggestion(params={})] if is_unknown else searcher.ask(1)
+        searcher = self._told(news)
+        suggestions = [Suggestion(params={})] if self._is_unknown else searcher.ask(1)
         self.searcher = searcher
         return suggestions[0] if suggestions else None
+
+    def at(self, number: int) -> Suggestion | None:
+        """Return the suggestion for trial `number` where that is all that it depends on; None where it `looks` at others."""
+        if self._is_unknown:
+            return Suggestion(params={})
+        if self.searcher is None:
+            self.searcher, self._num_told = searcher_of(self._config), 0
+        suggestion = self.searcher.at(number)
+        self.looks = suggestion is None
+        return suggestion
+
+    @property
+    def _is_unknown(self) -> bool:
+        """Whether nobody knows the space yet."""
+        return self._config.define_by_run and not self._config.problem.space
 
     def known_gain(self, num_ended: int) -> float | None:
         """Return what `expected_gain` was after so many ends, if it was computed; from any thread."""

@@ -231,8 +231,7 @@ class Study(Look):
             **(live.gained() if live is not None else {}),
         )
         self._asked.pop(number, None)
-        self._engine.sync()
-        return self._engine.trial(number)
+        return self._engine.now(number)
 
     def enqueue_trial(
         self, params: Mapping[str, Any], user_attrs: Mapping[str, Any] | None = None, skip_if_exists: bool = False
@@ -293,7 +292,7 @@ class Study(Look):
         after = tuple(callbacks or ())
         mine: set[int] = set()  # the trials that this call has run
 
-        def work(advance: Callable[[Trial | None], None] | None, interrupts: Interrupts) -> None:
+        def work(advance: Callable[[tuple[int, float] | None], None] | None, interrupts: Interrupts) -> None:
             while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline):
                 if not (new := left.take()) and not self._engine.pauses:
                     return
@@ -304,16 +303,17 @@ class Study(Look):
                     left.give_back()  # it goes on with a trial that was counted
                 mine.add(answer.number)
                 told, error = self._run(func, answer, interrupts)
-                if told is Phase.FAILED or after or advance or LOGGER.isEnabledFor(logging.INFO):
-                    self._engine.sync()
-                    ended = self._engine.trial(answer.number)
-                    log_trial(ended, self._engine.best)
+                is_logged = LOGGER.isEnabledFor(logging.INFO)
+                if told is Phase.FAILED or after or advance or is_logged:
+                    ended = self._engine.now(answer.number)
+                    best = self._engine.lead() if advance or is_logged else None
+                    log_trial(ended, best)
                     if told not in (None, Phase.PAUSED) and (error is None or isinstance(error, caught)):
                         with interrupts.allowed():
                             for callback in after:
                                 callback(self, ended)
                     if advance and told is not Phase.PAUSED:
-                        advance(self._engine.best)
+                        advance(best)
                 if error is not None and not isinstance(error, caught):
                     raise error
                 if gc_after_trial:

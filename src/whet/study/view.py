@@ -99,6 +99,11 @@ class View(ABC):
         return self.history.best
 
     @property
+    def keeps_up(self) -> bool:
+        """Whether the other trials matter to what is next, so that they are read with each step; else only when somebody looks at them."""
+        return self.searching.looks or self.config.terminate is not None
+
+    @property
     def pauses(self) -> bool:
         """Whether trials may be paused, and go on later."""
         return self.stopper is not None and self.stopper.pauses
@@ -135,6 +140,27 @@ class View(ABC):
         if number in self.trials:
             return self.trials[number]
         raise rules.no_trial(self.name, number, len(self.trials))
+
+    def now(self, number: int) -> Trial:
+        """Return a trial as it is now.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if self.keeps_up:
+            self.sync()
+            return self.trial(number)
+        alone = History(None)
+        alone.apply(self.store.trials.changes(self.id, limit=1, after=number - 1))
+        return alone.trials[number] if number in alone.trials else self.trial(number)
+
+    def lead(self) -> tuple[int, float] | None:
+        """Return number and value of the best trial as of now; None before there is one, and with several metrics."""
+        if not self.keeps_up:
+            return self.store.trials.standing(self.id).best
+        self.sync()
+        best = self.best
+        return None if best is None or best.value is None else (best.number, best.value)
 
     def in_order(self) -> list[Trial]:
         """Return all trials by number."""

@@ -194,6 +194,15 @@ class SearcherLaws:
             single.tell((), pending)
 
     @_law
+    def test_what_looks_at_the_number_alone_needs_no_telling(self, space: Space, seed: int) -> None:
+        """Where `at` answers, it says what `ask` says, whatever was told; and it answers always or never."""
+        problem, searcher, _ = self._played(space, seed)
+        untold = self.make(problem, seed)
+        found = untold.at(searcher.next_number)
+        assert found is None or [found] == searcher.ask(1)
+        assert (untold.at(0) is None) == (found is None)
+
+    @_law
     def test_reads_no_clock_and_leaves_global_randomness_alone(self, space: Space, seed: int) -> None:
         """Neither the time nor the global generators of Python and numpy play a part, and those keep their state."""
         import numpy as np

@@ -55,6 +55,40 @@ class TrialLaws(StoreCase):
         assert store.trials.extend(sweep.id, [done]) == [3]  # no cap applies
         assert store.sweeps.get(sweep.id).next_number == 4
 
+    def test_how_a_sweep_stands(self, store: Store) -> None:
+        t, sweep = store.trials, store.sweeps.create("p", {}, goals=[Goal.MINIMIZE], name="s", cap=5)
+
+        def stands() -> tuple[bool, tuple[int, float] | None]:
+            now, kept = t.standing(sweep.id), store.sweeps.get(sweep.id)
+            assert (now.revision, now.version, now.state) == (kept.revision, kept.version, kept.state)
+            assert (now.cap, now.next_number) == (kept.cap, kept.next_number)
+            return now.is_waiting, now.best
+
+        assert stands() == (False, None)
+        self.add(store, sweep, 0)
+        assert stands() == (False, None)
+        t.enqueue(sweep.id, {"x": 1})
+        assert stands() == (True, None)
+        t.claim(sweep.id, 1, owner=ME)
+        t.tell(sweep.id, 0, 0, phase=Phase.FINISHED, values=(0.5,))
+        assert stands() == (False, (0, 0.5))
+        t.tell(sweep.id, 1, 0, phase=Phase.PAUSED)
+        assert stands() == (True, (0, 0.5))
+        t.claim(sweep.id, 1, owner=ME)
+        assert stands() == (False, (0, 0.5))
+        t.requeue(sweep.id, 1, 1, "lost")
+        assert stands() == (True, (0, 0.5))
+        t.claim(sweep.id, 1, owner=ME)
+        t.tell(sweep.id, 1, 2, phase=Phase.FINISHED, values=(0.25,))
+        assert stands() == (False, (1, 0.25))
+        t.enqueue(sweep.id, {"x": 2})
+        store.sweeps.edit(sweep.id, version=0, cap=7)
+        assert stands() == (True, (1, 0.25))
+        store.sweeps.move(sweep.id, SweepState.CANCELED)
+        assert stands() == (False, (1, 0.25))
+        with pytest.raises(NotFound):
+            t.standing("nobody")
+
     @pytest.mark.parametrize("state", [SweepState.PAUSED, SweepState.FINISHED, SweepState.CANCELED])
     def test_a_closed_sweep_hands_out_nothing(self, store: Store, sweep: Sweep, state: SweepState) -> None:
         self.add(store, sweep, 0)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import cast, final
 
 from whet.store import rules
-from whet.store.base import NOTHING, Changes, Lease, Origin, Trials
+from whet.store.base import NOTHING, Changes, Lease, Origin, Standing, Trials
 from whet.store.codec import floats, text
 from whet.store.cut import last_whole
 from whet.store.ids import new_id
@@ -34,7 +34,14 @@ class MemoryTrials(Trials):
             revision, since = len(s.changed), max(since, 0)
             trials: tuple[Trial, ...] = ()
             reports: list[tuple[int, int, Report]] = []
-            if since < revision:
+            if since == 0 and limit is not None:  # a page of all: the trials behind it need not be looked at
+                some = s.trials[after + 1 : after + 2 + limit]
+                trials = tuple([run.as_trial() for run in some])
+                kept_of = [(cast(int, run.number), run.attempt, run.reports) for run in some if run.reports]
+                reports = [
+                    (number, attempt, kept[step][1]) for number, attempt, kept in kept_of for step in sorted(kept)
+                ]
+            elif since < revision:
                 numbers = {number for entry in s.changed[since:] for number in entry}
                 trials = tuple([s.trials[number].as_trial() for number in sorted(numbers)])
                 for at, entry in enumerate(s.reported[since:], since + 1) if s.last_report > since else ():
@@ -54,6 +61,15 @@ class MemoryTrials(Trials):
                     reports = [r for r in reports if r[0] <= last]
             return Changes(
                 revision=revision, version=s.version, state=s.state, cap=s.cap, trials=trials, reports=tuple(reports), after=last
+            )  # fmt: skip
+
+    def standing(self, sweep: str) -> Standing:
+        with self._world.lock:
+            s = self._world.sweep(sweep)
+            best = None if s.best is None or s.best_value is None else (cast(int, s.best.number), s.best_value)
+            return Standing(
+                revision=len(s.changed), version=s.version, state=s.state, cap=s.cap, next_number=len(s.trials), is_waiting=bool(s.waiting),
+                best=best,
             )  # fmt: skip
 
     def turn(self, sweep: str) -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from whet.trial import Goal, Phase, Report, Trial
 
 __all__ = ["NO_STATS", "KeptRun", "KeptSweep", "World"]
 
+_WAITING = frozenset({Phase.PENDING, Phase.PAUSED})
 _KEYS = itertools.count()  # the order of creation
 NO_STATS: Mapping[str, Stat] = MappingProxyType({})
 
@@ -155,6 +156,7 @@ class KeptSweep:
         self.created = self.updated = time.time()
         self.trials: list[KeptRun] = []
         self.running: dict[int, KeptRun] = {}
+        self.waiting: set[int] = set()  # trials to be handed out, or to go on
         self.changed: list[Sequence[int]] = []
         self.reported: list[Sequence[tuple[int, int]]] = []
         self.last_report = 0  # the revision of the last one
@@ -167,6 +169,8 @@ class KeptSweep:
 
     def bump(self, now: float, changed: Sequence[int], reported: Sequence[tuple[int, int]] = ()) -> None:
         """Count a revision and what it brought."""
+        for number in changed:
+            (self.waiting.add if self.trials[number].phase in _WAITING else self.waiting.discard)(number)
         self.changed.append(changed)
         self.reported.append(reported)
         if reported:
