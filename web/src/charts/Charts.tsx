@@ -14,6 +14,7 @@ const Contour = lazy(() => import("./Contour.tsx").then((file) => ({ default: fi
 const Correlation = lazy(() => import("./Correlation.tsx").then((file) => ({ default: file.Correlation })));
 const Stopping = lazy(() => import("./Stopping.tsx").then((file) => ({ default: file.Stopping })));
 const Timeline = lazy(() => import("./Timeline.tsx").then((file) => ({ default: file.Timeline })));
+const Trajectories = lazy(() => import("./Trajectories.tsx").then((file) => ({ default: file.Trajectories })));
 const Front = lazy(() => import("./Front.tsx").then((file) => ({ default: file.Front })));
 
 export interface ChartSearch {
@@ -37,6 +38,9 @@ export interface ChartProps extends Props {
   maximize: readonly boolean[];
 }
 
+/** How metrics are called that are hyperparameters which a trial moves itself. */
+export const MOVED = "hyper/";
+
 const NAMES = {
   parallel: "Side by side",
   front: "Front",
@@ -44,13 +48,20 @@ const NAMES = {
   contour: "Two at once",
   correlation: "Correlation",
   stopping: "Early stopping",
+  trajectories: "Trajectories",
   timeline: "Timeline",
 } as const;
 type Name = keyof typeof NAMES;
 
 export function Charts(props: Props) {
   const { sweep, search, onSearch } = props;
-  const names = (Object.keys(NAMES) as Name[]).filter((name) => (name === "front" ? sweep.metrics.length > 1 : name === "stopping" ? sweep.config["early_terminate"] !== undefined || search.chart === name || sweep.metrics.length === 1 : true));
+  const columns = useQuery(ask.columns(undefined, sweep.id));
+  const offered: Partial<Record<Name, boolean>> = {
+    front: sweep.metrics.length > 1,
+    stopping: sweep.config["early_terminate"] !== undefined || sweep.metrics.length === 1,
+    trajectories: columns.data?.metrics.some((name) => name.startsWith(MOVED)) ?? false,
+  };
+  const names = (Object.keys(NAMES) as Name[]).filter((name) => (offered[name] ?? true) || (search.chart === name && name !== "front"));
   const chart = names.find((name) => name === search.chart) ?? "parallel";
   const goals = sweep.metrics.map((metric) => metric["goal"] === "maximize").join();
   const maximize = useMemo(() => goals.split(",").map((goal) => goal === "true"), [goals]);
@@ -81,7 +92,7 @@ export function Charts(props: Props) {
         </nav>
         <div className="charts-body">
           <Suspense fallback={<Loading what="the chart" />}>
-            {{ parallel: <SideBySide {...all} />, front: <Front {...all} />, response: <Responses {...all} />, contour: <Contour {...all} />, correlation: <Correlation {...all} />, stopping: <Stopping {...all} />, timeline: <Timeline {...all} /> }[chart]}
+            {{ parallel: <SideBySide {...all} />, front: <Front {...all} />, response: <Responses {...all} />, contour: <Contour {...all} />, correlation: <Correlation {...all} />, stopping: <Stopping {...all} />, trajectories: <Trajectories {...all} />, timeline: <Timeline {...all} /> }[chart]}
           </Suspense>
         </div>
       </div>

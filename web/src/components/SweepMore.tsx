@@ -1,16 +1,13 @@
 /** What else can be done with a sweep: a cap, a configuration of one's own, failed trials again, its runs as a file. */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense, useState } from "react";
 import { api, ok, type Stats, type SweepFull } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { typed } from "../lib/typed.ts";
 import { count, plain } from "../lib/format.ts";
 import { parameter } from "../lib/scale.ts";
-import { Button } from "./Button.tsx";
-import { Dialog } from "./Dialog.tsx";
+import { Asking, written } from "./Asking.tsx";
 import { Item, Menu } from "./Menu.tsx";
-import { said } from "./Status.tsx";
-import { useToasts } from "./Toast.tsx";
 
 interface Props {
   sweep: SweepFull;
@@ -21,7 +18,8 @@ interface Props {
   filter: string;
 }
 
-type Open = "cap" | "enqueue" | "retry";
+type Open = "cap" | "enqueue" | "ranges" | "retry";
+const SweepRanges = lazy(() => import("./SweepRanges.tsx").then((found) => ({ default: found.SweepRanges })));
 
 export function SweepMore(props: Props) {
   const { sweep, stats, filter } = props;
@@ -53,6 +51,9 @@ export function SweepMore(props: Props) {
               <Item disabled={!may || sweep.state === "finished" || sweep.state === "canceled"} onSelect={then(() => setOpen("enqueue"))}>
                 Add a configuration …
               </Item>
+              <Item disabled={!may || sweep.state === "canceled" || !props.params.length || sweep.config["define_by_run"] === true} onSelect={then(() => setOpen("ranges"))}>
+                Change ranges …
+              </Item>
               <Item disabled={!may || !failed} onSelect={then(() => setOpen("retry"))}>
                 Run failed trials again …
               </Item>
@@ -67,51 +68,12 @@ export function SweepMore(props: Props) {
         }}
       </Menu>
       {open === "cap" ? <Cap {...props} onClose={close} /> : open === "enqueue" ? <Enqueue {...props} onClose={close} /> : open === "retry" ? <Retry {...props} failed={failed} onClose={close} /> : null}
-    </>
-  );
-}
-
-/** A dialog that asks the server for something; what the server has against it is shown where it was asked. */
-function Asking<T>({ title, verb, ask: send, done, sweep, onClose, children }: { title: string; verb: string; ask: () => Promise<T>; done: (answer: T) => string; sweep: SweepFull; onClose: () => void; children: ReactNode }) {
-  const client = useQueryClient();
-  const { tell } = useToasts();
-  const change = useMutation({
-    mutationFn: send,
-    onSuccess: (answer) => {
-      tell(done(answer));
-      void client.invalidateQueries({ queryKey: ["sweep", sweep.id] });
-      void client.invalidateQueries({ queryKey: ["runs"] });
-      onClose();
-    },
-  });
-  const wrong = change.isError ? said(change.error) : null;
-  return (
-    <Dialog
-      title={title}
-      onClose={onClose}
-      actions={
-        <Button kind="main" disabled={change.isPending} onClick={() => change.mutate()}>
-          {verb}
-        </Button>
-      }
-    >
-      <form
-        className="asking"
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (!change.isPending) change.mutate();
-        }}
-      >
-        {children}
-        <button type="submit" hidden aria-hidden="true" tabIndex={-1} />
-      </form>
-      {wrong ? (
-        <div role="alert" className="wrong">
-          {wrong.title}
-          {wrong.fix ? <div className="toast-fix">{wrong.fix}</div> : null}
-        </div>
+      {open === "ranges" ? (
+        <Suspense>
+          <SweepRanges sweep={sweep} stats={stats} params={props.params} onClose={close} />
+        </Suspense>
       ) : null}
-    </Dialog>
+    </>
   );
 }
 
@@ -180,8 +142,6 @@ function Enqueue({ sweep, stats, params, onClose }: Props & { onClose: () => voi
     </Asking>
   );
 }
-
-const written = (value: unknown): string => (typeof value === "string" && typed(value) === value ? value : JSON.stringify(value));
 
 function Retry({ sweep, failed, onClose }: Props & { failed: number; onClose: () => void }) {
   return (
