@@ -217,6 +217,15 @@ def test_a_table_without_numbers_so_far_is_waited_for(tmp_path: Path, take: Any)
     assert (result.runs, result.troubles) == ([], [])
 
 
+def test_quotes_within_cells_are_no_quotes(tmp_path: Path, take: Any, store: Any) -> None:
+    (tmp_path / "metrics.csv").write_text(
+        'step,note,loss\n0,a,1\n1,5" screen,0.5\n2,b,0.25\n3,7" screen,0.125\n4,c,2\n'
+    )
+    result = take()
+    assert result.troubles == []
+    assert store.runs.metrics(result.runs[0].id)["loss"].values == [1, 0.5, 0.25, 0.125, 2]
+
+
 def test_a_quote_that_nothing_closes_costs_no_rows(tmp_path: Path, take: Any, store: Any) -> None:
     (tmp_path / "metrics.csv").write_text('step,note,loss\n0,a,1\n1,5" disk,0.5\n2,b,0.25\n3,c,0.125\n')
     (run,) = take().runs
