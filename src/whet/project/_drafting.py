@@ -96,19 +96,19 @@ def inferred(name: str, value: object) -> Parameter:
 
 
 def called(found: Pasted, parameters: Mapping[str, object]) -> dict[str, object]:
-    """Return `program` and `command` of what was pasted; of what doesn't vary, flags that the command line had are arguments as they are."""
+    """Return `program` and `command` of what was pasted; of what doesn't vary, flags that the command line had are arguments as they are.
+
+    A parameter goes to the flag that has its name, be it written with `-` or with `_`.
+    """
     form: dict[str, object] = {"program": found.program} if found.program else {}
-    used = {name: flag for name, flag in found.flags.items() if name in parameters}
+    used = {name: found.flags.find(name) for name in parameters}
+    varied = {flag.name for flag in used.values()}
     extra = list(found.extra)
     for name, flag in found.flags.items():
-        if name in found.given and name not in parameters:
+        if name in found.given and name not in varied:
             extra += _as_given(flag)
     space = Space(
-        {
-            name: one if isinstance(one, Parameter) else Choice([0, 1])
-            for name, one in parameters.items()
-            if name in used
-        }
+        {name: one if isinstance(one, Parameter) else Choice([0, 1]) for name, one in parameters.items()}
     )
     command = list(command_for(found.flags, used, space, extra=extra))
     if found.bare:
