@@ -206,8 +206,8 @@ class _Entry:
 
     def _read(self, stream: Stream) -> None:
         shipped = self._shipped(stream)
-        size = stream.path.stat().st_size
-        reader, is_shorter = stream.open(shipped), shipped > size  # it may grow from now on
+        is_shorter = shipped > stream.path.stat().st_size  # asked before it is read: it may grow from now on
+        reader = stream.open(shipped)
         while True:
             piece = reader.read(final=stream.whole)
             if is_shorter or piece.end < piece.start:
@@ -217,7 +217,7 @@ class _Entry:
                 )
             if piece.end == piece.start:
                 break
-            self._on_piece(f"{self._run.name}: {min(piece.end, size) / (size or 1):.0%} of {stream.path.name}")
+            self._on_piece(f"{self._run.name}: {reader.share:.0%} of {stream.path.name}")
             rows = [row if 0 <= row.time < 1e11 else replace(row, time=0.0) for row in piece.rows]
             for row in rows:
                 self._points.update(row.values.keys())

@@ -131,6 +131,12 @@ class TableReader(Reader):
         super().__init__(path, offset, clock=clock)
         self._at: int | None = None
         self._begin: int | None = None if self.has_head else 0
+        self.head = b""
+        """Its first line, once that was read."""
+
+    @property
+    def share(self) -> float:
+        return self._share_at(self._at or 0)
 
     def read(self, *, final: bool = False) -> Rows:
         start = self.offset
@@ -160,6 +166,7 @@ class TableReader(Reader):
                 if head and record.strip():
                     self._read_head(record)
                     self._begin, head = at, False
+                    self.head = record
                 elif record.strip():
                     yield record, at
 
