@@ -28,9 +28,16 @@ def store() -> Iterator[MemoryStore]:
 def take(store: MemoryStore, tmp_path: Path) -> Take:
     """Finds and indexes what is in `tmp_path`, or at the paths given."""
 
-    def call(*paths: Path, project: str | None = None, dry_run: bool = False, now: float = OLD, **more: Any) -> Result:
+    def call(
+        *paths: Path,
+        project: str | None = None,
+        files: bool = False,
+        dry_run: bool = False,
+        now: float = OLD,
+        **more: Any,
+    ) -> Result:
         found = find(list(paths) or [tmp_path], now=now, **more)
-        return index(found, store, project=project, dry_run=dry_run)
+        return index(found, store, project=project, files=files, dry_run=dry_run)
 
     return call
 

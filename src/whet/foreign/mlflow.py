@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from whet.errors import TrackError
-from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, run_id
+from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, files_below, run_id
 from whet.foreign.reading import document, text_of, value_of
 from whet.store.base import Row
 from whet.track.capture import mask
@@ -87,6 +87,9 @@ class _Run(ForeignRun):
             Stream(source=f"mlflow:metrics/{name}", path=path, open=partial(MetricReader, path, metric=name))
             for name, path in _files(metrics)
         ]
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        return files_below(self._folder.child("artifacts"))
 
     def facts(self) -> Facts:
         if self._facts is None:
