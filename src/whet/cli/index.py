@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_FORMATS = ("auto", "mlflow", "guild", "wandb", "huggingface", "tensorboard", "csv", "jsonl", "json", "yaml")
+_FORMATS = (
+    "auto",
+    "mlflow",
+    "mlflow-db",
+    "guild",
+    "wandb",
+    "huggingface",
+    "tensorboard",
+    "csv",
+    "jsonl",
+    "json",
+    "yaml",
+)
 _MOST_LINES = 20
 
 

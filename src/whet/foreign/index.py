@@ -172,6 +172,11 @@ class _Entry:
         """Bring it in; None where it holds nothing."""
         run, streams = self._run, self._run.streams()
         there = self._there
+        if (known := _source(there).get("format", run.kind)) != run.kind:
+            raise TrackError(
+                f"run {run.id} was taken in from another place ({known}, {_source(there).get('path')})",
+                f"its points would come twice; to have it from here: whet rm {run.id}, and index this alone",
+            )
         if there is not None and run.is_all_in_streams and self._is_settled(there, streams):
             self._keep_files()
             return self._indexed(there.phase, changed=bool(self._num_files))
