@@ -164,6 +164,21 @@ def test_a_run_that_came_from_elsewhere_does_not_come_twice(
     assert store.runs.metrics(A)["loss"].values == [1.0]
 
 
+def test_a_store_that_was_moved_into_it_is_read_there_alone(
+    tmp_path: Path, database: sqlite3.Connection, take: Any, store: MemoryStore
+) -> None:
+    mlflow_row(database, A, params={"lr": "1"})
+    mlflow_metrics(database, A, ("loss", 1, T, 0))
+    experiment = mlflow_experiment(tmp_path)
+    mlflow_run(experiment, A, metrics={"loss": f"{T} 1.0 0\n"})
+    mlflow_run(experiment, B, metrics={"loss": f"{T} 2.0 0\n"})
+    for _ in range(2):
+        result = take()
+        assert result.troubles == []
+        assert {run.id: run.kind for run in result.runs} == {A: "mlflow-db", B: "mlflow"}
+    assert store.runs.metrics(A)["loss"].values == [1.0]
+
+
 def test_artifacts_lie_beside_it_and_are_no_runs(
     tmp_path: Path, database: sqlite3.Connection, take: Any, store: MemoryStore
 ) -> None:

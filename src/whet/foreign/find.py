@@ -23,7 +23,7 @@ from whet.foreign.wandb import Wandb
 __all__ = ["FORMATS", "Found", "find"]
 
 FORMATS: tuple[type[Format], ...] = (
-    MLflow, MLflowDatabase, Guild, Wandb, HuggingFace, TensorBoard, Csv, JsonLines, Json, Yaml,
+    MLflowDatabase, MLflow, Guild, Wandb, HuggingFace, TensorBoard, Csv, JsonLines, Json, Yaml,
 )  # fmt: skip
 """All formats. Those that know a whole tree come first, those that any file could be of last."""
 _SKIPPED = frozenset(

@@ -53,7 +53,7 @@ class MLflowDatabase(Format):
         self._artifacts: set[Path] = set()
 
     def find(self, folder: Folder, scope: Scope) -> Claim:
-        if folder.path in self._artifacts:
+        if folder.path in self._artifacts:  # no folder of runs, or that of a store which was moved into the database
             return Claim(whole=True)
         runs: list[ForeignRun] = []
         taken, troubles = [], []
@@ -103,7 +103,11 @@ class _Database:
         mode = "immutable=1" if quiet else "mode=ro"
         try:
             connection = sqlite3.connect(
-                f"file:{quote(str(path))}?{mode}", uri=True, timeout=_WAIT_S, isolation_level=None
+                f"file:{quote(str(path))}?{mode}",
+                uri=True,
+                timeout=_WAIT_S,
+                isolation_level=None,
+                check_same_thread=False,
             )
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
