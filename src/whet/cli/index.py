@@ -20,18 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _FORMATS = (
-    "auto",
-    "mlflow",
-    "mlflow-db",
-    "guild",
-    "wandb",
-    "huggingface",
-    "tensorboard",
-    "csv",
-    "jsonl",
-    "json",
-    "yaml",
-)
+    "auto", "mlflow-db", "mlflow", "guild", "wandb", "huggingface", "tensorboard", "csv", "jsonl", "json", "yaml",
+)  # fmt: skip
 _MOST_LINES = 20
 
 
