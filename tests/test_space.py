@@ -267,6 +267,11 @@ def test_the_range_holds_the_value(name, value):
     assert infer(name, value).clean("p", value) == value
 
 
+def test_inferred_bounds_are_without_the_noise_of_floats():
+    found = infer("lr", 1e-6)
+    assert (found.low, found.high) == (1e-7, 1e-5)  # 1e-6 * 10 is 9.999999999999999e-06
+
+
 @pytest.mark.parametrize(
     "option", [1, "1", None, True, [1, 2], {"a": [1.0]}, math.nan, (1, (2,)), Phase.FAILED, 10**400]
 )

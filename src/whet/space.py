@@ -269,6 +269,11 @@ _SHARES = ("drop", "momentum", "beta", "prob", "ratio", "fraction", "smoothing",
 _RATES = ("lr", "learning_rate", "decay", "wd", "penalty", "l1", "l2")
 
 
+def _plain(bound: float) -> float:
+    """Return a bound without the noise of floats: 1e-05, not 9.999999999999999e-06."""
+    return float(f"{bound:.12g}")
+
+
 def infer(name: str, value: object) -> Parameter:
     """Return a sensible range around `value`, a good guess of the user's ("intelligent bounds").
 
@@ -301,7 +306,7 @@ def infer(name: str, value: object) -> Parameter:
             low = 0.0 if value <= high else min(round(10 * value - 9, 12), value)
             return Float(low, high if value <= high else max(round(0.9 + value / 10, 12), value))
         case float() if value > 0:
-            return Float(value / 10, value * 10, log=True)
+            return Float(_plain(value / 10), _plain(value * 10), log=True)
         case float() if value < 0:
             return Float(value * 2, 0.0)
         case float():

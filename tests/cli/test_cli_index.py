@@ -117,11 +117,32 @@ def test_ctrl_c_keeps_what_was_read_and_the_rest_comes_next_time(workspace: Path
     assert store.runs.metrics(run.id)["loss"].values == [i / 2 for i in range(5_000)]
 
 
+def test_files_come_along_when_asked_for(whet: Any, workspace: Path) -> None:
+    folder = mlflow_run(mlflow_experiment(workspace), A, params={"lr": "1"}) / "artifacts" / "model"
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(b"weights")
+    assert whet("index", "mlruns").output.splitlines()[-1] == "1 run found (1 mlflow), 1 new, no new points"
+    assert whet("index", "mlruns", "--files", "--dry-run").output.splitlines()[-1].endswith("1 file would be kept")
+    assert json.loads(whet("index", "mlruns", "--files", "--json").stdout)["runs"][0]["num_files"] == 1
+    assert whet("artifacts", "get", A, "model/weights.bin", "-o", "-").stdout_bytes == b"weights"
+    again = whet("index", "mlruns", "--files")
+    assert again.output == "1 run found (1 mlflow), none is new, no new points\n"
+    assert whet("db", "check").exit_code == 0
+
+
 def test_what_strangers_write_does_not_steer_the_terminal(whet: Any, workspace: Path) -> None:
     evil = "\x1b]0;owned\x07"
     folder = mlflow_run(mlflow_experiment(workspace, f'"x\\e{evil!r}"'.replace("'", "")), A, params={evil: evil}, tags={"mlflow.runName": evil, "mlflow.source.name": evil, evil: evil, "mlflow.note.content": evil}, metrics={"loss": "x\n1700000001000 1 0\n", evil: "1700000001000 1 0\n"})  # fmt: skip
     (folder / "params" / f"bad{evil}").write_bytes(b"x" * (2 << 20))
-    for args in (("index", "mlruns", "--dry-run"), ("index", "mlruns"), ("ls",), ("show", A)):
+    (folder / "artifacts" / f"file{evil}").write_bytes(b"x")
+    (folder / "artifacts" / evil).symlink_to("nowhere")
+    for args in (
+        ("index", "mlruns", "--dry-run"),
+        ("index", "mlruns", "--files"),
+        ("ls",),
+        ("show", A),
+        ("artifacts", "ls", A),
+    ):
         done = whet(*args)
         assert "\x1b" not in done.output
         assert "\x07" not in done.output

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -28,9 +29,16 @@ def store() -> Iterator[MemoryStore]:
 def take(store: MemoryStore, tmp_path: Path) -> Take:
     """Finds and indexes what is in `tmp_path`, or at the paths given."""
 
-    def call(*paths: Path, project: str | None = None, dry_run: bool = False, now: float = OLD, **more: Any) -> Result:
+    def call(
+        *paths: Path,
+        project: str | None = None,
+        files: bool = False,
+        dry_run: bool = False,
+        now: float = OLD,
+        **more: Any,
+    ) -> Result:
         found = find(list(paths) or [tmp_path], now=now, **more)
-        return index(found, store, project=project, dry_run=dry_run)
+        return index(found, store, project=project, files=files, dry_run=dry_run)
 
     return call
 
@@ -65,6 +73,59 @@ def mlflow_experiment(root: Path, name: str = "digits", *, id: str = "12", stage
         f"lifecycle_stage: {stage}\nname: {name}\n"
     )
     return folder
+
+
+# -- MLflow's database, with those of its tables that are read, as MLflow 3 makes them ------------------------------------
+
+MLFLOW_TABLES = """
+CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
+CREATE TABLE experiments (experiment_id INTEGER NOT NULL, name VARCHAR(256) NOT NULL, artifact_location VARCHAR(256),
+  lifecycle_stage VARCHAR(32), creation_time BIGINT, last_update_time BIGINT, CONSTRAINT experiment_pk PRIMARY KEY (experiment_id),
+  UNIQUE (name), CONSTRAINT experiments_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')));
+CREATE TABLE runs (run_uuid VARCHAR(32) NOT NULL, name VARCHAR(250), source_type VARCHAR(20), source_name VARCHAR(500),
+  entry_point_name VARCHAR(50), user_id VARCHAR(256), status VARCHAR(9), start_time BIGINT, end_time BIGINT, source_version VARCHAR(50),
+  lifecycle_stage VARCHAR(20), artifact_uri VARCHAR(200), experiment_id INTEGER, deleted_time BIGINT, CONSTRAINT run_pk PRIMARY KEY (run_uuid),
+  FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id));
+CREATE TABLE tags (key VARCHAR(250) NOT NULL, value VARCHAR(8000), run_uuid VARCHAR(32) NOT NULL, CONSTRAINT tag_pk PRIMARY KEY (key, run_uuid));
+CREATE TABLE params (key VARCHAR(250) NOT NULL, value VARCHAR(8000) NOT NULL, run_uuid VARCHAR(32) NOT NULL,
+  CONSTRAINT param_pk PRIMARY KEY (key, run_uuid));
+CREATE TABLE metrics (key VARCHAR(250) NOT NULL, value FLOAT NOT NULL, timestamp BIGINT NOT NULL, run_uuid VARCHAR(32) NOT NULL,
+  step BIGINT DEFAULT '0' NOT NULL, is_nan BOOLEAN DEFAULT '0' NOT NULL,
+  CONSTRAINT metric_pk PRIMARY KEY (key, timestamp, step, run_uuid, value, is_nan));
+CREATE INDEX index_metrics_run_uuid ON metrics (run_uuid);
+CREATE INDEX index_params_run_uuid ON params (run_uuid);
+CREATE INDEX index_tags_run_uuid ON tags (run_uuid);
+INSERT INTO experiments VALUES (0, 'Default', '', 'active', 1, 1), (12, 'digits', '', 'active', 1, 1), (13, 'gone', '', 'deleted', 1, 1);
+"""
+
+
+def mlflow_database(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = sqlite3.connect(path, isolation_level=None)
+    made.executescript("PRAGMA synchronous = OFF;" + MLFLOW_TABLES)
+    return made
+
+
+def mlflow_row(
+    database: sqlite3.Connection, id: str, *, experiment: int = 12, status: str = "FINISHED", stage: str = "active", start: int = 1700000000250,
+    end: int | None = 1700000060500, params: Mapping[str, str] = {}, tags: Mapping[str, str] = {}, name: str = "calm-fox-1",
+) -> None:  # fmt: skip
+    database.execute(
+        "INSERT INTO runs VALUES (?, ?, 'LOCAL', '', '', 'ada', ?, ?, ?, '', ?, '', ?, NULL)",
+        (id, name, status, start, end, stage, experiment),
+    )
+    database.executemany("INSERT INTO params VALUES (?, ?, ?)", [(key, value, id) for key, value in params.items()])
+    database.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(key, value, id) for key, value in tags.items()])
+
+
+def mlflow_metrics(
+    database: sqlite3.Connection, id: str, *rows: tuple[str, object, object, object], nan: int = 0
+) -> None:
+    """Log (name, value, milliseconds, step)."""
+    database.executemany(
+        "INSERT INTO metrics (key, value, timestamp, step, run_uuid, is_nan) VALUES (?, ?, ?, ?, ?, ?)",
+        [(*row, id, nan) for row in rows],
+    )
 
 
 # -- Guild's runs, as Guild 0.9 writes them -------------------------------------------------------------------------------

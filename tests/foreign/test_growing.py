@@ -10,10 +10,12 @@ import pytest
 from tests.foreign.conftest import OLD, guild_run, mlflow_experiment, mlflow_run, wandb_file, wandb_records, wandb_run
 from torch.utils.tensorboard import SummaryWriter
 
+from whet.foreign import mlflow as foreign_mlflow
 from whet.foreign.find import find
 from whet.foreign.index import Result, index
 from whet.store.base import Run, RunQuery
 from whet.store.memory import MemoryStore
+from whet.track.readers import files
 from whet.trial import Phase
 
 LIGHTNING = "epoch,step,train_loss\n0,0,1.25\n0,1,0.125\n"
@@ -133,6 +135,32 @@ def test_a_run_that_was_quiet_goes_on(tmp_path: Path, kind: Callable[[Path], tup
     (told,) = look(store, tmp_path).runs
     assert (told.phase, told.changed, run().phase) == (Phase.FINISHED, True, Phase.FINISHED)
     assert not look(store, tmp_path).runs[0].changed
+
+
+@pytest.mark.parametrize("is_table", [False, True])
+def test_a_file_that_grows_while_it_is_read(
+    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, is_table: bool
+) -> None:
+    monkeypatch.setattr(files, "_PIECE_BYTES", 200)
+    monkeypatch.setattr(foreign_mlflow, "_PIECE_BYTES", 200)
+    if is_table:
+        path = tmp_path / "metrics.csv"
+        rows = ["step,loss\n", *(f"{i},{i / 2}\n" for i in range(200))]
+    else:
+        path = mlflow_run(mlflow_experiment(tmp_path), "a" * 32, status=1, metrics={"loss": ""}) / "metrics" / "loss"
+        rows = [f"1700000000000 {i / 2} {i}\n" for i in range(200)]
+    path.write_text("".join(rows[:50]))
+    left = rows[50:]
+
+    def on_run(number: int, total: int, where: str) -> None:
+        if "% of" in where:
+            with path.open("a") as file:
+                file.write("".join(left[:25]))
+            del left[:25]
+
+    result = index(find([tmp_path], now=path.stat().st_mtime + 1), store, on_run=on_run)
+    assert (result.troubles, left) == ([], [])
+    assert store.runs.metrics(result.runs[0].id)["loss"].steps == list(range(200))
 
 
 def test_who_ended_a_run_by_hand_keeps_it_so(tmp_path: Path, take: Any, store: MemoryStore) -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
 import math
+import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.foreign.conftest import OLD
 
+from whet.foreign.find import find
+from whet.foreign.index import index
 from whet.trial import Phase
 
 
@@ -175,13 +181,100 @@ def test_a_table_of_one_run_keeps_what_lies_beside_it(tmp_path: Path, take: Any,
     assert (run.name, run.metrics, store.runs.get(run.id).config) == ("trial_7", ("loss",), {"lr": 0.5})
 
 
-def test_a_table_of_several_runs_that_is_too_large(tmp_path: Path, take: Any, monkeypatch: Any) -> None:
+def test_a_table_of_more_runs_than_there_can_be(tmp_path: Path, take: Any, monkeypatch: Any) -> None:
     from whet.foreign import tables
 
-    monkeypatch.setattr(tables, "_MOST_BYTES", 10)
-    (tmp_path / "log.csv").write_text("run,step,loss\na,0,1\n")
+    monkeypatch.setattr(tables, "_MOST_RUNS", 2)
+    (tmp_path / "log.csv").write_text("run,step,loss\na,0,1\nb,0,1\n")
+    assert len(take().runs) == 2
+    (tmp_path / "log.csv").write_text("run,step,loss\na,0,1\nb,0,1\nc,0,1\n")
     ((_, trouble),) = take().troubles
     assert "--rows steps makes one run of it" in trouble
+
+
+@pytest.mark.parametrize("num_runs", [1, 3])
+def test_rows_of_runs_stay_on_the_disk(tmp_path: Path, take: Any, store: Any, monkeypatch: Any, num_runs: int) -> None:
+    from whet.foreign import tables
+
+    monkeypatch.setattr(tables, "_MOST_ROWS", 100)
+    note = "x" * 2000
+    (tmp_path / "progress.csv").write_text(
+        "trial_id,epoch,loss,note\n" + "".join(f"t{i % num_runs},{i},{i / 2},{note}\n" for i in range(1500))
+    )
+    tracemalloc.start()
+    try:
+        found = find([tmp_path], now=OLD)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.runs) == num_runs
+    assert held < 500_000  # of three million
+    for run in take().runs:
+        curve = store.runs.metrics(run.id)["loss"]
+        assert curve.values == [step / 2 for step in curve.steps]
+        assert len(curve.steps) == 1500 // num_runs
+
+
+def test_a_table_of_runs_that_is_written_anew_while_it_is_read(tmp_path: Path, store: Any) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("run,step,loss\na,0,1\nb,0,1\n")
+    found = find([tmp_path], now=OLD)
+    path.write_text("run,epoch,step,loss\na,0,0,1\nb,0,0,1\n")
+    result = index(found, store)
+    assert result.runs == []
+    assert {trouble for _, trouble in result.troubles} == {f"{path} was written anew while it was read: index it again"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"trial": 0, "acc": 1}\nrubbish\n{"trial": 1, "acc": 2}\n', "one of its rows is damaged"),
+        ('{"trial": 0, "acc": 1}\nrubbish\n[]\n{"trial": 1, "acc": 2}\n', "2 of its rows are damaged"),
+        (
+            '{"trial": 0, "step": 1, "acc": 1}\nrubbish\n[]\n{"trial": 1, "step": 1, "acc": 2}\n',
+            "2 of its rows are damaged",
+        ),
+    ],
+)
+def test_damaged_rows_among_runs_are_told_of(tmp_path: Path, take: Any, text: str, said: str) -> None:
+    (tmp_path / "x.jsonl").write_text(text)
+    result = take()
+    assert len(result.runs) == 2
+    ((_, trouble),) = result.troubles
+    assert said in trouble
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "history.json", "runs.csv"])
+def test_progress_is_told_in_shares_of_the_file(tmp_path: Path, store: Any, monkeypatch: Any, name: str) -> None:
+    from whet.foreign import documents, tables
+    from whet.track.readers import files
+
+    monkeypatch.setattr(files, "_PIECE_BYTES", 400)
+    for room in (documents, tables):
+        monkeypatch.setattr(room, "_MOST_ROWS", 40)
+    texts = {
+        "log.csv": "step,loss\n" + "".join(f"{i},{i / 2}\n" for i in range(300)),
+        "runs.csv": "run,step,loss\n" + "".join(f"a,{i},{i / 2}\n" for i in range(300)),
+        "log.jsonl": "".join(f'{{"loss": {i / 2}}}\n' for i in range(300)),
+        "history.json": json.dumps([{"loss": i} for i in range(300)]),
+    }
+    (tmp_path / name).write_text(texts[name])
+    told: list[str] = []
+    index(find([tmp_path], now=OLD), store, on_run=lambda number, total, where: told.append(where))
+    shares = [int(match[1]) for where in told if (match := re.search(r": (\d+)% of", where))]
+    assert len(shares) > 3
+    assert shares == sorted(shares)
+    assert (20 < shares[len(shares) // 2] < 80, shares[-1]) == (True, 100)
+
+
+def test_commas_are_decimal_only_where_no_number_has_a_point(tmp_path: Path, take: Any) -> None:
+    (tmp_path / "a.csv").write_text("step;layers;loss\n0;64,32;0.5\n1;64,32;0.4\n")
+    (tmp_path / "b.csv").write_text("step;layers;loss\n0;64,32;1\n1;64,32,16;2\n")
+    (tmp_path / "c.csv").write_text("step;word;loss\n0;a;1,5\n1;b;1,25\n")
+    result = take()
+    assert [run.name for run in result.runs] == ["a", "b"]
+    ((_, trouble),) = result.troubles
+    assert "a decimal comma, such as 1,5: write 1.5" in trouble
 
 
 def test_numbers_that_come_late(tmp_path: Path, take: Any, store: Any) -> None:
@@ -215,6 +308,15 @@ def test_a_table_without_numbers_so_far_is_waited_for(tmp_path: Path, take: Any)
     path.write_text('{"event": "start"}\n')
     result = take(now=path.stat().st_mtime + 1)
     assert (result.runs, result.troubles) == ([], [])
+
+
+def test_quotes_within_cells_are_no_quotes(tmp_path: Path, take: Any, store: Any) -> None:
+    (tmp_path / "metrics.csv").write_text(
+        'step,note,loss\n0,a,1\n1,5" screen,0.5\n2,b,0.25\n3,7" screen,0.125\n4,c,2\n'
+    )
+    result = take()
+    assert result.troubles == []
+    assert store.runs.metrics(result.runs[0].id)["loss"].values == [1, 0.5, 0.25, 0.125, 2]
 
 
 def test_a_quote_that_nothing_closes_costs_no_rows(tmp_path: Path, take: Any, store: Any) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
+from ast import literal_eval
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import whet
 from whet.config import SweepConfig, parse
 from whet.errors import ConfigError, WhetError
 from whet.project.around import around_run, near
 from whet.project.beginning import from_pasted
+from whet.project.command import expand
 from whet.space import Choice, Float, Int, Normal, Parameter
 from whet.store import Store, open_store
 from whet.store.base import Batch, NewRun, Row, Run
@@ -165,6 +169,18 @@ def test_around_a_run_of_its_own_ranges_are_inferred() -> None:
     assert any("betas, x, none" in notice for notice in made.notices)
 
 
+def test_a_flag_keeps_its_spelling_whatever_the_configuration_calls_it(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    config: dict[str, object] = {"batch_size": 64, "lr": 1e-3, "net": {"depth": 3}, "seed": 1}
+    meta = {"command": ["python", "train.py", "here", "--batch-size=64", "--lr", "0.001", "--out-dir=x"]}
+    made = around_run(a_run(open_store("memory"), config, meta=meta), None)
+    found = read(made.text)
+    params = {"batch_size": 32, "lr": 0.01, "net.depth": 2, "seed": 1}
+    words = expand(found, params, interpreter=sys.executable, cwd=tmp_path)
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert literal_eval(said) == ["here", "--out-dir=x", "--batch-size=32", "--lr=0.01", "--net.depth=2", "--seed=1"]
+
+
 def test_a_run_with_nothing_to_vary_is_refused() -> None:
     with pytest.raises(ConfigError, match="could vary"):
         around_run(a_run(open_store("memory"), {"name": "a", "seed": 3}), None)
@@ -205,7 +221,6 @@ def test_flags_of_which_none_could_vary_are_refused() -> None:
 def test_the_file_is_one_that_people_can_read() -> None:
     text = from_pasted("python train.py --lr 1e-6").text
     assert "  lr: {min: 1.0e-07, max: 1.0e-05, log: true}\n" in text
-    assert whet.__version__
 
 
 NAMES = st.sampled_from(["lr", "a", "a.b", "momentum", "epochs", "x y", "1", "", "on", "<b>", "dropout"]) | st.text(

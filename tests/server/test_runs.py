@@ -243,6 +243,41 @@ def test_a_token_for_one_project_sees_its_runs_only(store: Store) -> None:
     assert ask.patch(f"{API}/runs/c", json={"name": "x"}).status_code == 403
 
 
+def test_a_token_for_one_project_acts_on_the_runs_of_these_ids_and_no_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is called as another one's id is not meant by it; what others have is as if it were not there."""
+    _, secret = store.tokens.create(Scope.ADMIN, projects=["q"])
+    store.tokens.create(Scope.ADMIN)
+    ask = TestClient(application(store), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5))
+    ask.headers["Authorization"] = f"Bearer {secret}"
+    for id, project, name in (("d", "q", "a"), ("e", "q", "plain"), ("f", "q", "plain"), ("g", "p", "e")):
+        store.runs.create(NewRun(id=id, project=project, name=name, owner=""))
+        store.runs.finish(id, Phase.FINISHED)
+
+    def post(what: str, ids: list[str], **more: object) -> int:
+        return ask.post(f"{API}/runs:{what}", json={"ids": ids, **more}).status_code
+
+    def export(*ids: str) -> object:
+        answer = ask.get(f"{API}/runs:export", params={"id": ids, "format": "json"})
+        return [run["id"] for run in answer.json()["runs"]] if answer.status_code == 200 else answer.status_code
+
+    for ids in (["a"], ["plain"], ["e", "a"], ["e", "nobody"], ["ffff"]):
+        assert (post("tag", ids, add=["x"]), post("delete", ids), export(*ids)) == (404, 404, 404), ids
+        assert not any(run.tags for run in store.runs.select(RunQuery()))
+    said = [ask.post(f"{API}/runs:tag", json={"ids": [id], "add": ["x"]}).json()["detail"] for id in ("a", "0")]
+    assert said[0].replace("'a'", "'0'") == said[1]  # one that others have, and one that nobody has
+    assert export("f", "e", "d") == ["f", "e", "d"]
+    asked = []
+    for verb in ("select", "find", "get"):
+        told = getattr(store.runs, verb)
+        monkeypatch.setattr(store.runs, verb, lambda *a, told=told, verb=verb: asked.append(verb) or told(*a))
+    assert (post("tag", ["d", "e"], add=["x"]), post("delete", ["d", "f"])) == (200, 200)
+    assert asked == ["select", "select"]
+    assert {run.id: run.tags for run in store.runs.select(RunQuery(project="q"))}["e"] == ("x",)
+    assert store.runs.get("a").tags == ()
+
+
 def test_the_description_names_the_shapes(ask: TestClient) -> None:
     document = json.loads(ask.get(f"{API}/openapi.json").text)
     shapes = document["components"]["schemas"]

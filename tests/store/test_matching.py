@@ -14,7 +14,7 @@ from whet.cli.ls import command
 from whet.store import Store, open_store
 from whet.store import matching as module
 from whet.store.base import NewRun, TableQuery
-from whet.store.matching import matching
+from whet.store.matching import matching, whole_runs
 from whet.trial import Phase
 
 
@@ -71,3 +71,13 @@ def test_ls_asks_for_pages_not_for_runs(store: Store, monkeypatch: pytest.Monkey
     assert done.output.count('"id"') == 7
     assert asked["get"] == 0
     assert asked["select"] <= 2
+
+
+def test_whole_runs_of_ids_come_in_their_order_and_in_few_questions(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = counted(store, monkeypatch)
+    ids = ["r9", "r1", "gone", "r0", "r1", "r4", "r5", "r7"]
+    assert [run.id for run in whole_runs(store, ids)] == ["r9", "r1", "r0", "r4", "r5", "r7"]
+    assert asked == {"select": 2}
+    assert whole_runs(store, []) == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import whet
-from whet import Float, Space, TrialPruned
+from whet import Choice, Float, Space, TrialPruned
 from whet.config import SweepConfig, Termination
 from whet.errors import ConfigError, SweepClosed
 from whet.store.base import Changes, Store, SweepState
@@ -585,3 +585,21 @@ def test_a_sweep_keeps_its_share() -> None:
     assert parse(to_mapping(config)) == config
     with pytest.raises(ConfigError, match=r"terminate\.expected_improvement goes by a metric"):
         parse({"method": "random", "program": "a.py", "parameters": {"x": [1, 2]}, "terminate": {"expected_improvement": 0.1}})  # fmt: skip
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_who_optimizes_leaves_once(store: Store, monkeypatch: pytest.MonkeyPatch, n_jobs: int) -> None:
+    study = make(store, method="grid", space=Space({"x": Choice([1, 2, 3])}))
+    left: list[bool] = []
+    leave = Engine.leave
+
+    def count(engine: Engine, *, exhausted: bool = False) -> None:
+        left.append(exhausted)
+        leave(engine, exhausted=exhausted)
+
+    monkeypatch.setattr(Engine, "leave", count)
+    study.optimize(following(1.0), n_trials=2, n_jobs=n_jobs)
+    assert left == [False]
+    study.optimize(following(1.0), n_jobs=n_jobs)
+    assert left == [False, True]
+    assert store.sweeps.get(study.id).state is SweepState.FINISHED

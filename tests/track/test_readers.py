@@ -1,13 +1,17 @@
+import csv
 import os
 import sys
 import time
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from whet.errors import MissingDependency, UnknownName
 from whet.store.open import open_store
-from whet.track.readers.files import reader_of
+from whet.track.readers import files
+from whet.track.readers.files import CsvReader, reader_of
 from whet.track.readers.job import JobReader
 from whet.track.readers.lines import LineReader
 from whet.track.readers.tfevents import EventReader, events_of
@@ -106,6 +110,55 @@ def test_metrics_files_at_once_and_piece_by_piece(tmp_path, name, text, wanted):
     rows += reader_of(path, offset).read(final=True).rows
     for found in (steps(whole), steps(rows)):
         assert [(s, {k: "nan" if v != v else v for k, v in values.items()}) for s, values in found] == wanted
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from('"\n;,a1'), max_size=40))
+def test_quotes_are_those_of_csv(tmp_path_factory, mark, delimiter, text):
+    path = tmp_path_factory.mktemp("csv") / "m.csv"
+    text = f"x{delimiter}y\n{text}\nend\n"
+    path.write_text(mark + text)
+    wanted = [row for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter) if row]
+    assume(wanted[-1] == ["end"])  # nothing is left open
+    reader = CsvReader(path)
+    kept = [record for record, _ in reader.records(final=False)]
+    cells = [next(csv.reader([record.decode().rstrip("\n")], delimiter=delimiter), []) for record in kept]
+    rows = [[cell.rstrip("\n") for cell in row] for row in cells if any(map(str.strip, row))]
+    assert rows == [[cell.rstrip("\n") for cell in row] for row in wanted[1:] if any(map(str.strip, row))]
+    assert reader.read(final=False).end == len(kept)
+    assert reader.num_damaged == 0
+
+
+def test_a_quote_within_a_cell_costs_no_rows_also_where_a_file_comes_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PIECE_BYTES", 4000)
+    path = tmp_path / "m.csv"
+    notes = dict.fromkeys((10, 500, 501, 900), '5" screen')
+    path.write_text("step,note,loss\n" + "".join(f"{i},{notes.get(i, 'x')},{i / 2}\n" for i in range(1000)))
+    reader = CsvReader(path)
+    rows = [row for piece in iter(lambda: reader.read().rows, ()) for row in piece]
+    assert [(row.step, row.values) for row in rows] == [(i, {"loss": i / 2}) for i in range(1000)]
+    assert reader.num_damaged == 0
+
+
+def test_a_quote_that_nothing_closes_costs_no_row_behind_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PIECE_BYTES", 4000)
+    monkeypatch.setattr(files, "_LONGEST_RECORD", 1000)
+    path = tmp_path / "m.csv"
+    path.write_text(
+        "step,note,loss\n" + "".join(f'{i},"x,{i / 2}\n' if i == 300 else f"{i},x,{i / 2}\n" for i in range(900))
+    )
+    reader = CsvReader(path)
+    rows = [row for piece in iter(lambda: reader.read(final=True).rows, ()) for row in piece]
+    assert [row.step for row in rows] == [i for i in range(900) if i != 300]  # its number is within the quotes
+    assert (reader.num_damaged, reader.damage) == (1, "row 301")
+
+
+def test_a_last_row_without_an_end_of_line_may_have_one_in_a_cell(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text('step,note,loss\n0,"a\nb",0.5')
+    assert [(row.step, row.values) for row in CsvReader(path).read(final=True).rows] == [(0, {"loss": 0.5})]
 
 
 def test_an_unknown_kind_of_file(tmp_path):

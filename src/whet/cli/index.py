@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_FORMATS = ("auto", "mlflow", "guild", "wandb", "huggingface", "tensorboard", "csv", "jsonl", "json", "yaml")
+_FORMATS = (
+    "auto", "mlflow-db", "mlflow", "guild", "wandb", "huggingface", "tensorboard", "csv", "jsonl", "json", "yaml",
+)  # fmt: skip
 _MOST_LINES = 20
 
 
@@ -30,6 +32,7 @@ _MOST_LINES = 20
 )
 @click.option("--format", "kind", type=click.Choice(_FORMATS), default="auto", show_default=True, help="What the files are.")  # fmt: skip
 @click.option("--rows", type=click.Choice(["auto", "steps", "runs"]), default="auto", show_default=True, help="What a row of a table is: a step of one run, or a run.")  # fmt: skip
+@click.option("--files", is_flag=True, help="Keep the files of runs, too, as whet artifacts has them: of MLflow, W&B, Guild and the Trainer.")  # fmt: skip
 @click.option(
     "--dry-run", is_flag=True, help="Only say what would be taken in; everything is read, nothing is written."
 )
@@ -41,6 +44,7 @@ def command(
     project: str | None,
     kind: str,
     rows: str,
+    files: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -50,7 +54,7 @@ def command(
     at any time, also after Ctrl-C: runs that are known are not made again, and only what is new in their files is read.
 
     A file that can't be read is named, the others come in all the same; then the exit status is 1. JSON: {runs: [{id, kind, path,
-    project, name, phase, is_new, changed, num_points, metrics}], troubles: [{path, trouble}], num_empty, num_links, dry_run}.
+    project, name, phase, is_new, changed, num_points, num_files, metrics}], troubles: [{path, trouble}], num_empty, num_links, dry_run}.
     """
     from whet.foreign.find import find
     from whet.foreign.index import index
@@ -66,6 +70,7 @@ def command(
             found,
             store,
             project=project,
+            files=files,
             dry_run=dry_run,
             on_run=lambda number, total, name: line.show(f"[{number + 1}/{total}] {name}"),
         )
@@ -112,6 +117,8 @@ def _say(result: Result, links: int, *, dry_run: bool) -> None:
     parts = [f"{shown.counted(len(result.runs), 'run')} found" + (f" ({kinds})" if kinds else "")]
     parts.append(f"{num_new} {would}new" if num_new else "none is new")
     parts.append(f"{shown.counted(points, 'point')} {would}added" if points else "no new points")
+    if num_files := sum(run.num_files for run in result.runs):
+        parts.append(f"{shown.counted(num_files, 'file')} {would}kept")
     if result.num_empty:
         parts.append(f"{result.num_empty} without any number left out")
     if links:

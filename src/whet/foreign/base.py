@@ -7,7 +7,7 @@ import os
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, final
@@ -16,10 +16,23 @@ from whet.errors import TrackError
 from whet.track.readers.base import Reader
 from whet.trial import Phase
 
-__all__ = ["Claim", "Facts", "Folder", "ForeignRun", "Format", "Scope", "Stream", "folder_at", "quiet_since", "run_id"]
+__all__ = [
+    "Claim",
+    "Facts",
+    "Folder",
+    "ForeignRun",
+    "Format",
+    "Scope",
+    "Stream",
+    "files_below",
+    "folder_at",
+    "quiet_since",
+    "run_id",
+]
 
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _NATIVE = re.compile(r"[0-9a-f]{32}")
+_DEEPEST = 40
 _STILL_S = 600.0  # what was written to so lately may go on
 
 
@@ -99,6 +112,10 @@ class ForeignRun(ABC):
     def streams(self) -> Sequence[Stream]:
         """Return its files with metrics, in the order in which they are read."""
 
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield the files that belong to it, besides those that were read for what they tell: the name of each in the run, and where it is."""
+        return iter(())
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +166,16 @@ def folder_at(path: Path) -> Folder:
     except OSError as error:
         raise TrackError(f"{path} can't be read ({error.strerror})", "make it readable, or leave it out") from error
     return Folder(path=path, files=tuple(sorted(files)), folders=tuple(sorted(folders)), links=links)
+
+
+def files_below(folder: Folder | None, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Path]]:
+    """Yield the regular files in and below a folder with their names, seen from there; links are not followed."""
+    if folder is None or depth > _DEEPEST:
+        return
+    for name in folder.files:
+        yield prefix + name, folder.path / name
+    for name in folder.folders:
+        yield from files_below(folder.child(name), f"{prefix}{name}/", depth + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

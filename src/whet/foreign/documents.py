@@ -30,6 +30,10 @@ class HistoryReader(Reader):
         super().__init__(path, offset, clock=lambda: written)
         self._history = history
 
+    @property
+    def share(self) -> float:
+        return self.offset / max(1, len(self._history))
+
     def read(self, *, final: bool = False) -> Rows:
         start = self.offset
         if start > len(self._history):

@@ -15,6 +15,7 @@ from whet.foreign.documents import Json, Yaml
 from whet.foreign.guild import Guild
 from whet.foreign.huggingface import HuggingFace
 from whet.foreign.mlflow import MLflow
+from whet.foreign.mlflow_sql import MLflowDatabase
 from whet.foreign.tables import Csv, JsonLines
 from whet.foreign.tensorboard import TensorBoard
 from whet.foreign.wandb import Wandb
@@ -22,7 +23,7 @@ from whet.foreign.wandb import Wandb
 __all__ = ["FORMATS", "Found", "find"]
 
 FORMATS: tuple[type[Format], ...] = (
-    MLflow, Guild, Wandb, HuggingFace, TensorBoard, Csv, JsonLines, Json, Yaml,
+    MLflowDatabase, MLflow, Guild, Wandb, HuggingFace, TensorBoard, Csv, JsonLines, Json, Yaml,
 )  # fmt: skip
 """All formats. Those that know a whole tree come first, those that any file could be of last."""
 _SKIPPED = frozenset(

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, final
 import psutil
 
 from whet.errors import TrackError
-from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, run_id
+from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, files_below, run_id
 from whet.foreign.reading import document, text_of
-from whet.foreign.tensorboard import event_files
+from whet.foreign.tensorboard import event_files, is_events
 from whet.store.base import Row
 from whet.track.capture import command_line
 from whet.track.readers.base import Reader, Rows
@@ -75,6 +75,11 @@ class _Run(ForeignRun):
             )
             for prefix, path in [*_events(self._own, "", 0), *_events(self._folder, "", 0)]
         ]
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        for name, path in files_below(self._folder.without({_OWN})):
+            if not is_events(path.name):
+                yield name, path
 
     def facts(self) -> Facts:
         if self._facts is None:

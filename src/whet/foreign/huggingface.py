@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -16,6 +16,7 @@ from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, S
 from whet.foreign.beside import Beside, config_in, results_in
 from whet.foreign.documents import HistoryReader
 from whet.foreign.reading import document
+from whet.foreign.tensorboard import is_events
 from whet.track.readers.base import Reader
 from whet.trial import Phase
 
@@ -59,13 +60,23 @@ class HuggingFace(Format):
         if not found:
             return Claim(taken=taken, troubles=tuple(troubles))
         _, path, state = max(found, key=lambda f: f[0])
-        run = _TrainerRun(folder.path, path, state, Beside.of(configs, results), scope)
+        told = {_STATE, "train_results.json", *beside}
+        own = {name: folder.path / name for name in folder.files if name not in told and not is_events(name)}
+        run = _TrainerRun(folder.path, path, state, Beside.of(configs, results), scope, own)
         return Claim(runs=(run,), taken=taken, troubles=tuple(troubles))
 
 
 @final
 class _TrainerRun(ForeignRun):
-    def __init__(self, folder: Path, path: Path, state: Mapping[str, Any], beside: Beside, scope: Scope) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        path: Path,
+        state: Mapping[str, Any],
+        beside: Beside,
+        scope: Scope,
+        own: Mapping[str, Path],
+    ) -> None:
         history: list[Mapping[str, Any]] = [row for row in state["log_history"] if isinstance(row, Mapping)]
         first = json.dumps(history[0], default=str) if history else ""
         super().__init__(
@@ -80,10 +91,14 @@ class _TrainerRun(ForeignRun):
         self._history = history
         self._beside = beside
         self._scope = scope
+        self._own = own
         self.troubles += beside.troubles
 
     def streams(self) -> Sequence[Stream]:
         return [Stream(source="huggingface:log_history", path=self._state_path, open=self._open)]
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        return iter(self._own.items())
 
     def _open(self, offset: int) -> Reader:
         return HistoryReader(self._state_path, offset, self._history)

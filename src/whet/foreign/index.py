@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 from whet.errors import IllegalMove, MissingDependency, NotFound, TrackError
 from whet.foreign.base import Facts, ForeignRun, Stream
 from whet.foreign.find import Found
+from whet.foreign.keeping import FilesOf
 from whet.store.base import Batch, NewRun, Run, TableQuery
 from whet.trial import Phase
 
@@ -31,6 +32,7 @@ class Indexed:
     Args:
         is_new: It was not in the store.
         num_points: New values of metrics.
+        num_files: Files that are kept now, and were not, or not so.
         metrics: Names of the metrics among them.
     """
 
@@ -43,6 +45,7 @@ class Indexed:
     is_new: bool
     changed: bool
     num_points: int
+    num_files: int
     metrics: tuple[str, ...]
 
 
@@ -61,6 +64,7 @@ def index(
     store: Store,
     *,
     project: str | None = None,
+    files: bool = False,
     dry_run: bool = False,
     on_run: Callable[[int, int, str], None] = lambda number, total, name: None,
 ) -> Result:
@@ -73,6 +77,7 @@ def index(
     Args:
         found: What `find` has found; it is used up.
         project: Where new runs belong; default what their source says, else ``WHET_PROJECT``, else "default".
+        files: Keep the files of runs as their artifacts, too.
         dry_run: Read everything, write nothing.
         on_run: Called before each run, and while a large file is read, with its number, how many there are, and where it is, in words.
 
@@ -94,6 +99,7 @@ def index(
                 store,
                 project,
                 dry_run,
+                with_files=files,
                 known=run.id in done,
                 on_piece=lambda where, number=number: on_run(number, total, where),  # type: ignore[misc]
             )
@@ -143,6 +149,7 @@ class _Entry:
         project: str | None,
         dry_run: bool,
         *,
+        with_files: bool,
         known: bool,
         on_piece: Callable[[str], None],
     ) -> None:
@@ -150,6 +157,7 @@ class _Entry:
         self._on_piece = on_piece
         self._store = store
         self._dry = dry_run
+        self._with_files = with_files
         self._project = project or run.project or os.environ.get("WHET_PROJECT") or "default"
         self._was_there = known
         self._there: Run | None = None
@@ -157,14 +165,21 @@ class _Entry:
             with contextlib.suppress(NotFound):  # a dry run has met it, the store has not
                 self._there = store.runs.get(run.id)
         self._points: Counter[str] = Counter()
+        self._num_files = 0
         self._last_time: float | None = None
 
     def take(self) -> Indexed | None:
         """Bring it in; None where it holds nothing."""
         run, streams = self._run, self._run.streams()
         there = self._there
+        if (known := _source(there).get("format", run.kind)) != run.kind:
+            raise TrackError(
+                f"run {run.id} was taken in from another place ({known}, {_source(there).get('path')})",
+                f"its points would come twice; to have it from here: whet rm {run.id}, and index this alone",
+            )
         if there is not None and run.is_all_in_streams and self._is_settled(there, streams):
-            return self._indexed(there.phase, changed=False)
+            self._keep_files()
+            return self._indexed(there.phase, changed=bool(self._num_files))
         for stream in streams:
             try:
                 self._read(stream)
@@ -174,9 +189,10 @@ class _Entry:
         if self._there is None and not self._points and not facts.config and not facts.summary:
             return None
         changed = False if self._dry else self._tell(facts)
+        self._keep_files()
         there = self._there
         phase = facts.phase if there is None or _is_ours(there) else there.phase
-        return self._indexed(phase, changed=changed or bool(self._points))
+        return self._indexed(phase, changed=changed or bool(self._points) or bool(self._num_files))
 
     def _is_settled(self, there: Run, streams: Sequence[Stream]) -> bool:
         """Return whether it has ended, all was told, and nothing was written since: whatever goes on is reopened before it is read."""
@@ -198,6 +214,7 @@ class _Entry:
             is_new=not self._was_there,
             changed=changed,
             num_points=self._points.total(),
+            num_files=self._num_files,
             metrics=tuple(sorted(self._points)),
         )
 
@@ -206,8 +223,8 @@ class _Entry:
 
     def _read(self, stream: Stream) -> None:
         shipped = self._shipped(stream)
-        size = stream.path.stat().st_size
-        reader, is_shorter = stream.open(shipped), shipped > size  # it may grow from now on
+        is_shorter = shipped > stream.path.stat().st_size  # asked before it is read: it may grow from now on
+        reader = stream.open(shipped)
         while True:
             piece = reader.read(final=stream.whole)
             if is_shorter or piece.end < piece.start:
@@ -217,7 +234,7 @@ class _Entry:
                 )
             if piece.end == piece.start:
                 break
-            self._on_piece(f"{self._run.name}: {min(piece.end, size) / (size or 1):.0%} of {stream.path.name}")
+            self._on_piece(f"{self._run.name}: {reader.share:.0%} of {stream.path.name}")
             rows = [row if 0 <= row.time < 1e11 else replace(row, time=0.0) for row in piece.rows]
             for row in rows:
                 self._points.update(row.values.keys())
@@ -233,6 +250,25 @@ class _Entry:
         if reader.num_damaged:
             what = f"{reader.damage} is damaged" + (f", and {reader.num_damaged - 1} more" if reader.num_damaged > 1 else "")  # fmt: skip
             self._run.troubles.append(f"{stream.path}: {what}; all else is taken")
+
+    def _keep_files(self) -> None:
+        """Keep the run's files, unless all were kept as they are."""
+        if not self._with_files:
+            return
+        there = None
+        with contextlib.suppress(NotFound):  # of a dry run
+            there = self._store.runs.get(self._run.id) if self._there is not None else None
+        files = FilesOf(self._run, on_piece=self._on_piece)
+        if files.mark == str(_source(there).get("files", "")):
+            return
+        news = files.news([] if there is None else self._store.runs.artifacts(there.id))
+        self._num_files = len(news)
+        if self._dry or there is None:
+            return
+        files.keep(self._store, there.id, news)
+        if files.is_whole:
+            source = _source(there) | {"files": files.mark}
+            self._store.runs.ship(there.id, 0, _FACTS, 0, 0, Batch(meta={"source": source}))
 
     def _ensure(self, first_time: float | None) -> Run:
         """Return the run in the store, made if need be."""
@@ -267,7 +303,7 @@ class _Entry:
         Interrupted anywhere, it leaves the run running, or ended by a word that is known to be its source's.
         """
         there = self._ensure(None)
-        source = {"format": self._run.kind, "path": str(self._run.path), "state": facts.phase.value}
+        source = _source(there) | {"format": self._run.kind, "path": str(self._run.path), "state": facts.phase.value}
         meta = {"source": source, **facts.meta}
         if there.phase is not facts.phase:
             self._reopen(there)
@@ -294,9 +330,12 @@ class _Entry:
 
 def _is_ours(run: Run) -> bool:
     """Return whether a run's state is its source's last word, or none yet; not that of somebody who ended it here."""
-    source = run.meta.get("source")
-    said = source.get("state") if isinstance(source, Mapping) else None
-    return not run.phase.is_over or said == run.phase.value
+    return not run.phase.is_over or _source(run).get("state") == run.phase.value
+
+
+def _source(run: Run | None) -> dict[str, object]:
+    source = None if run is None else run.meta.get("source")
+    return dict(source) if isinstance(source, Mapping) else {}
 
 
 def _news(told: Mapping[str, object], kept: Mapping[str, object]) -> dict[str, object]:

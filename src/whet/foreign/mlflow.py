@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from whet.errors import TrackError
-from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, run_id
+from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, files_below, run_id
 from whet.foreign.reading import document, text_of, value_of
 from whet.store.base import Row
 from whet.track.capture import mask
 from whet.track.readers.base import Reader, Rows
 from whet.trial import Phase
 
-__all__ = ["MLflow", "MetricReader"]
+__all__ = ["MLflow", "MetricReader", "seconds", "told_of"]
 
 _META = "meta.yaml"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -75,7 +75,7 @@ class _Run(ForeignRun):
             id=run_id("mlflow", own),
             project=project,
             name=str(meta.get("run_name") or meta.get("name") or own[:12]),
-            began=_seconds(meta.get("start_time")),
+            began=seconds(meta.get("start_time")),
         )
         self._folder = folder
         self._meta = meta
@@ -88,44 +88,17 @@ class _Run(ForeignRun):
             for name, path in _files(metrics)
         ]
 
+    def files(self) -> Iterator[tuple[str, Path]]:
+        return files_below(self._folder.child("artifacts"))
+
     def facts(self) -> Facts:
         if self._facts is None:
             self._facts = self._read()
         return self._facts
 
     def _read(self) -> Facts:
-        params = {name: value_of(text) for name, text in self._texts("params").items()}
-        tags = self._texts("tags")
-        own = {name: tags.pop(name) for name in list(tags) if name.startswith("mlflow.")}
-        self.name = own.get("mlflow.runName") or self.name
-        meta: dict[str, object] = {}
-        commit = own.get("mlflow.source.git.commit") or self._meta.get("source_version")
-        if commit:
-            branch = own.get("mlflow.source.git.branch")
-            remote = own.get("mlflow.source.git.repoURL")
-            meta["git"] = {"commit": str(commit), "branch": branch, "remote": mask(remote) if remote else None}
-        if source := own.get("mlflow.source.name") or self._meta.get("source_name"):
-            meta["command"] = [mask(str(source))]
-        if user := own.get("mlflow.user") or self._meta.get("user_id"):
-            meta["user"] = str(user)
-        words = {f"{name}={value}" if value else name: value for name, value in tags.items()}
-        if long := {name: value for name, value in tags.items() if len(f"{name}={value}") > _TAG_LENGTH}:
-            meta["tags"] = long
-        status = self._meta.get("status")
-        number = _BY_NAME.get(status, 0) if isinstance(status, str) else status if isinstance(status, int) else 0
-        phase = _PHASES.get(number, Phase.FINISHED)
-        parent = own.get("mlflow.parentRunId")
-        return Facts(
-            config=params,
-            meta=meta,
-            tags=tuple(word for word in words if len(word) <= _TAG_LENGTH),
-            notes=own.get("mlflow.note.content", ""),
-            parent=run_id("mlflow", parent) if parent else None,
-            started=_seconds(self._meta.get("start_time")),
-            ended=_seconds(self._meta.get("end_time")),
-            phase=phase,
-            reason="it was killed" if phase is Phase.CANCELED else "",
-        )
+        self.name, facts = told_of(self._texts("params"), self._texts("tags"), self._meta, self.name)
+        return facts
 
     def _texts(self, kind: str) -> dict[str, str]:
         found = {}
@@ -135,6 +108,47 @@ class _Run(ForeignRun):
             except TrackError as error:
                 self.troubles.append(str(error))
         return found
+
+
+def told_of(
+    params: Mapping[str, str], tags: Mapping[str, str], meta: Mapping[str, Any], name: str
+) -> tuple[str, Facts]:
+    """Return a run's name and facts, as its params, tags and record tell them, wherever MLflow keeps these.
+
+    Args:
+        meta: Status, times in milliseconds, and what older versions kept there.
+        name: Where no tag has one.
+    """
+    own = {key: value for key, value in tags.items() if key.startswith("mlflow.")}
+    theirs = {key: value for key, value in tags.items() if key not in own}
+    known: dict[str, object] = {}
+    if commit := own.get("mlflow.source.git.commit") or meta.get("source_version"):
+        branch = own.get("mlflow.source.git.branch")
+        remote = own.get("mlflow.source.git.repoURL")
+        known["git"] = {"commit": str(commit), "branch": branch, "remote": mask(remote) if remote else None}
+    if source := own.get("mlflow.source.name") or meta.get("source_name"):
+        known["command"] = [mask(str(source))]
+    if user := own.get("mlflow.user") or meta.get("user_id"):
+        known["user"] = str(user)
+    words = {f"{key}={value}" if value else key: value for key, value in theirs.items()}
+    if long := {key: value for key, value in theirs.items() if len(f"{key}={value}") > _TAG_LENGTH}:
+        known["tags"] = long
+    status = meta.get("status")
+    number = _BY_NAME.get(status, 0) if isinstance(status, str) else status if isinstance(status, int) else 0
+    phase = _PHASES.get(number, Phase.FINISHED)
+    parent = own.get("mlflow.parentRunId")
+    facts = Facts(
+        config={key: value_of(text) for key, text in params.items()},
+        meta=known,
+        tags=tuple(word for word in words if len(word) <= _TAG_LENGTH),
+        notes=own.get("mlflow.note.content", ""),
+        parent=run_id("mlflow", parent) if parent else None,
+        started=seconds(meta.get("start_time")),
+        ended=seconds(meta.get("end_time")),
+        phase=phase,
+        reason="it was killed" if phase is Phase.CANCELED else "",
+    )
+    return own.get("mlflow.runName") or name, facts
 
 
 def _files(folder: Folder | None, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Path]]:
@@ -148,7 +162,8 @@ def _files(folder: Folder | None, prefix: str = "", depth: int = 0) -> Iterator[
         yield from _files(folder.child(name), f"{prefix}{name}/", depth + 1)
 
 
-def _seconds(milliseconds: object) -> float | None:
+def seconds(milliseconds: object) -> float | None:
+    """Return a time of MLflow in seconds since the epoch; None where it is none."""
     if isinstance(milliseconds, int | float) and 0 < milliseconds < 1e14:
         return milliseconds / 1000
     return None

@@ -9,12 +9,13 @@ import re
 import stat
 from collections.abc import Mapping
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from whet.errors import TrackError
 
-__all__ = ["SUFFIXES", "bytes_of", "document", "tamed", "text_of", "value_of"]
+__all__ = ["SUFFIXES", "bytes_of", "document", "opened", "tamed", "text_of", "value_of"]
 
 SUFFIXES = (".json", ".yaml", ".yml")
 """Those of documents."""
@@ -30,21 +31,38 @@ _WORDS: Mapping[str, object] = {
 }  # fmt: skip
 
 
+def opened(path: Path) -> BufferedReader:
+    """Return a regular file, open; a link is not followed.
+
+    Raises:
+        TrackError: it can't be read, or is no regular file.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    file = open(number, "rb")  # noqa: SIM115 - the caller closes it
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        return file
+    file.close()
+    raise TrackError(f"{path} is no regular file", "leave it out")
+
+
+def _unreadable(path: Path, error: OSError) -> TrackError:
+    return TrackError(f"{path} can't be read ({error.strerror})", "make it readable, or leave it out")
+
+
 def bytes_of(path: Path, limit: int = _TEXT_BYTES) -> bytes:
     """Return the content of a regular file; a link is not followed.
 
     Raises:
         TrackError: it can't be read, is no regular file, or has more than `limit` bytes.
     """
-    try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with open(file, "rb") as opened:
-            facts = os.fstat(file)
-            if not stat.S_ISREG(facts.st_mode):
-                raise TrackError(f"{path} is no regular file", "leave it out")
-            data = opened.read(limit + 1)
-    except OSError as error:
-        raise TrackError(f"{path} can't be read ({error.strerror})", "make it readable, or leave it out") from error
+    with opened(path) as file:
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise _unreadable(path, error) from error
     if len(data) > limit:
         raise TrackError(f"{path} has more than {limit} bytes", "it is too large to be read as a whole: leave it out")
     return data

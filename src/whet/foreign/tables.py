@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -24,10 +25,10 @@ _KNOWN = ("metrics", "progress", "history", "training_log", "train_log", "log", 
 _RUN_IDS = ("run", "run_id", "run id", "run_uuid", "run_name", "trial", "trial_id", "trial_number", "experiment_id")
 _NAMES = ("name", "id", "uuid", "number", "experiment")
 _MOST_RUNS = 100_000
-_MOST_BYTES = 256 << 20  # of a table of several runs, which is held as a whole
 _MOST_ROWS = 10_000
 _LOOKED_AT = 20  # rows, among which a table of metrics has numbers
 _COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
+_POINT = re.compile(_COMMA.pattern.replace(",", r"\."))
 _PREFIXES = {
     "params.": 0,
     "params_": 0,
@@ -142,8 +143,9 @@ class _Table:
 
     def runs(self) -> list[ForeignRun]:
         """Return the runs that its rows are."""
-        rows = [row for row in islice(self._rows(), _MOST_RUNS + 1) if row is not None]
-        if len(rows) > _MOST_RUNS:
+        found = list(islice(self._rows(), _MOST_RUNS + 1))
+        rows = [row for row in found if row is not None]
+        if len(found) > _MOST_RUNS:
             raise TrackError(
                 f"{self._path} has more than {_MOST_RUNS} rows, which look like runs",
                 "--rows steps makes one run of it",
@@ -154,6 +156,7 @@ class _Table:
             key = _first_of(row, (*_RUN_IDS, *_NAMES))
             runs.append(_RowRun(self._kind, self._path, number, row, key, met[key], self._scope))
             met[key] += 1
+        self._tell_damaged(runs, len(found) - len(rows))
         return runs
 
     def curves(self, name: str, configs: list[Path], results: list[Path]) -> list[ForeignRun]:
@@ -163,49 +166,79 @@ class _Table:
             column = _column(self._columns, _RUN_IDS)
         if column is None:
             return [_CurveRun(self._kind, self._path, self._first[0], configs, results, self._scope, name)]
-        if self._path.stat().st_size > _MOST_BYTES:
-            raise TrackError(
-                f"{self._path} has more than {_MOST_BYTES} bytes, and a column of runs, {column!r}",
-                "--rows steps makes one run of it",
-            )
-        parts: dict[str, list[bytes]] = {}
+        parts: dict[str, _Part] = {}
         firsts: dict[str, Mapping[str, Any]] = {}
         num_damaged = 0
-        for record, _ in self._reader.records(final=self._whole):
+        for record, end in self._reader.records(final=self._whole):
             row = self._reader.mapping(record)
             if row is None:
                 num_damaged += 1
                 continue
             key = _first_of(row, [column.lower()])
-            firsts.setdefault(key, row)
-            parts.setdefault(key, []).append(record)
+            if key not in parts:
+                if len(parts) == _MOST_RUNS:
+                    raise TrackError(
+                        f"{self._path} has more than {_MOST_RUNS} words in its column {column!r}, which look like runs",
+                        "--rows steps makes one run of it",
+                    )
+                firsts[key] = row
+                parts[key] = _Part(column, self._reader)
+            parts[key].add(end - len(record), len(record))
         runs: list[ForeignRun] = []
-        for key, records in parts.items():
+        for key, part in parts.items():
             beside = (configs, results) if len(parts) == 1 else ([], [])
             shown = name if len(parts) == 1 or not key else key
-            part = _Part(column, self._reader, records)
             runs.append(_CurveRun(self._kind, self._path, firsts[key], *beside, self._scope, shown, part))
-        if num_damaged:
-            runs[0].troubles.append(f"{self._path}: {num_damaged} of its rows are damaged; all else is taken")
+        self._tell_damaged(runs, num_damaged)
         return runs
+
+    def _tell_damaged(self, runs: Sequence[ForeignRun], count: int) -> None:
+        if count and runs:
+            rows = "one of its rows is" if count == 1 else f"{count} of its rows are"
+            runs[0].troubles.append(f"{self._path}: {rows} damaged; all else is taken")
 
     def _rows(self) -> Iterable[Mapping[str, Any] | None]:
         return (self._reader.mapping(record) for record, _ in self._reader.records(final=self._whole))
 
     def _comma(self) -> str:
+        """Return a number with a decimal comma, of a column that has no other; "" where numbers have points, so that commas separate words."""
         if not isinstance(self._reader, CsvReader) or self._reader.delimiter != ";":
             return ""
-        return next((cell for row in self._first for cell in row.values() if _COMMA.fullmatch(cell)), "")
+        columns = {name: [row[name] for row in self._first if row.get(name)] for name in self._columns}
+        if any(_POINT.fullmatch(cell) for cells in columns.values() for cell in cells):
+            return ""
+        return next((cells[0] for cells in columns.values() if cells and all(map(_COMMA.fullmatch, cells))), "")
 
 
 @final
 class _Part:
-    """The rows of a table that are of one run; `column` says so."""
+    """Where the rows of a table are that are of one run, whose word is in its `column`: 12 bytes a row."""
 
-    def __init__(self, column: str, table: TableReader, records: list[bytes]) -> None:
+    def __init__(self, column: str, table: TableReader) -> None:
         self.column = column
         self.table = table
-        self.records = records
+        self._starts = array("Q")
+        self._sizes = array("I")
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def add(self, start: int, size: int) -> None:
+        """Take in a row that begins at byte `start`."""
+        self._starts.append(start)
+        self._sizes.append(size)
+
+    def records(self, first: int, most: int) -> list[bytes]:
+        """Return rows from `first` on.
+
+        Raises:
+            TrackError: the file was written anew since it was looked through.
+        """
+        places = zip(self._starts[first : first + most], self._sizes[first : first + most], strict=True)
+        with self.table.path.open("rb") as file:
+            if file.read(len(self.table.head)) != self.table.head:
+                raise TrackError(f"{self.table.path} was written anew while it was read", "index it again")
+            return [file.read(size) for start, size in places if file.seek(start) == start]
 
 
 @final
@@ -214,11 +247,15 @@ class _PartReader(Reader):
         super().__init__(path, offset)
         self._part = part
 
+    @property
+    def share(self) -> float:
+        return self.offset / max(1, len(self._part))
+
     def read(self, *, final: bool = False) -> Rows:
         start, part = self.offset, self._part
-        if start > len(part.records):
-            return Rows(rows=(), start=start, end=len(part.records))
-        records = part.records[start : start + _MOST_ROWS]
+        if start > len(part):
+            return Rows(rows=(), start=start, end=len(part))
+        records = part.records(start, _MOST_ROWS)
         rows = []
         for row in part.table.rows_of(records, start):
             values = {name: value for name, value in row.values.items() if name != part.column}

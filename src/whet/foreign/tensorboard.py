@@ -15,15 +15,20 @@ from whet.track.readers.base import Reader
 from whet.track.readers.tfevents import EventReader
 from whet.trial import Phase
 
-__all__ = ["EventRun", "TensorBoard", "event_files"]
+__all__ = ["EventRun", "TensorBoard", "event_files", "is_events"]
 
 _EVENTS = re.compile(r"^events\.out\.tfevents\.(\d+)\.?(.*?)(?:\.\d+\.\d+)?(?:\.v2)?$")
 _HPARAMS_OF = re.compile(r"^\d{9,}(\.\d+)?$")  # torch's add_hparams makes a folder named by the time
 
 
+def is_events(name: str) -> bool:
+    """Return whether a file of that name has events."""
+    return _EVENTS.match(name) is not None
+
+
 def event_files(folder: Folder) -> list[str]:
     """Return the names of the event files in a folder, oldest first."""
-    return sorted((name for name in folder.files if _EVENTS.match(name)), key=_in_order)
+    return sorted(filter(is_events, folder.files), key=_in_order)
 
 
 def _in_order(name: str) -> list[int | str]:

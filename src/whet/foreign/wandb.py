@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, final
 
 from whet.errors import TrackError
-from whet.foreign.base import Claim, Facts, Folder, ForeignRun, Format, Scope, Stream, quiet_since, run_id
+from whet.foreign.base import (
+    Claim,
+    Facts,
+    Folder,
+    ForeignRun,
+    Format,
+    Scope,
+    Stream,
+    files_below,
+    folder_at,
+    quiet_since,
+    run_id,
+)
 from whet.foreign.frames import HEADER_BYTES, records
 from whet.foreign.protobuf import fields, text, whole
 from whet.foreign.reading import tamed
@@ -29,6 +41,9 @@ __all__ = ["Wandb", "WandbReader"]
 _PIECE_BYTES = 2 << 20
 _HEAD_BYTES = 1 << 20  # within which the record of the run comes
 _HEAD_PIECE_BYTES = 1 << 10
+_TOLD = frozenset(
+    {"config.yaml", "wandb-summary.json", "wandb-metadata.json"}
+)  # by the run's file, too; the last may hold secrets
 _HISTORY, _SUMMARY, _CONFIG, _STATS, _RUN, _EXIT, _ENVIRONMENT = 2, 3, 5, 7, 17, 18, 26
 
 
@@ -103,6 +118,13 @@ class _Run(ForeignRun):
         reader = self._readers[path] = WandbReader(path)
         reader.pass_over(offset)
         return reader
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        found: dict[str, Path] = {}
+        for path in self._files:  # what a later folder has replaces what an earlier one had
+            with contextlib.suppress(TrackError):
+                found |= dict(files_below(folder_at(path.parent).child("files")))
+        return ((name, path) for name, path in found.items() if name not in _TOLD)
 
     def facts(self) -> Facts:
         readers = [self._readers[path] for path in self._files if path in self._readers]

@@ -87,29 +87,23 @@ def is_setting(name: str) -> bool:
 
 
 def inferred(name: str, value: object) -> Parameter:
-    """Return the range that suits a value (`whet.space.infer`), its bounds without the noise of floats."""
-    found = infer(name.rpartition(".")[2].replace("-", "_"), value)
-    if isinstance(found, Float):  # 1e-05, not 9.999999999999999e-06
-        low, high = float(f"{found.low:.12g}"), float(f"{found.high:.12g}")
-        return Float(low, high, log=found.log)
-    return found
+    """Return the range that suits a value, by the last part of its name (`whet.space.infer`)."""
+    return infer(name.rpartition(".")[2].replace("-", "_"), value)
 
 
 def called(found: Pasted, parameters: Mapping[str, object]) -> dict[str, object]:
-    """Return `program` and `command` of what was pasted; of what doesn't vary, flags that the command line had are arguments as they are."""
+    """Return `program` and `command` of what was pasted; of what doesn't vary, flags that the command line had are arguments as they are.
+
+    A parameter goes to the flag that has its name, be it written with `-` or with `_`.
+    """
     form: dict[str, object] = {"program": found.program} if found.program else {}
-    used = {name: flag for name, flag in found.flags.items() if name in parameters}
+    used = {name: found.flags.find(name) for name in parameters}
+    varied = {flag.name for flag in used.values()}
     extra = list(found.extra)
     for name, flag in found.flags.items():
-        if name in found.given and name not in parameters:
+        if name in found.given and name not in varied:
             extra += _as_given(flag)
-    space = Space(
-        {
-            name: one if isinstance(one, Parameter) else Choice([0, 1])
-            for name, one in parameters.items()
-            if name in used
-        }
-    )
+    space = Space({name: one if isinstance(one, Parameter) else Choice([0, 1]) for name, one in parameters.items()})
     command = list(command_for(found.flags, used, space, extra=extra))
     if found.bare:
         command = ["${interpreter}", "${program}", *extra, "${args_no_hyphens}"]

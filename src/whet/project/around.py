@@ -144,6 +144,8 @@ def _around_config(run: Run, sweep: SweepConfig | None) -> Beginning:
     form: dict[str, object] = {"description": f"Around {_place(run)}", "project": run.project}
     if words:
         form |= called(read_command(words), ranges)
+        if "${args_json}" in form.get("command", ()):  # type: ignore[operator]
+            nested = []  # each goes to the flag that has its dotted name
         notices.append(
             "A trial gets its values as flags (--name=value): see that the script takes them under these names."
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -154,16 +154,12 @@ def find_flags(script: Path, *, config: Path | None = None) -> Flags:
         return Flags(script=script, interface=Interface.COMMAND, closed=False)
     tree = _parse(script)
     named = constants(tree)
-    found: dict[str, Flag] = {}
-    closed = not _imports(tree) & _OPEN and not any(
-        isinstance(n, ast.Name) and n.id == "HfArgumentParser" for n in ast.walk(tree)
+    found, closed = _gathered(_own_options(script, tree, named))
+    closed = (
+        closed
+        and not _imports(tree) & _OPEN
+        and not any(isinstance(n, ast.Name) and n.id == "HfArgumentParser" for n in ast.walk(tree))
     )
-    for interface, each in _own_options(script, tree, named):
-        if each is None:
-            closed = False
-        else:
-            flag = _as_flag(interface, each)
-            found.setdefault(flag.name, flag)
     path, option = _config_file(script, tree, found, config)
     if path is not None:
         for name, value in _config_values(path, required=config is not None).items():
@@ -171,17 +167,11 @@ def find_flags(script: Path, *, config: Path | None = None) -> Flags:
                 name=name, interface=Interface.CONFIG, passing=Passing.CONFIG, kind=Kind.of(value), default=value
             )
             found.setdefault(name, flag)
-    taken = {name.replace("-", "_") for name in found}
-    for name, value in named.items():
-        if not name.startswith("_") and name not in taken and Kind.of(value) is not Kind.ANY:
-            found[name] = Flag(
-                name=name, interface=Interface.GLOBALS, passing=Passing.GLOBAL, kind=Kind.of(value), default=value
-            )
+    found |= _globals(named, {name.replace("-", "_") for name in found})
     unread = Interface.GLOBALS if closed else Interface.COMMAND
-    main = next((flag.interface for flag in found.values()), unread)
     return Flags(
-        script=script, interface=main, flags=MappingProxyType(found), closed=closed, config=path, config_option=option
-    )
+        script=script, interface=_first(found, unread), flags=MappingProxyType(found), closed=closed, config=path, config_option=option
+    )  # fmt: skip
 
 
 def flags_in(text: str, script: Path) -> Flags:
@@ -192,21 +182,36 @@ def flags_in(text: str, script: Path) -> Flags:
     """
     tree = _parsed(text, str(script))
     named = constants(tree)
+    found, _ = _gathered(_options_in(tree, named))
+    found = found or _globals(named, set())
+    interface = _first(found, Interface.COMMAND)
+    return Flags(script=script, interface=interface, flags=MappingProxyType(found), closed=False)
+
+
+def _gathered(options: Iterable[tuple[Interface, Found | None]]) -> tuple[dict[str, Flag], bool]:
+    """Return the options as flags by name, the first of each, and whether they are all known."""
     found: dict[str, Flag] = {}
-    for interface, each in _options_in(tree, named):
-        if each is not None:
+    closed = True
+    for interface, each in options:
+        if each is None:
+            closed = False
+        else:
             flag = _as_flag(interface, each)
             found.setdefault(flag.name, flag)
-    if not found:
-        found = {
-            name: Flag(
-                name=name, interface=Interface.GLOBALS, passing=Passing.GLOBAL, kind=Kind.of(value), default=value
-            )
-            for name, value in named.items()
-            if not name.startswith("_") and Kind.of(value) is not Kind.ANY
-        }
-    main = next((flag.interface for flag in found.values()), Interface.COMMAND)
-    return Flags(script=script, interface=main, flags=MappingProxyType(found), closed=False)
+    return found, closed
+
+
+def _globals(named: Mapping[str, object], taken: Collection[str]) -> dict[str, Flag]:
+    """Return the constants of a script that may be flags, but for names that are `taken`."""
+    return {
+        name: Flag(name=name, interface=Interface.GLOBALS, passing=Passing.GLOBAL, kind=Kind.of(value), default=value)
+        for name, value in named.items()
+        if not name.startswith("_") and name not in taken and Kind.of(value) is not Kind.ANY
+    }
+
+
+def _first(found: Mapping[str, Flag], none: Interface) -> Interface:
+    return next((flag.interface for flag in found.values()), none)
 
 
 def find_module(name: str, folder: Path | None = None) -> Path:

@@ -12,7 +12,7 @@ One that says nothing needs an admin whose token is not limited to projects, so 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.types import Scope as Connection
 
 from whet.errors import NotFound, Refused
-from whet.store.base import Store
+from whet.store.base import Run, Store
+from whet.store.matching import whole_runs
 from whet.store.rules import ambiguous
 from whet.store.token import Scope
 
@@ -78,6 +79,23 @@ class Caller:
     def run(self, store: Store, text: str) -> str:
         """Return the id of the run that `text` names, as `sweep` does."""
         return self._find(store.runs.find, "run", text)
+
+    def runs(self, store: Store, ids: Sequence[str]) -> list[Run]:
+        """Return the runs of these ids (ids, not names), in their order, each once.
+
+        Raises:
+            NotFound: one is not among the caller's projects, or no more. It is the same answer whether another project has it or nobody does.
+        """
+        found = [run for run in whole_runs(store, ids) if self.sees(run.project)]
+        if missing := set(ids) - {run.id for run in found}:
+            where = "" if self.projects is None else f" in {self._in_words()}"
+            raise NotFound(f"no run {min(missing)!r}{where}", "give ids of runs that are there")
+        return found
+
+    def check_runs(self, store: Store, ids: Sequence[str]) -> None:
+        """Raise NotFound unless a caller who is limited has all the runs of these ids; of others the store tells."""
+        if self.projects is not None:
+            self.runs(store, ids)
 
     def _find(self, find: Callable[[str, str | None], Any], kind: str, text: str) -> str:
         if self.projects is None:

@@ -75,7 +75,7 @@ def _known(kind: str) -> list[MethodView]:
         except WhetError as error:
             found.append(MethodView(name=name, about=f"Not to be had here: {error.fix}", knobs=[], learns=True))
             continue
-        about = getattr(cls, "suits", "") or (cls.__doc__ or "").strip().partition("\n")[0]
+        about = cls.suits or (cls.__doc__ or "").strip().partition("\n")[0]
         found.append(
             MethodView(name=name, about=about, knobs=plugins.knobs(cls), learns=bool(getattr(cls, "learns", True)))
         )

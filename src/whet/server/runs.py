@@ -37,9 +37,9 @@ from whet.server.run_views import (
     run_view,
 )
 from whet.server.run_views import Query as CurveQuery
-from whet.store.base import GroupQuery, Line, Run, RunQuery, Store, Sweep, TableQuery
+from whet.store.base import GroupQuery, Line, Run, Store, Sweep, TableQuery
 from whet.store.describe import SYSTEM, logged, metrics_of, values_of
-from whet.store.matching import matching, sweeps_of
+from whet.store.matching import matching, sweeps_of, whole_runs
 from whet.trial import Goal, Phase
 
 __all__ = ["router"]
@@ -131,9 +131,8 @@ def router(store: Store, tags: Etags) -> APIRouter:
     @needs("write", checks_itself=True)
     def tag(request: Request, body: Tags) -> Response:
         """Add tags to runs and take others away, from all of them or none."""
-        who = caller(request)
-        ids = body.ids if who.projects is None else [who.run(store, id) for id in body.ids]
-        return answer(Tagged(num_changed=store.runs.tag(ids, add=body.add, remove=body.remove)))
+        caller(request).check_runs(store, body.ids)
+        return answer(Tagged(num_changed=store.runs.tag(body.ids, add=body.add, remove=body.remove)))
 
     @routes.get("/runs:compare", response_model=ComparisonView)
     @needs("read")
@@ -141,12 +140,10 @@ def router(store: Store, tags: Etags) -> APIRouter:
         """Return runs side by side: their configs and results, and where they differ."""
 
         def make() -> ComparisonView:
-            by_id = {one.id: one for one in store.runs.select(RunQuery(ids=run))}
+            by_id = {one.id: one for one in whole_runs(store, run)}
             runs = [by_id.get(one) or store.runs.find(one) for one in run]
             sweeps = sweeps_of(store, runs)
-            goals = _goals(
-                [one for one in sweeps.values() if one is not None], {name for one in runs for name in one.stats}
-            )
+            goals = _goals(list(sweeps.values()), {name for one in runs for name in one.stats})
             reached = {one.id: {**logged(one), **(values_of(one, sweeps.get(one.sweep or "")) or {})} for one in runs}
             table = compare_runs({one.id: one.config for one in runs}, reached, goals)
             config, summary = (
@@ -157,7 +154,7 @@ def router(store: Store, tags: Etags) -> APIRouter:
                 for rows in (table.config, table.summary)
             )
             named = {one.id: one.name for one in runs}
-            results = {name for sweep in sweeps.values() if sweep is not None for name in metrics_of(sweep)}
+            results = {name for sweep in sweeps.values() for name in metrics_of(sweep)}
             drawn = {name for one in runs for name, stat in one.stats.items() if stat.count > 1}
             return ComparisonView(
                 runs=list(table.runs),
@@ -185,8 +182,7 @@ def router(store: Store, tags: Etags) -> APIRouter:
     ) -> Response:
         """Return the runs that `filter` wants (or those of the ids given, whatever else is asked) as one file: a row a run, or as JSON whole runs with their curves."""
         if id:
-            ids = [store.runs.get(one).id for one in _own_ids(store, id, caller(request))]
-            return file_of(store, _selected(store, ids), format, "runs")
+            return file_of(store, caller(request).runs(store, id), format, "runs")
         query = _own_query(_query(store, filter, sort, project, sweep, 1, None, []), caller(request))
         return file_of(store, matching(store, query), format, "runs")
 
@@ -194,9 +190,8 @@ def router(store: Store, tags: Etags) -> APIRouter:
     @needs("admin", checks_itself=True)
     def delete_several(request: Request, body: Ids) -> Response:
         """Delete runs, all of them or none. Running ones and trials of sweeps are refused."""
-        who = caller(request)  # who is limited is not told whether others have a run
-        ids = body.ids if who.projects is None else [who.run(store, id) for id in body.ids]
-        return answer(Deleted(num_deleted=store.runs.delete(ids)))
+        caller(request).check_runs(store, body.ids)
+        return answer(Deleted(num_deleted=store.runs.delete(body.ids)))
 
     @routes.post("/metrics:query", response_model=dict[str, dict[str, Lines]])
     @needs("read", checks_itself=True)
@@ -318,16 +313,7 @@ def _query(
 
 def _own_ids(store: Store, ids: list[str], who: Caller) -> list[str]:
     """Return those that the caller sees."""
-    if who.projects is None:
-        return ids
-    seen = {run.id for run in store.runs.select(RunQuery(ids=ids)) if who.sees(run.project)}
-    return [id for id in ids if id in seen]
-
-
-def _selected(store: Store, ids: list[str]) -> list[Run]:
-    """Return the runs of these ids in their order; those that are no more are left out."""
-    there = {run.id: run for run in store.runs.select(RunQuery(ids=ids))}
-    return [there[id] for id in ids if id in there]
+    return ids if who.projects is None else [run.id for run in whole_runs(store, ids) if who.sees(run.project)]
 
 
 def _view(store: Store, run: Run) -> RunView:

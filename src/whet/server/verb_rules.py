@@ -13,6 +13,7 @@ from typing import Any
 from whet.errors import Conflict, NotFound, Refused
 from whet.server.access import Caller
 from whet.store.base import GroupQuery, NewRun, RunQuery, Store, TableQuery
+from whet.store.matching import whole_runs
 from whet.store.token import Scope
 from whet.store.verbs import Verb
 
@@ -167,14 +168,13 @@ def _new_run(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
 
 
 def _runs(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
-    for id in given["ids"]:
-        _own_run(store, who, id)
+    who.check_runs(store, list(given["ids"]))
     return verb.do(store, given)
 
 
 def _curves(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:
-    own = {run.id for run in store.runs.select(RunQuery(ids=given["ids"])) if who.sees(run.project)}
-    return verb.do(store, {**given, "ids": [id for id in given["ids"] if id in own]})
+    own = [run.id for run in whole_runs(store, list(given["ids"])) if who.sees(run.project)]
+    return verb.do(store, {**given, "ids": own})
 
 
 def _gains(verb: Verb, store: Store, who: Caller, given: Arguments) -> Any:

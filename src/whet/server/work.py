@@ -47,7 +47,7 @@ def router(store: Store, engines: Engines, questions: Questions) -> APIRouter:
             return not from_thread.run(request.is_disconnected)
 
         def ask() -> Response:
-            found = engine.ask(mine=body.mine, owner=owner, key=key, is_wanted=is_wanted)
+            found = engine.ask_for(owner, mine=body.mine, key=key, is_wanted=is_wanted)
             if isinstance(found, Nothing):
                 raise NotNow(found)
             return answer(Suggested(trial=found, reason=found.note, final=False, state=engine.state.value))

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 from whet.trial import Problem, Suggestion, Trial
 
@@ -40,7 +41,7 @@ class Stopper(ABC):
     pauses: bool = False
     """Whether a verdict may be PAUSE."""
 
-    suits: str = ""
+    suits: ClassVar[str] = ""
     """When to take it, in a sentence, as a searcher has it."""
 
     def __init__(self, problem: Problem) -> None:

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self, TextIO, final
 
 from whet.config import flatten
@@ -118,20 +117,18 @@ class ParquetFile:
 
     Args:
         target: A path, or a file open for writing bytes.
-        kinds: Columns that are there in any case, first, and what types they have besides those of the rows (see `kinds_of`).
 
     Raises:
         MissingDependency: pyarrow is not installed.
     """
 
-    def __init__(self, target: Path | IO[bytes], kinds: Mapping[str, Collection[type]] = MappingProxyType({})) -> None:
+    def __init__(self, target: Path | IO[bytes]) -> None:
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise MissingDependency.of("pyarrow", "parquet", "export --format parquet") from None
         self._target = target
         self._waiting = RowSpool()
-        self._waiting.kinds |= {name: set(found) for name, found in kinds.items()}
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,8 @@
-"""The whole runs of a question to the run table."""
+"""Whole runs: those of a question to the run table, or of ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from whet.store.values import RunQuery
 if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep, TableQuery, TableRow
 
-__all__ = ["matching", "sweeps_of"]
+__all__ = ["matching", "sweeps_of", "whole_runs"]
 
 _PAGE = 200
 
@@ -31,10 +31,23 @@ def matching(
     rows = (row for row in _rows(store, query) if keep(row))
     left = most
     while page := [row.id for row in islice(rows, _PAGE if left is None else min(left, _PAGE))]:
-        whole = {run.id: run for run in store.runs.select(RunQuery(ids=page))}
-        there = [whole[id] for id in page if id in whole]
+        there = whole_runs(store, page)
         yield from there
         left = None if left is None else left - len(there)
+
+
+def whole_runs(store: Store, ids: Sequence[str]) -> list[Run]:
+    """Return the runs of these ids (ids, not names) in their order, each once; those that are no more are left out.
+
+    A question for every 200 of them, not one a run.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found: list[Run] = []
+    for i in range(0, len(wanted), _PAGE):
+        page = wanted[i : i + _PAGE]
+        whole = {run.id: run for run in store.runs.select(RunQuery(ids=page))}
+        found += (whole[id] for id in page if id in whole)
+    return found
 
 
 def _rows(store: Store, query: TableQuery) -> Iterator[TableRow]:

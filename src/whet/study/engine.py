@@ -63,29 +63,15 @@ class Engine(View):
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
-    def ask(
-        self,
-        *,
-        mine: Collection[int] | None = None,
-        owner: str | None = None,
-        key: str | None = None,
-        is_wanted: Callable[[], bool] = lambda: True,
-    ) -> Assignment | Nothing:
-        """Hand out the next trial: a waiting one, else a paused one worth resuming, else a new one; if all `mine` were started, only a paused one.
+    def ask(self, *, mine: Collection[int] | None = None) -> Assignment | Nothing:
+        """Hand out the next trial to this process: a waiting one, else a paused one worth resuming, else a new one.
 
-        It goes to `owner`, by default this process. The same question again, by its `key`, gets what it got before while that runs; so does this
-        process when it asks again after an error.
-
-        Raises:
-            Unwanted: the answer `is_wanted` no more, so nothing was handed out.
+        If all `mine` were started, only a paused one. Asked again after an error, it is the same question, and gets what it got before while that runs.
         """
         if self.store.server is not None:
             with self._asking:
                 self.look_for_lost(_LOOK_FROM_AFAR_S)
                 return distant.ask(self, self.store.server, mine)
-        if owner is not None:
-            with self._asking, self.store.trials.turn(self.id):
-                return Question(self, mine=mine, owner=owner, key=key, is_wanted=is_wanted).answer()
         with self._asking:
             # The store may have kept what it handed out though the word of that was lost, so this stays the same question until it is answered.
             is_new = self.question is None
@@ -94,6 +80,28 @@ class Engine(View):
                 answer = Question(self, mine=mine, owner=self.owner, key=key, is_new=is_new).answer()
             self.question = None
             return answer
+
+    def ask_for(
+        self,
+        owner: str,
+        *,
+        mine: Collection[int] | None = None,
+        key: str | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Assignment | Nothing:
+        """Do as `ask`, for somebody else; only where the history is, not from afar.
+
+        Args:
+            owner: To whom the trial is handed out.
+            mine: As for `ask`.
+            key: The question's: the same again gets what it got before, while that runs.
+            is_wanted: Whether there is still somebody to answer.
+
+        Raises:
+            Unwanted: the answer `is_wanted` no more, so nothing was handed out.
+        """
+        with self._asking, self.store.trials.turn(self.id):
+            return Question(self, mine=mine, owner=owner, key=key, is_wanted=is_wanted).answer()
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------
 

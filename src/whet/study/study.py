@@ -291,13 +291,16 @@ class Study(Look):
         caught = catch if isinstance(catch, type) else tuple(catch)
         after = tuple(callbacks or ())
         mine: set[int] = set()  # the trials that this call has run
+        exhausted = threading.Event()
 
         def work(advance: Callable[[tuple[int, float] | None], None] | None, interrupts: Interrupts) -> None:
             while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline):
                 if not (new := left.take()) and not self._engine.pauses:
                     return
                 answer = self._ask_patiently(deadline, interrupts, None if new else mine)
-                if answer is None:
+                if not isinstance(answer, Assignment):
+                    if answer is not None and new:
+                        exhausted.set()
                     return
                 if new and answer.after is not None:
                     left.give_back()  # it goes on with a trial that was counted
@@ -337,7 +340,7 @@ class Study(Look):
                         self._stop.set()
                 for future in futures:
                     future.result()
-        self._engine.leave()
+        self._engine.leave(exhausted=exhausted.is_set())
 
     def stop(self) -> None:
         """Let `optimize` end after the trials that run now; for callbacks and objectives."""
@@ -345,17 +348,15 @@ class Study(Look):
 
     def _ask_patiently(
         self, deadline: float | None, interrupts: Interrupts, mine: set[int] | None
-    ) -> Assignment | None:
+    ) -> Assignment | Nothing | None:
         while True:
             interrupts.check()
             answer = self._engine.ask(mine=mine)
             if isinstance(answer, Assignment):
                 return answer
             if answer.final:
-                if mine is None:
-                    self._engine.leave(exhausted=True)
                 LOGGER.info("Study %s hands out no more trials: %s", self.study_name, answer.reason)
-                return None
+                return answer
             if self._stop.wait(_PATIENCE_S) or (deadline is not None and time.monotonic() >= deadline):
                 return None
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import BinaryIO, final
 
 from whet.blobs.base import digest_of, is_digest
 from whet.errors import Damaged, NotFound, Refused, StoreUnavailable, TooLarge, WhetError
@@ -17,7 +17,7 @@ from whet.store.base import Artifact
 from whet.store.files import Files, Standing, own_file
 from whet.track.notices import Notices
 
-__all__ = ["Sent", "Uploader", "send_files"]
+__all__ = ["Sent", "Uploader", "send_content", "send_files"]
 
 _PIECE_BYTES = 4 << 20
 _TRIES = 3  # where what came is not what was sent, or somebody else sends the same
@@ -93,42 +93,69 @@ def _send(
     on_bytes: Callable[[int], None],
 ) -> bool | str:
     """Send one file; True: it is there, False: not `going`, a text: why it can't be."""
-    artifact, received = one.artifact, one.received
+    artifact = one.artifact
     if not is_digest(artifact.sha256):
         return f"its record has no SHA-256, but {artifact.sha256!r:.80}"
+    path = folder / "files" / artifact.name
     file = own_file(folder, artifact)
     if file is None:
-        return f"{folder / 'files' / artifact.name} is gone, or has changed since it was kept"
-    tries = 0
+        return f"{path} is gone, or has changed since it was kept"
     with file:
-        while True:
-            if not going():
-                return False
-            file.seek(received)
-            piece = file.read(_PIECE_BYTES)
-            try:
-                now = files.send(run, artifact.sha256, received, piece)
-            except Damaged:
-                if not _is_same(folder, artifact):
-                    return f"{folder / 'files' / artifact.name} has changed since it was kept"
-                received, tries = 0, tries + 1
-                if tries >= _TRIES:
-                    return "it came damaged, again and again"
-                continue
-            if now > received:
-                on_bytes(len(piece))
-            if now >= artifact.size:
-                return True
-            if now <= received:
-                tries += 1
-                if tries > _TRIES:
-                    raise StoreUnavailable(f"somebody else sends {artifact.name!r} of run {run}", "try again later")
-            received = now
+        return send_content(files, run, one, path, file, going=going, on_bytes=on_bytes)
 
 
-def _is_same(folder: Path, artifact: Artifact) -> bool:
+def send_content(
+    files: Files,
+    run: str,
+    one: Standing,
+    path: Path,
+    file: BinaryIO,
+    *,
+    going: Callable[[], bool] = lambda: True,
+    on_bytes: Callable[[int], None] = lambda count: None,
+) -> bool | str:
+    """Send a content that a run keeps from what has come of it on; True: it is there, False: not `going`, a text: why it can't be.
+
+    Args:
+        path: Where it is, and `file`, open.
+        going: As for `send_files`, and so is `on_bytes`.
+
+    Raises:
+        TooLarge: it passes a limit.
+        NotFound: the run keeps no such file any more.
+        StoreUnavailable: try again later.
+    """
+    artifact, received, tries = one.artifact, one.received, 0
+    while True:
+        if not going():
+            return False
+        file.seek(received)
+        piece = file.read(_PIECE_BYTES)
+        try:
+            now = files.send(run, artifact.sha256, received, piece)
+        except Damaged:
+            if not _is_same(path, artifact):
+                return f"{path} has changed since it was kept"
+            received, tries = 0, tries + 1
+            if tries >= _TRIES:
+                return "it came damaged, again and again"
+            continue
+        if now > received:
+            on_bytes(len(piece))
+        if now >= artifact.size:
+            return True
+        if not piece:
+            return f"{path} has changed since it was kept"
+        if now <= received:
+            tries += 1
+            if tries > _TRIES:
+                raise StoreUnavailable(f"somebody else sends {artifact.name!r} of run {run}", "try again later")
+        received = now
+
+
+def _is_same(path: Path, artifact: Artifact) -> bool:
     try:
-        return digest_of(folder / "files" / artifact.name) == artifact.sha256
+        return digest_of(path) == artifact.sha256
     except OSError:
         return False
 

@@ -48,6 +48,17 @@ class Reader(ABC):
     def read(self, *, final: bool = False) -> Rows:
         """Return what is new. `final`: nothing more will come, so an unfinished last line counts too."""
 
+    @property
+    def share(self) -> float:
+        """How much of the file is behind, from 0 to 1: about, and for people."""
+        return self._share_at(self.offset)
+
+    def _share_at(self, byte: int) -> float:
+        try:
+            return min(1.0, byte / self.path.stat().st_size)
+        except (OSError, ZeroDivisionError):
+            return 1.0
+
     def damaged(self, where: str) -> None:
         """Count something that is passed over."""
         self.num_damaged += 1

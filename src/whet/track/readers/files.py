@@ -27,6 +27,7 @@ _LONGEST_RECORD = 1 << 18
 _BUFFER_BYTES = 4096
 _DEEPEST = 50
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_MARK = b"\xef\xbb\xbf"  # that some put before UTF-8
 
 
 def reader_of(path: Path, offset: int = 0) -> TableReader:
@@ -130,6 +131,12 @@ class TableReader(Reader):
         super().__init__(path, offset, clock=clock)
         self._at: int | None = None
         self._begin: int | None = None if self.has_head else 0
+        self.head = b""
+        """Its first line, once that was read."""
+
+    @property
+    def share(self) -> float:
+        return self._share_at(self._at or 0)
 
     def read(self, *, final: bool = False) -> Rows:
         start = self.offset
@@ -159,6 +166,7 @@ class TableReader(Reader):
                 if head and record.strip():
                     self._read_head(record)
                     self._begin, head = at, False
+                    self.head = record
                 elif record.strip():
                     yield record, at
 
@@ -207,6 +215,9 @@ class TableReader(Reader):
         # A writer with a buffer cuts where that is full, in the middle of a number, and may be quiet for long.
         if not final or (start + len(data)) % _BUFFER_BYTES == 0:
             return records
+        last = b"".join([*rest, tail])
+        if rest and self._is_whole(last):
+            return [*records, last]
         return [*records, *rest, tail] if tail.strip() and self._is_whole(tail) else [*records, *rest]
 
     def _joined(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -231,16 +242,14 @@ class CsvReader(TableReader):
         return None if cells is None else dict(zip(self._names, cells, strict=False))
 
     def _read_head(self, record: bytes) -> None:
-        tabs = self.path.suffix.lower() == ".tsv"
-        self.delimiter = "\t" if tabs else ";" if b";" in record and b"," not in record else ","
-        names = self._cells_or_none(record.removeprefix(b"\xef\xbb\xbf"))
+        names = self._cells_or_none(record.removeprefix(_MARK))
         if names is None:
             raise TrackError(f"{self.path} has a first line that is no CSV", "mend it, or leave it out")
         self._names = names
 
     def _numbers(self, records: Sequence[bytes], count: int) -> Iterator[dict[str, float] | None]:
-        for i, cells in enumerate(self._all_cells(records), count):
-            if cells is None:
+        for i, (cells, record) in enumerate(zip(self._all_cells(records), records, strict=True), count):
+            if cells is None or (b'"' in record and self._ends_open(record)):
                 self.damaged(f"row {i + 1}")
             numbers: dict[str, float] = {}
             for name, cell in zip(self._names, cells or (), strict=False):
@@ -268,23 +277,57 @@ class CsvReader(TableReader):
             return None
 
     def _is_whole(self, tail: bytes) -> bool:
-        cells = self._cells_or_none(tail) if tail.count(b'"') % 2 == 0 and self._names else None
+        cells = None if not self._names or self._ends_open(tail) else self._cells_or_none(tail)
         return cells is not None and len(cells) >= len(self._names)
 
     def _joined(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """Join lines that end within quotes with what follows."""
+        """Join lines that end within quotes with what follows; a quote that nothing closes for long costs none of the lines behind it."""
+        if not self._names and (head := next((line for line in lines if line.strip()), None)):
+            self.delimiter = self._delimiter_of(head)
         if not any(b'"' in line for line in lines):
             return lines, []
         records, held = [], []
-        quotes = size = 0
+        is_open, size = False, 0
         for line in lines:
             held.append(line)
-            quotes += line.count(b'"')
+            is_open = self._ends_open(line, is_open)
             size += len(line)
-            if quotes % 2 == 0 or size > _LONGEST_RECORD:
+            if not is_open:
                 records.append(b"".join(held))
-                held, quotes, size = [], 0, 0
+            elif size > _LONGEST_RECORD:
+                records += held
+            else:
+                continue
+            held, is_open, size = [], False, 0
         return records, held
+
+    def _delimiter_of(self, head: bytes) -> str:
+        if self.path.suffix.lower() == ".tsv":
+            return "\t"
+        return ";" if b";" in head and b"," not in head else ","
+
+    def _ends_open(self, line: bytes, is_open: bool = False) -> bool:
+        """Return whether a line ends within quotes, as `csv` counts them: they begin where a cell does, elsewhere a quote is a letter.
+
+        Args:
+            is_open: Whether the line before it did.
+        """
+        opens = self.delimiter.encode() + b'"'
+        at = 0
+        if not self._names:
+            line = line.removeprefix(_MARK)
+        if not is_open and line.startswith(b'"'):
+            is_open, at = True, 1
+        while True:
+            if not is_open:
+                at = line.find(opens, at) + 2
+                if at < 2:
+                    return False
+            at = line.find(b'"', at) + 1
+            if at < 1:
+                return True
+            is_open = line[at : at + 1] == b'"'  # two of them are one that is meant
+            at += is_open
 
 
 def _text(record: bytes) -> str:
