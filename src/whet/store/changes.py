@@ -1,4 +1,4 @@
-"""What changed in a sweep, read from a database."""
+"""What changed in a sweep, and how it stands, read from a database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from whet.store import rules
 from whet.store import trial_statements as say
-from whet.store.base import Changes
+from whet.store.base import Changes, Standing
 from whet.store.codec import load
 from whet.store.cut import last_whole
 from whet.store.database import Database, Transaction
@@ -16,7 +16,7 @@ from whet.store.rows import STATES, to_trial
 from whet.store.sweeps import no_sweep
 from whet.trial import Report
 
-__all__ = ["changes"]
+__all__ = ["changes", "standing"]
 
 
 def changes(database: Database, sweep: str, since: int, limit: int | None, after: int) -> Changes:
@@ -34,6 +34,19 @@ def changes(database: Database, sweep: str, since: int, limit: int | None, after
         trials = tx.rows(say.CHANGED, sweep_id=sweep, since=since)
         reports = tx.rows(say.REPORTED, sweep_id=sweep, since=since) if now[1] > since else []
     return _changes(now, trials, reports)
+
+
+def standing(database: Database, sweep: str) -> Standing:
+    """Return how a sweep stands: see `whet.store.base.Trials.standing`."""
+    rows = database.once(say.STANDING, sweep_id=sweep)
+    if not rows:
+        with database.read() as tx:
+            raise no_sweep(tx, sweep)
+    revision, version, state, cap, next_number, best, value, is_waiting = rows[0]
+    return Standing(
+        revision=revision, version=version, state=STATES[state], cap=cap, next_number=next_number, is_waiting=bool(is_waiting),
+        best=None if best is None else (best, value),
+    )  # fmt: skip
 
 
 def _changes(

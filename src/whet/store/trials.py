@@ -14,7 +14,7 @@ from typing import final
 from whet.store import answered, rules
 from whet.store import trial_statements as say
 from whet.store.base import NOTHING, Changes, Lease, Origin, Standing, Trials
-from whet.store.changes import changes
+from whet.store.changes import changes, standing
 from whet.store.codec import dump, floats, load, text
 from whet.store.database import Database, Transaction
 from whet.store.ids import new_id
@@ -37,15 +37,7 @@ class SqlTrials(Trials):
         return changes(self._db, sweep, since, limit, after)
 
     def standing(self, sweep: str) -> Standing:
-        rows = self._db.once(say.STANDING, sweep_id=sweep)
-        if not rows:
-            with self._db.read() as tx:
-                raise no_sweep(tx, sweep)
-        revision, version, state, cap, next_number, best, value, is_waiting = rows[0]
-        return Standing(
-            revision=revision, version=version, state=STATES[state], cap=cap, next_number=next_number, is_waiting=bool(is_waiting),
-            best=None if best is None else (best, value),
-        )  # fmt: skip
+        return standing(self._db, sweep)
 
     def turn(self, sweep: str) -> AbstractContextManager[None]:
         return self._db.turn(sweep)
@@ -226,16 +218,8 @@ class SqlTrials(Trials):
             why = text(reason)
             over = rev if to.is_over else None
             tx.run(
-                say.REQUEUE,
-                sweep_id=sweep,
-                trial=number,
-                to=to.value,
-                lost=int(lost),
-                why=why,
-                end=end,
-                rev=rev,
-                over=over,
-            )
+                say.REQUEUE, sweep_id=sweep, trial=number, to=to.value, lost=int(lost), why=why, end=end, rev=rev, over=over
+            )  # fmt: skip
             tx.run(say.FORGET_REPORTS, sweep_id=sweep, trial=number)
             tx.run(say.FORGET_METRICS, run=line.id)
             tx.run(say.FORGET_OFFSETS, run=line.id)

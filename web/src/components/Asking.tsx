@@ -2,7 +2,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import type { SweepFull } from "../api/client.ts";
-import { typed } from "../lib/typed.ts";
 import { Button } from "./Button.tsx";
 import { Dialog } from "./Dialog.tsx";
 import { said } from "./Status.tsx";
@@ -51,6 +50,3 @@ export function Asking<T>({ title, verb, ask: send, done, sweep, disabled = fals
     </Dialog>
   );
 }
-
-/** A parameter's value as it would be typed. */
-export const written = (value: unknown): string => (typeof value === "string" && typed(value) === value ? value : JSON.stringify(value));

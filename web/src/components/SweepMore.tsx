@@ -3,10 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
 import { api, ok, type Stats, type SweepFull } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
-import { typed } from "../lib/typed.ts";
+import { typed, written } from "../lib/typed.ts";
 import { count, plain } from "../lib/format.ts";
 import { parameter } from "../lib/scale.ts";
-import { Asking, written } from "./Asking.tsx";
+import { Asking } from "./Asking.tsx";
 import { Item, Menu } from "./Menu.tsx";
 
 interface Props {

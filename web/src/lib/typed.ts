@@ -8,3 +8,6 @@ export function typed(text: string): unknown {
     return text;
   }
 }
+
+/** A parameter's value as it would be typed. */
+export const written = (value: unknown): string => (typeof value === "string" && typed(value) === value ? value : JSON.stringify(value));
