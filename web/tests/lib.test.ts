@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { align, range, smooth } from "../src/lib/curves.ts";
+import { align, range, since, smooth } from "../src/lib/curves.ts";
 import { both, propose, written } from "../src/lib/filter.ts";
 import { flat } from "../src/lib/flat.ts";
-import { joined, parseSearch, parted, stringifySearch } from "../src/lib/search.ts";
+import { changed, joined, parseSearch, parted, stringifySearch } from "../src/lib/search.ts";
 import { options, python, yaml } from "../src/lib/yaml.ts";
 
 test("smoothing keeps constants, gaps and the first value", () => {
@@ -15,6 +15,12 @@ test("smoothing keeps constants, gaps and the first value", () => {
 
 test("curves meet on the union of their steps", () => {
   assert.deepEqual(align([{ x: [0, 2], y: [1, 3] }, { x: [1, 2], y: [5, null] }]), { x: [0, 1, 2], ys: [[1, undefined, 3], [undefined, 5, null]] });
+});
+
+test("over time a curve begins when its run did, and is moved once", () => {
+  const lines = [{ x: [110, 120], start: 100 }, { x: [1030, 1040], start: 1000 }];
+  assert.deepEqual(since(lines), [[10, 20], [30, 40]]);
+  assert.deepEqual(since([{ x: [110, 120] }, { x: [], start: 5 }]), [[0, 10], []]);
 });
 
 test("the range shows the best and leaves out what is far off", () => {
@@ -52,6 +58,13 @@ test("an address says the same after a round", () => {
   assert.deepEqual(parted(search.columns), ["a,b", "c%", "val/loss"]);
   assert.deepEqual([parted(undefined), parted("")], [null, []]);
   assert.equal(stringifySearch({ a: undefined, b: "" }), "");
+});
+
+test("a change of the address leaves the rest as it was, and leaves out what is empty", () => {
+  const search: Record<string, string | undefined> = { filter: "a", columns: "x", by: "state" };
+  assert.deepEqual(changed(search, { filter: "", by: undefined, log: "0" }), { columns: "x", log: "0" });
+  assert.deepEqual(changed(search, { columns: "" }), { filter: "a", columns: "", by: "state" }); // no columns are a choice, too
+  assert.deepEqual(changed(search, { columns: undefined }), { filter: "a", by: "state" });
 });
 
 test("a configuration can be pasted", () => {

@@ -145,6 +145,7 @@ export const compared = (ids: readonly string[]) =>
   queryOptions({
     queryKey: ["runs", "compared", ids],
     queryFn: ({ signal }) => ok(api.GET("/api/v1/runs:compare", { signal, params: { query: { run: [...ids] } } })),
+    placeholderData: keepPreviousData,
   });
 
 /** Where a file that a run keeps is downloaded. */

@@ -15,6 +15,7 @@ import { YamlEditor } from "../components/YamlEditor.tsx";
 import type { Known, Schema } from "../lib/complete.ts";
 import { useKept } from "../lib/keeping.ts";
 import type { Fault } from "../lib/outlook.ts";
+import { changed } from "../lib/search.ts";
 import { read } from "../lib/sheet.ts";
 import "../new.css";
 
@@ -38,7 +39,7 @@ export function NewSweep() {
   const navigate = route.useNavigate();
   const [kept, keep] = useKept();
   const way: Way = WAYS.find(([one]) => one === search.from)?.[0] ?? "template";
-  const go = (more: Partial<Record<keyof typeof search, string | undefined>>, replace = true): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value !== undefined)), replace, resetScroll: false });
+  const go = (more: typeof search): void => void navigate({ search: changed(search, more), replace: true, resetScroll: false });
 
   const templates = useQuery({ ...ask.templates, enabled: way === "template" });
   const around = useQuery({ ...ask.around(search.run ?? ""), enabled: way === "run" && search.run !== undefined });

@@ -13,7 +13,7 @@ import { type Column, Table } from "../components/Table.tsx";
 import { Ago, Num, State } from "../components/Value.tsx";
 import { choose } from "../lib/chosen.ts";
 import { count, num } from "../lib/format.ts";
-import { joined, parted } from "../lib/search.ts";
+import { changed, joined, parted } from "../lib/search.ts";
 
 const route = getRouteApi("/sweeps");
 const STATES = ["running", "paused", "pending", "finished", "canceled"] as const;
@@ -65,7 +65,7 @@ export function Sweeps() {
   }, [all, search.state, search.method, sort]);
   const ticked = useMemo(() => parted(search.chosen) ?? [], [search.chosen]);
   const tickedSet = useMemo(() => new Set(ticked), [ticked]);
-  const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: more.chosen !== undefined });
+  const go = (more: typeof search): void => void navigate({ search: changed(search, more), replace: more.chosen !== undefined });
 
   return (
     <Page title="Sweeps" fill aside={<><ProjectChoice value={search.project} onChange={(project) => go({ project: project ?? "" })} /><Link to="/sweeps/new" className="button button-main" title="n s">New sweep</Link></>}>
