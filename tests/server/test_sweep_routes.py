@@ -195,7 +195,9 @@ def test_sweeps_against_each_other(ask: Any, behind: Store) -> None:
     ran(behind, "other", 2, metrics=["acc"], directions=["maximize"])
     refused = ask.get(f"{API}/sweeps:compare", params={"ids": "a,other"})
     assert (refused.status_code, "sweep 'other' has no metric 'loss'" in refused.json()["detail"]) == (422, True)
-    assert ask.get(f"{API}/sweeps:compare", params={"ids": "a,nothing"}).status_code == 404
+    partly = ask.get(f"{API}/sweeps:compare", params={"ids": "a,nothing"}).json()
+    assert ([one["sweep"] for one in partly["sweeps"]], partly["missing"]) == ([first], ["nothing"])
+    assert ask.get(f"{API}/sweeps:compare", params={"ids": "nothing,nobody"}).status_code == 404
     assert ask.get(f"{API}/sweeps:compare", params={"ids": ","}).status_code == 422
     assert ask.get(f"{API}/sweeps:compare").status_code == 422
 

@@ -150,7 +150,7 @@ def test_the_keyboard_goes_everywhere(place: Place, page):
     page.keyboard.press("t")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    name = page.locator(".row[aria-selected=true] .opens").get_attribute("href")
+    name = page.locator(".row.row-active .opens").get_attribute("href")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{name}")
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { between, choose, MOST_CHOSEN } from "../src/lib/chosen.ts";
+import { choose, MOST_CHOSEN } from "../src/lib/chosen.ts";
 import { countsEpochs, dashOf, differingFirst, drawnOf, filled, near, overEpochs, regret, sameAs } from "../src/lib/compare.ts";
 import { sparkPath } from "../src/lib/spark.ts";
 import { tally } from "../src/lib/tags.ts";
@@ -9,7 +9,6 @@ test("rows are chosen in their order, once, and no more than there is room for",
   assert.deepEqual(choose(["a"], ["b", "a", "c"], true), ["a", "b", "c"]);
   assert.deepEqual(choose(["a", "b", "c"], ["a", "x", "c"], false), ["b"]);
   assert.equal(choose([], Array.from({ length: 2000 }, (_, i) => String(i)), true).length, MOST_CHOSEN);
-  assert.deepEqual([between(2, 4), between(4, 2), between(3, 3)], [[2, 3, 4], [2, 3, 4], [3]]);
 });
 
 test("lines of one colour differ in their strokes", () => {

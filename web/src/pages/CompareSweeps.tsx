@@ -47,6 +47,14 @@ export function CompareSweeps() {
           {count(asked.length, "sweep")} are asked for, and {MOST_BESIDE} can be told apart: these are the first.
         </p>
       ) : null}
+      {query.data?.missing.length ? (
+        <p className="note" role="status">
+          {query.data.missing.length === 1 ? "One of the sweeps is" : `${query.data.missing.length} of the sweeps are`} not there (any more): {query.data.missing.join(", ")}.{" "}
+          <button type="button" className="link" onClick={() => go({ ids: joined(asked.filter((id) => !query.data.missing.includes(id))) })}>
+            Leave out
+          </button>
+        </p>
+      ) : null}
       {query.isError && !query.data ? <ErrorState error={query.error} retry={() => void query.refetch()} /> : query.data ? <Found contest={query.data} search={search} go={go} onDrop={(gone) => go({ ids: joined(asked.filter((id) => !gone.includes(id))) })} /> : <Loading what="the sweeps" />}
     </Page>
   );

@@ -179,6 +179,15 @@ function Draft({ text, onText, face, onFace, onAnew, onDone }: DraftProps) {
   const submit = (): void => {
     if (isFine && !create.isPending) create.mutate(text);
   };
+  // What Ctrl+Enter sends is what stands there once the field that one is in has been taken over and the server has read it.
+  const [isSent, setSent] = useState(false);
+  const isReading = may && (stale || query.isPending);
+  useEffect(() => {
+    if (!isSent || isReading) return;
+    setSent(false);
+    submit();
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [isSent, isReading]);
 
   return (
     <div
@@ -186,7 +195,7 @@ function Draft({ text, onText, face, onFace, onAnew, onDone }: DraftProps) {
       onKeyDown={(event) => {
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
           event.preventDefault();
-          submit();
+          setSent(true);
         }
       }}
     >
