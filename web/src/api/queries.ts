@@ -1,6 +1,6 @@
 /** The questions that pages ask, each with its key. A page takes these; it never fetches by itself. */
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { both } from "../lib/filter.ts";
+import { anyOf, both } from "../lib/filter.ts";
 import type { Part } from "../lib/sight.ts";
 import { api, ok, type RunLine, type Schemas, type SweepRow } from "./client.ts";
 
@@ -153,24 +153,12 @@ export const compared = (ids: readonly string[]) =>
 export const fileAddress = (run: string, name: string): string =>
   `/api/v1/runs/${encodeURIComponent(run)}/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`;
 
-/** Filters that want these runs; each is as long as the server reads. */
-export function filtersFor(ids: readonly string[]): string[] {
-  const parts: string[][] = [[]];
-  for (const id of ids) {
-    if (sameIds([...(parts.at(-1) as string[]), id]).length > MOST_LETTERS) parts.push([]);
-    parts.at(-1)?.push(id);
-  }
-  return parts.filter((part) => part.length).map(sameIds);
-}
-const sameIds = (ids: readonly string[]): string => `id in ${JSON.stringify(ids)}`;
-const MOST_LETTERS = 2000;
-
 /** Those of these runs that there are, as lines of the table; asked again while one of them goes on. */
 export const theseRuns = (ids: readonly string[]) =>
   queryOptions({
     queryKey: ["runs", "these", ids],
     queryFn: async ({ signal }): Promise<{ runs: RunLine[] }> => {
-      const pages = await Promise.all(filtersFor(ids).map((filter) => ok(api.GET("/api/v1/runs", { signal, params: { query: { filter, limit: 1000, column: [] } } }))));
+      const pages = await Promise.all(anyOf(ids).map((filter) => ok(api.GET("/api/v1/runs", { signal, params: { query: { filter, limit: 1000, column: [] } } }))));
       return { runs: pages.flatMap((page) => page.runs) };
     },
     refetchInterval: (query) => (query.state.data?.runs.some((run) => run.ended === null) ? LIVE_MS : false),
