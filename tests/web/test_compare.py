@@ -183,7 +183,7 @@ def test_over_time_curves_begin_with_their_runs(own: Place, page):
     expect(hover).to_have_text(re.compile(r"^5 min .*: late 0 "))
     expect(hover).not_to_contain_text("late 1")  # which has nothing there
     over.hover(position={"x": width - 2, "y": 60})
-    expect(hover).to_have_text(re.compile(r"^15 min .*: late 1 "))
+    expect(hover).to_have_text(re.compile(r"^15 min.*: late 1 "))
     expect(hover).not_to_contain_text("late 0")
 
 
