@@ -317,10 +317,22 @@ def test_a_run_that_is_pinned_elsewhere_stands_first_and_once(own: Place, page):
     page.keyboard.press("End")
     expect(rows.last).to_contain_text("run-00149")
     page.keyboard.press("Home")
+    own.store.runs.tag([f"many{i:06d}" for i in range(130)], add=("pinned",))
+    expect(rows.nth(2)).to_contain_text("run-00002")
+    expect(page.get_by_role("status").filter(has_text="150 runs")).to_be_visible()
+    for key in ("PageDown",) * 6:
+        page.keyboard.press(key)
+        expect(page.locator(".coming")).to_have_count(0)
+        expect(page.get_by_role("status").filter(has_text="150 runs")).to_be_visible()
+    place = int(page.locator(".row-active").get_attribute("aria-rowindex")) - 2
+    assert 100 < place < 130
+    expect(page.locator(".row-active")).to_contain_text(f"run-{place:05d}")
+    page.keyboard.press("Home")
+    own.store.runs.tag([f"many{i:06d}" for i in range(120) if i != 3], remove=("pinned",))
     page.get_by_role("combobox", name="Filter").fill("config.seed > 100")
     page.keyboard.press("Enter")
     expect(rows.first).to_contain_text("run-00120")
-    expect(rows.nth(1)).to_contain_text("run-00101")
+    expect(rows.nth(10)).to_contain_text("run-00101")
     expect(page.get_by_role("status").filter(has_text="49 runs")).to_be_visible()
 
 

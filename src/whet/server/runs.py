@@ -96,7 +96,10 @@ def router(store: Store, tags: Etags) -> APIRouter:
 
         def make() -> Mapping[str, list[str]]:
             names = store.runs.columns(project, None if found is None else found.id)
-            order = {name: (name not in own, name.startswith(SYSTEM), goal_by_name(name) is None) for name in names["metrics"]}
+            order = {
+                name: (name not in own, name.startswith(SYSTEM), goal_by_name(name) is None)
+                for name in names["metrics"]
+            }
             return {**names, "metrics": sorted(names["metrics"], key=lambda name: (order[name], name))}
 
         return tags.answer(request, make)

@@ -86,11 +86,14 @@ const asked = ({ filter = "", pinned, ...table }: Table) => ({
   column: [...table.columns],
 });
 
-/** A part of the run table, and where it lies. */
+/** The same text for the same table. */
+export const nameOf = (table: Table): string => JSON.stringify(table);
+
+/** A part of the run table, of which it is, and where it lies there. */
 export const runs = (table: Table, part: Part) =>
   queryOptions({
     queryKey: ["runs", "table", table, part],
-    queryFn: async ({ signal }) => ({ ...(await ok(api.GET("/api/v1/runs", { signal, params: { query: { ...asked(table), limit: part.limit, offset: part.from } } }))), of: table, from: part.from }),
+    queryFn: async ({ signal }) => ({ ...(await ok(api.GET("/api/v1/runs", { signal, params: { query: { ...asked(table), limit: part.limit, offset: part.from } } }))), of: nameOf(table), isRest: table.pinned === false, from: part.from }),
     structuralSharing: false, // what is new of some hundred rows is not worth being told apart: few are in sight
     placeholderData: keepPreviousData,
   });

@@ -24,8 +24,8 @@ export function useParts(table: ask.Table, enabled: boolean, live: boolean) {
   const others = useMemo(() => (num.current ? { ...table, pinned: false } : table), [table, num.current]); // eslint-disable-line react-hooks/exhaustive-deps
   const query = useQuery({ ...ask.runs(others, partOf(Math.max(0, sight.first - num.current), Math.max(0, sight.last - num.current))), ...options });
   // They stand first as soon as they are no longer among the others; those of another table don't.
-  const isOld = pins.isPlaceholderData && !query.isPlaceholderData;
-  const before = !isOld && query.data?.of.pinned === false ? pins.data : undefined;
+  const isOld = pins.data?.of !== ask.nameOf(mine) && query.data?.of === ask.nameOf(others);
+  const before = query.data?.isRest && !isOld ? pins.data : undefined;
   const numBefore = before?.total ?? 0;
   const row = useCallback((place: number): RunLine | undefined => (place < numBefore ? before?.runs[place - before.from] : query.data?.runs[place - numBefore - query.data.from]), [before, numBefore, query.data]);
   const here = useMemo(() => [...(before?.runs ?? NONE), ...(query.data?.runs ?? NONE)], [before, query.data]);

@@ -179,9 +179,12 @@ function Draft({ text, onText, face, onFace, onAnew, onDone }: DraftProps) {
   const submit = (): void => {
     if (isFine && !create.isPending) create.mutate(text);
   };
-  // What Ctrl+Enter sends is what stands there once the field that one is in has been taken over and the server has read it.
+  // What is sent is what stands there once the field that one is in has been taken over and the server has read it.
   const [isSent, setSent] = useState(false);
   const isReading = may && (stale || query.isPending);
+  // While it reads the button is what it was: a press that takes a field over is not lost.
+  const wasFine = useRef(false);
+  if (!isReading) wasFine.current = isFine;
   useEffect(() => {
     if (!isSent || isReading) return;
     setSent(false);
@@ -235,7 +238,7 @@ function Draft({ text, onText, face, onFace, onAnew, onDone }: DraftProps) {
         {may ? (
           <SweepPreview query={query} faults={faults} id={id} stale={stale || busy}>
             <div className="creating">
-              <Button kind="main" disabled={!isFine || create.isPending} title="Ctrl+Enter" onClick={submit}>
+              <Button kind="main" disabled={!wasFine.current || create.isPending} title="Ctrl+Enter" onClick={() => setSent(true)}>
                 Create the sweep
               </Button>
               <span className="note">Nothing runs until an agent works on it.</span>

@@ -39,7 +39,7 @@ function Found({ sweep }: { sweep: SweepFull }) {
   const live = useLive(sweep.id, sweep.revision);
   const stats = useQuery(ask.stats(sweep.id));
   const go = (more: typeof search): void => void navigate({ search: changed(search, more), replace: true, resetScroll: false });
-  const config = useKept(sweep.config);
+  const config = useSame(sweep.config);
   const params = useMemo(() => varying(config), [config]);
   const first = useMemo(() => params.slice(0, 12).map((name) => `config.${name}`), [params]);
   const open = useOpen(sweep.id);
@@ -141,7 +141,7 @@ function varying(config: SweepFull["config"]): string[] {
 }
 
 /** The configuration as it was while it is the same, though the sweep is another with every trial. */
-function useKept(config: SweepFull["config"]): SweepFull["config"] {
+function useSame(config: SweepFull["config"]): SweepFull["config"] {
   const text = JSON.stringify(config);
   return useMemo(() => JSON.parse(text) as SweepFull["config"], [text]);
 }
