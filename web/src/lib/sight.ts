@@ -9,7 +9,7 @@ export interface Part {
 /** Short, so that a page opens at once. */
 const FIRST = 100;
 /** Parts begin and end at multiples of it, so that a step further is mostly the same part. */
-const STEP = 200;
+const STEP = 100;
 /** What is about to come into sight is asked for, too. */
 const MARGIN = 50;
 const MOST = 1000;
