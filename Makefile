@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEFAULT := not slow and not gpu and not slurm and not postgres and not browser
 WORKERS ?= 2
-# As many threads as workers: small networks are slower with more, and two workers with two threads each wait for one another.
-export OMP_NUM_THREADS ?= 1
+# A thread a worker: small networks are slower with more, and two workers with two threads each wait for one another.
+test test-all test-web: export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-all lint format ui api test-web bench-web chromium clean
 

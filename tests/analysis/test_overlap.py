@@ -22,6 +22,8 @@ def test_how_much_is_common() -> None:
     assert share(Float(0, 1), Float(0.5, 1.5)) == pytest.approx(1 / 3)
     assert share(Float(1e-4, 1e-2, log=True), Float(1e-3, 1e-1, log=True)) == pytest.approx(1 / 3)
     assert share(Float(1e-4, 1, log=True), Float(0.5, 1)) == pytest.approx(0.5 / (1 - 1e-4))  # one is linear
+    assert share(Int(1, 4), Int(1, 8)) == 0.5
+    assert share(Int(1, 4), Float(1, 8)) == pytest.approx(3 / 7)
     assert share(Int(1, 4), Int(6, 9)) == 0.0
     assert share(Int(3, 3), Int(3, 3)) == 1.0
     assert share(Choice(["a", "b", "c"]), Choice(["b", "a", 1]), Choice(["b"])) == 0.25
@@ -32,7 +34,7 @@ def test_how_much_is_common() -> None:
 
 def test_what_is_not_in_all_comes_last_and_has_no_share() -> None:
     first, second = overlap([Space({"a": Float(0, 1), "b": Int(0, 3)}), Space({"b": Int(2, 9)})])
-    assert (first.name, first.share, second.name, second.share) == ("b", pytest.approx(1 / 9), "a", None)
+    assert (first.name, first.share, second.name, second.share) == ("b", pytest.approx(2 / 10), "a", None)
     assert second.extents[1] is None
     assert second.common is not None
     assert overlap([]) == ()

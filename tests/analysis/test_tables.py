@@ -148,7 +148,7 @@ def test_the_best_of_a_row_is_a_number_among_several():
 def test_a_name_may_tell_which_way_is_better():
     for name in ("val_loss", "eval/WER", "trainLoss", "rmse.test"):
         assert goal_by_name(name) is Goal.MINIMIZE
-    for name in ("val/accuracy", "top.f1", "AUC", "evalAcc"):
+    for name in ("val/accuracy", "top.f1", "AUC", "evalAcc", "auroc", "psnr"):
         assert goal_by_name(name) is Goal.MAXIMIZE
     for name in ("epoch", "lr", "glossy", "accident", "loss_vs_acc", ""):
         assert goal_by_name(name) is None

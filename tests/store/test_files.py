@@ -199,7 +199,11 @@ def test_no_two_databases_have_one_place(tmp_path: Path) -> None:
     ]
     places = {url: _home(url, tmp_path / ".whet")[0] for url in urls}
     assert len(set(places.values())) == len(urls)
-    for same in ("postgresql://me:old@h/a", "postgresql://me:p%40ss@h/a", "postgresql+psycopg://me@h/a?password=x"):
+    for same in (
+        "postgresql://me:old@h/a",
+        "postgresql://me:p%40ss@h:5432/a",
+        "postgresql+psycopg://me@h/a?password=x&sslmode=require&connect_timeout=3",
+    ):
         assert _home(same, tmp_path / ".whet")[0] == places["postgresql://me@h/a"]
     (tmp_path / "other").mkdir()
     (tmp_path / "a.db").touch()

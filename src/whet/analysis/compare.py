@@ -101,7 +101,27 @@ _WORDS = {
         }
     ),
     Goal.MAXIMIZE: frozenset(
-        {"acc", "accuracy", "f1", "auc", "auroc", "precision", "recall", "r2", "score", "reward", "bleu", "map", "iou"}
+        {
+            "acc",
+            "accuracy",
+            "f1",
+            "auc",
+            "auroc",
+            "precision",
+            "recall",
+            "r2",
+            "score",
+            "reward",
+            "bleu",
+            "map",
+            "iou",
+            "rouge",
+            "dice",
+            "psnr",
+            "ssim",
+            "throughput",
+            "fps",
+        }
     ),
 }
 

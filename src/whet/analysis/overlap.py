@@ -19,12 +19,14 @@ class Extent:
     Args:
         low, high: Of numbers; both None where there are `options`, which may be values of any kind.
         log: Equal ratios count alike.
+        is_whole: Of whole numbers.
         when: Where it is active; empty: everywhere.
     """
 
     low: float | None = None
     high: float | None = None
     log: bool = False
+    is_whole: bool = False
     options: tuple[object, ...] | None = None
     when: str = ""
 
@@ -68,7 +70,8 @@ def overlap(spaces: Sequence[Space]) -> tuple[Shared, ...]:
 def _extent(parameter: Parameter) -> Extent:
     when = "" if parameter.when is None else str(parameter.when)
     if isinstance(parameter, Float | Int):
-        return Extent(low=parameter.low, high=parameter.high, log=parameter.log, when=when)
+        is_whole = isinstance(parameter, Int)
+        return Extent(low=parameter.low, high=parameter.high, log=parameter.log, is_whole=is_whole, when=when)
     assert isinstance(parameter, Choice)
     return Extent(options=parameter.options, when=when)
 
@@ -91,10 +94,10 @@ def _of_options(options: Sequence[Sequence[object]]) -> tuple[Extent | None, flo
 
 
 def _of_numbers(extents: Sequence[Extent]) -> tuple[Extent | None, float | None]:
-    log = all(extent.log for extent in extents)
+    log, is_whole = all(extent.log for extent in extents), all(extent.is_whole for extent in extents)
     lows, highs = [e.low or 0.0 for e in extents], [e.high or 0.0 for e in extents]
     low, high, least, greatest = max(lows), min(highs), min(lows), max(highs)
-    common = Extent(low=low, high=high, log=log) if low <= high else None
+    common = Extent(low=low, high=high, log=log, is_whole=is_whole) if low <= high else None
     if not (math.isfinite(least) and math.isfinite(greatest)):
         return common, None
     if common is None:
@@ -105,4 +108,6 @@ def _of_numbers(extents: Sequence[Extent]) -> tuple[Extent | None, float | None]
         return common, 1.0
     if log:
         return common, round(math.log(high / low) / math.log(greatest / least), 12)
+    if is_whole:
+        return common, (high - low + 1) / (greatest - least + 1)  # of the numbers, not of the way between them
     return common, (high / 2 - low / 2) / (greatest / 2 - least / 2)

@@ -196,16 +196,14 @@ def _sweeps(store: Store, what: Sequence[str], metric: str | None, as_json: bool
     """Print sweeps against each other."""
     from whet.analysis.contest import compare_sweeps
     from whet.cli.describe import problem_trials
-    from whet.store.describe import approach_of
+    from whet.store.describe import approach_of, teams_of, titled
     from whet.store.wire import encode
 
-    found = list({one.id: one for one in (store.sweeps.find(text) for text in what)}.values())
-    names = [sweep.name for sweep in found]
-    titled = {one.name if names.count(one.name) == 1 else f"{one.name} ({one.id})": one for one in found}
+    found = titled({one.id: one for one in (store.sweeps.find(text) for text in what)}.values())
     contest = compare_sweeps(
-        {title: problem_trials(store, sweep) for title, sweep in titled.items()},
+        {title: problem_trials(store, sweep) for title, sweep in found.items()},
         metric=metric,
-        teams={title: approach_of(sweep) for title, sweep in titled.items()},
+        teams=teams_of(found),
     )
     if as_json:
         output.print_json(encode(contest))
@@ -220,7 +218,7 @@ def _sweeps(store: Store, what: Sequence[str], metric: str | None, as_json: bool
         ["sweep", "searches by", "trials", "stopped", "failed", "took", goal["best"], goal["needed"]],
         [
             [
-                shown.value(one.name), approach_of(titled[one.name]), str(one.num_trials), str(one.num_stopped), str(one.num_failed),
+                shown.value(one.name), approach_of(found[one.name]), str(one.num_trials), str(one.num_stopped), str(one.num_failed),
                 shown.duration(one.seconds), "" if one.best is None else shown.value(one.best),
                 "never" if one.num_needed is None else shown.counted(one.num_needed, "trial"),
             ]
@@ -240,7 +238,7 @@ def _sweeps(store: Store, what: Sequence[str], metric: str | None, as_json: bool
     if len(found) > 1 and contest.shared:
         output.say()
         output.table(
-            ["parameter", *(shown.value(title) for title in titled), "in common"],
+            ["parameter", *(shown.value(title) for title in found), "in common"],
             [
                 [
                     shown.value(row.name),

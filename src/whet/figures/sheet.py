@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import final
+from typing import Any, TypeVar, final
 
 from whet.analysis.fanova import Fanova, shares
 from whet.analysis.importance import importance
@@ -19,6 +20,7 @@ from whet.trial import Metric, Problem, Trial
 __all__ = ["Sheet"]
 
 _LARGEST = 1e150
+_T = TypeVar("_T")
 
 
 @final
@@ -54,7 +56,8 @@ class Sheet:
         self.params: tuple[str, ...] = ()
         self.place = 0 if metric is None else names.index(metric)
         self.metric: Metric = problem.metrics[self.place]
-        self._like: Sheet | None = None
+        self._kept: dict[str, Any] = {}  # what costs time, of this one and those like it
+        self._lock = threading.RLock()  # of it: a server draws several figures at once
         self._ask_for(params)
 
     def asked(self, params: Sequence[str]) -> Sheet:
@@ -64,7 +67,6 @@ class Sheet:
             UnknownName: there is no such parameter.
         """
         other = copy(self)
-        other._like = self
         other._ask_for(params)
         return other
 
@@ -105,20 +107,27 @@ class Sheet:
         """The problem with the chosen metric alone, for analyses that know but one."""
         return Problem(space=self.problem.space, metrics=(self.metric,))
 
-    @cached_property
+    @property
     def scores(self) -> dict[str, float]:
         """Importance of the parameters by PED-ANOVA, the greatest first."""
-        return self._like.scores if self._like else importance(self.problem, self.trials, metric=self.metric.name)
+        return self._once("scores", lambda: importance(self.problem, self.trials, metric=self.metric.name))
 
-    @cached_property
+    @property
     def surface(self) -> Surface:
         """The forest behind responses and variances."""
-        return self._like.surface if self._like else surface(self.problem, self.trials, metric=self.metric.name)
+        return self._once("surface", lambda: surface(self.problem, self.trials, metric=self.metric.name))
 
-    @cached_property
+    @property
     def fanova(self) -> Fanova:
         """Importance by explained variance."""
-        return self._like.fanova if self._like else shares(self.surface)
+        return self._once("fanova", lambda: shares(self.surface))
+
+    def _once(self, name: str, make: Callable[[], _T]) -> _T:
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = make()
+            found: _T = self._kept[name]
+            return found
 
     def leading(self, count: int) -> list[str]:
         """Return the parameters asked for, or the `count` that explain most (in the space's order, where that can't be told)."""

@@ -6,20 +6,18 @@ import math
 import re
 
 from whet import plugins
+from whet.analysis.compare import goal_by_name
 from whet.config import SweepConfig, flatten, to_mapping
 from whet.errors import ConfigError, WhetError
 from whet.project._drafting import TRIALS, Beginning, believing, called, form_of, inferred, is_setting, made, named
 from whet.project.pasted import read_command
 from whet.space import Choice, Float, Int, Parameter
 from whet.store.base import Run
+from whet.trial import Goal
 
 __all__ = ["around_run", "near"]
 
 _REACH = 0.25  # of the old range, to each side
-_UP = re.compile(
-    r"acc|auc|f1|score|reward|return|precision|recall|bleu|rouge|r2|map|iou|dice|psnr|ssim|throughput|fps",
-    re.IGNORECASE,
-)
 
 
 def around_run(run: Run, sweep: SweepConfig | None) -> Beginning:
@@ -170,11 +168,9 @@ def _metric(run: Run, notices: list[str]) -> dict[str, object]:
     if not names:
         notices.append("It logged no metric: name the one that is to be optimised.")
         return {"name": "val_loss", "goal": "minimize"}
-    rank = {
-        name: (not re.search(r"val|eval|test|dev", name), "loss" not in name and not _UP.search(name)) for name in names
-    }
+    rank = {name: (not re.search(r"val|eval|test|dev", name), goal_by_name(name) is None) for name in names}
     name = min(names, key=lambda one: rank[one])
-    goal = "maximize" if _UP.search(name) and "loss" not in name else "minimize"
+    goal = (goal_by_name(name) or Goal.MINIMIZE).value
     notices.append(f"Its metric was guessed: {goal} {name}.")
     return {"name": name, "goal": goal}
 

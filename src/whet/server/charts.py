@@ -22,7 +22,7 @@ from whet.server.rest import answer
 from whet.server.run_views import RowView
 from whet.server.sweep_views import ContenderView, ContestView, FigureData, FigureView, MomentView, SharedView, TeamView
 from whet.store.base import Store, Sweep
-from whet.store.describe import approach_of, method_of
+from whet.store.describe import approach_of, method_of, teams_of, titled
 
 __all__ = ["router"]
 
@@ -46,6 +46,8 @@ class _Sheets:
                 return self._kept[key][1]
         sheet = Sheet(sweep.name, seen.problem, seen.trials(), metric=metric)
         with self._lock:
+            if key in self._kept and self._kept[key][0] == mark:
+                return self._kept[key][1]  # somebody was quicker: there is to be one
             self._kept[key] = mark, sheet
             self._kept.move_to_end(key)
             while len(self._kept) > _SHEETS:
@@ -105,17 +107,12 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
         if not 0 < len(sweeps) <= _MOST:
             raise StudyError(f"{len(sweeps)} sweeps can't be compared", f"name one to {_MOST}: ids=a,b,c")
 
-        names = [sweep.name for sweep in found]
-        by_title = {
-            one.name if names.count(one.name) == 1 else f"{one.name} ({one.id})": one for one in sweeps.values()
-        }
-
+        by_title = titled(sweeps.values())
         seen = {title: engines.see(sweep.id) for title, sweep in by_title.items()}
 
         def make() -> ContestView:
             given = {title: (one.problem, one.trials()) for title, one in seen.items()}
-            approaches = {title: approach_of(sweep) for title, sweep in by_title.items()}
-            contest = compare_sweeps(given, metric=metric, teams=approaches)
+            contest = compare_sweeps(given, metric=metric, teams=teams_of(by_title))
             known = [{one.name for one in problem.metrics} for problem, _ in given.values()]
             first, _ = next(iter(given.values()))
             return ContestView(
@@ -123,7 +120,7 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
                 goal=contest.goal,
                 target=contest.target,
                 metrics=[one.name for one in first.metrics if all(one.name in names for names in known)],
-                sweeps=[_contender(one, by_title[one.name], approaches[one.name]) for one in contest.sweeps],
+                sweeps=[_contender(one, by_title[one.name], approach_of(by_title[one.name])) for one in contest.sweeps],
                 teams=[
                     TeamView(
                         name=team.name,

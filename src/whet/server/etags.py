@@ -67,6 +67,8 @@ class Tags:
         with self._lock:
             kept = self._kept.setdefault(asked, _Kept())
             self._kept.move_to_end(asked)
+            while len(self._kept) > _MOST:
+                self._drop(self._kept.popitem(last=False)[1])
         with kept.lock:
             body = kept.body  # which may be dropped at any time
             if kept.mark != mark or not (body or kept.tag in has):
@@ -84,12 +86,10 @@ class Tags:
                 return
             self._bytes += len(body) - len(kept.body)
             kept.body = body
-            for old in self._kept.values():  # the bytes of the oldest go, then they themselves
+            for old in self._kept.values():  # the bytes of the oldest go; they themselves where there are too many
                 if self._bytes <= _MOST_BYTES:
                     break
                 self._drop(old)
-            while len(self._kept) > _MOST:
-                self._drop(self._kept.popitem(last=False)[1])
 
     def _drop(self, kept: _Kept) -> None:
         self._bytes -= len(kept.body)

@@ -102,6 +102,7 @@ class ExtentView:
     low: Number | None
     high: Number | None
     log: bool
+    is_whole: bool
     options: list[Any] | None
     when: str
 

@@ -11,7 +11,9 @@ and `limits` as in its file where it has some.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from whet.store import owner
@@ -24,6 +26,8 @@ __all__ = [
     "SYSTEM",
     "State",
     "approach_of",
+    "teams_of",
+    "titled",
     "is_lost",
     "kept_state",
     "logged",
@@ -40,6 +44,7 @@ __all__ = [
 State = Literal["pending", "running", "paused", "finished", "stopped", "failed", "canceled", "lost"]
 SYSTEM = "system/"
 """Metrics of the machine, which are not the user's."""
+_OWN = frozenset({"name", "seed", "run_cap", "attrs", "description", "project"})
 
 
 def metrics_of(sweep: Sweep) -> list[str]:
@@ -58,9 +63,31 @@ def method_of(sweep: Sweep) -> str:
 
 
 def approach_of(sweep: Sweep) -> str:
-    """Return in words how the sweep searches: its method and its stopper, each with its knobs. Sweeps for which it is the same differ in their seeds at most."""
+    """Return in words how the sweep searches: its method and its stopper, each with its knobs."""
     method, stopper = sweep.config.get("method", "bayes"), sweep.config.get("early_terminate")
     return " + ".join(_plugin(one, key) for one, key in ((method, "name"), (stopper, "type")) if one)
+
+
+def titled(sweeps: Iterable[Sweep]) -> dict[str, Sweep]:
+    """Return sweeps by what they are called beside each other: their names, with the id where two have the same."""
+    each = list(sweeps)
+    count = Counter(sweep.name for sweep in each)
+    return {one.name if count[one.name] == 1 else f"{one.name} ({one.id})": one for one in each}
+
+
+def teams_of(sweeps: Mapping[str, Sweep]) -> dict[str, str]:
+    """Return for each sweep, by its title, the team that it is of: equal for those that differ in nothing but name, seed, cap and notes."""
+    kinds: dict[str, str] = {}
+    met: Counter[str] = Counter()
+    found = {}
+    for title, sweep in sweeps.items():
+        kind = json.dumps({k: v for k, v in sweep.config.items() if k not in _OWN}, sort_keys=True, default=str)
+        if kind not in kinds:
+            name = approach_of(sweep)
+            met[name] += 1
+            kinds[kind] = name if met[name] == 1 else f"{name} (setup {met[name]})"
+        found[title] = kinds[kind]
+    return found
 
 
 def _plugin(given: Any, key: str) -> str:

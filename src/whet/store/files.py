@@ -295,11 +295,14 @@ class LocalFiles(Files):
         return file
 
 
+_DECIDES = frozenset({"host", "hostaddr", "port", "dbname", "user", "service", "options"})
+
+
 def _home(url: str, whet: Path) -> tuple[Path, Path]:
     """Return the folder where a database's contents are by default, and the one where they were in the past.
 
     Each database has its own, as `whet.store.gc` knows the runs of one alone: SQLite's has its file's name, PostgreSQL's the digest of its
-    URL. A password may change, so it is left out; a user is not, for users may see other tables under one URL.
+    URL: of what decides which tables are seen, for a password, a port that is the usual one and options of the connection may come and go.
     """
     if url.startswith("sqlite:///"):
         file = Path(url.removeprefix("sqlite:///"))
@@ -307,8 +310,8 @@ def _home(url: str, whet: Path) -> tuple[Path, Path]:
         return real.with_name(f"{real.name}.blobs"), file.absolute().parent / "blobs"
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
-    options = sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "password")
-    name = repr((user.partition(":")[0], host, parts.path, options))
+    options = sorted(pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] in _DECIDES)
+    name = repr((user.partition(":")[0], host.removesuffix(":5432"), parts.path, options))
     return whet / f"postgresql-{sha256(name.encode()).hexdigest()[:16]}.blobs", whet / "blobs"
 
 

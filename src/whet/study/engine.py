@@ -4,7 +4,8 @@ An `Engine` is one process's view of one sweep. It keeps the sweep's trials in m
 cost of a step does not grow with the history, and it rebuilds its searcher from them, so nothing about a search is ever saved.
 
 Two locks: one of what is known, held for moments; one of the searcher, held for as long as it searches, from a `Snapshot`. Who holds the
-second may take the first, never the other way round, so whoever reports, tells or looks never waits for a search. Nor does he make one: whether
+second may take the first, never the other way round, so whoever reports, tells or looks at a sweep that goes on never
+waits for a search; why a finished one has ended may take one. Nor does he make one: whether
 there is little to gain is found out by who asks for a trial, or leaves.
 """
 

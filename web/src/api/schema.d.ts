@@ -1239,6 +1239,7 @@ export interface components {
         /** @description What a parameter may be: numbers from `low` to `high`, or `options`. */
         ExtentView: {
             high: number | ("NaN" | "Infinity" | "-Infinity") | null;
+            is_whole: boolean;
             log: boolean;
             low: number | ("NaN" | "Infinity" | "-Infinity") | null;
             options: unknown[] | null;
