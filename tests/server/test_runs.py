@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+import whet
 from whet.server.app import API, application
 from whet.server.etags import Tags
+from whet.space import Float
 from whet.store import Store, open_store
 from whet.store.base import Artifact, Batch, NewRun, Row, RunQuery
 from whet.store.token import Scope
@@ -67,13 +69,29 @@ def test_the_run_table(ask: TestClient) -> None:
     assert get(ask, "/runs", filter='loss < 1 and project == "q"')["total"] == 1
     assert get(ask, "/runs", project="p")["total"] == 2
     assert get(ask, "/runs:columns") == {
-        "metrics": ["gain", "loss"], "config": ["deep", "lr", "optimizer"], "summary": [], "attrs": [],
+        "metrics": ["loss", "gain"], "config": ["deep", "lr", "optimizer"], "summary": [], "attrs": [],
     }  # fmt: skip
+    last = get(ask, "/runs", sort="name", limit=2, offset=2)
+    assert ([run["id"] for run in last["runs"]], last["total"], last["cursor"]) == (["c"], 3, None)
+    assert get(ask, "/runs", sort="name", offset=9)["total"] == 3
+    assert get(ask, "/runs", 422, offset=-1)["status"] == 422
+    assert "both a cursor and an offset" in get(ask, "/runs", 422, sort="name", offset=1, cursor=page["cursor"])["detail"]  # fmt: skip
     wrong = get(ask, "/runs", 422, filter="state == 'done'")
     assert wrong["detail"] == "in \"state == 'done'\": unknown state 'done'"
     assert "known:" in wrong["fix"]
     assert get(ask, "/runs", 422, limit=1001)["status"] == 422
     assert get(ask, "/runs", 404, sweep="nobody")["title"] == "NotFound"
+
+
+def test_metrics_that_say_how_good_a_run_is_come_first(ask: TestClient, store: Store) -> None:
+    values = dict.fromkeys(["a", "epoch", "eval_f1", "system/err", "val_loss", "zeal"], 1.0)
+    store.runs.ship("c", 0, "spool", 1, 2, Batch(rows=[Row(step=0, time=0.0, values=values)]))
+    assert get(ask, "/runs:columns", project="q")["metrics"] == ["eval_f1", "loss", "val_loss", "a", "epoch", "zeal", "system/err"]  # fmt: skip
+    study = whet.create_study(name="s", storage=store, method="random", metrics=["zeal"], space={"lr": Float(0.1, 1.0)})
+    trial = study.ask()
+    for name, value in values.items():
+        store.runs.ship(trial.run_id, 0, name, 0, 1, Batch(rows=[Row(step=0, time=0.0, values={name: value})]))
+    assert get(ask, "/runs:columns", sweep=study.id)["metrics"] == ["zeal", "eval_f1", "val_loss", "a", "epoch", "system/err"]  # fmt: skip
 
 
 def test_one_run(ask: TestClient, store: Store) -> None:

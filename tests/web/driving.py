@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.web.filling import fill
@@ -67,11 +68,11 @@ class Server:
 
 
 class Place:
-    """A filled store with its server; `ids` are its sweeps'."""
+    """A store that `fill` fills, with its server; `ids` are what it returns: its sweeps', by what they are like."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fill: Callable[[Store, Path], Mapping[str, str]] = fill) -> None:
         self.store: Store = open_store(str(folder / "whet.db"))
-        self.ids = fill(self.store, folder)
+        self.ids = dict(fill(self.store, folder))
         self.server = Server(folder).start()
 
     @property

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 from tests.web.driving import Place, arrive, violations
-from tests.web.filling import HOSTILE
+from tests.web.filling import HOSTILE, many
 
 import whet
 from whet.store import Store
-from whet.store.base import Batch, NewRun, Row
+from whet.store.base import Batch, NewRun, Row, TableQuery
 from whet.trial import Phase
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -70,33 +70,28 @@ def _methods(store: Store) -> dict[str, str]:
     return ids
 
 
-@pytest.fixture
-def paths(place: Place) -> dict[str, str]:
-    methods = ",".join(place.ids[f"{m}-{s}"] for m in ("random", "sobol") for s in (0, 1))
-    return {
-        "no runs": "/compare/runs",
-        "one run": "/compare/runs?ids=net00",
-        "three runs": "/compare/runs?ids=net00,net01,net05",
-        "twenty runs": "/compare/runs?ids=" + ",".join(NETS[:20]),
-        "unkind runs": "/compare/runs?ids=withcurves,notnumbers,hostilerun,net04,gone",
-        "runs that are gone": "/compare/runs?ids=gone,gone2",
-        "no sweeps": "/compare/sweeps",
-        "methods": f"/compare/sweeps?ids={methods}",
-        "unkind sweeps": f"/compare/sweeps?ids={place.ids['hostile']},{place.ids['failing']}",
-        "sweeps of two metrics": f"/compare/sweeps?ids={place.ids['classifier']},{place.ids['several']}",
-        "chosen runs": "/runs?project=nets&chosen=net00,net01,net22",
-        "groups": '/runs?project=nets&by=config.optimizer&open="adam"',
-        "groups by tag": "/runs?by=tags",
-        "chosen sweeps": f"/sweeps?chosen={methods}",
-    }
+METHODS = ",".join(f"{{{method}-{seed}}}" for method in ("random", "sobol") for seed in (0, 1))
+PATHS = {
+    "no runs": "/compare/runs",
+    "one run": "/compare/runs?ids=net00",
+    "three runs": "/compare/runs?ids=net00,net01,net05",
+    "twenty runs": "/compare/runs?ids=" + ",".join(NETS[:20]),
+    "unkind runs": "/compare/runs?ids=withcurves,notnumbers,hostilerun,net04,gone",
+    "runs that are gone": "/compare/runs?ids=gone,gone2",
+    "no sweeps": "/compare/sweeps",
+    "methods": f"/compare/sweeps?ids={METHODS}",
+    "unkind sweeps": "/compare/sweeps?ids={hostile},{failing},gone",
+    "sweeps of two metrics": "/compare/sweeps?ids={classifier},{several}",
+    "chosen runs": "/runs?project=nets&chosen=net00,net01,net22",
+    "groups": '/runs?project=nets&by=config.optimizer&open="adam"',
+    "groups by tag": "/runs?by=tags",
+    "chosen sweeps": f"/sweeps?chosen={METHODS}",
+}
 
 
-ALL = ["no runs", "one run", "three runs", "twenty runs", "unkind runs", "runs that are gone", "no sweeps", "methods", "unkind sweeps", "sweeps of two metrics", "chosen runs", "groups", "groups by tag", "chosen sweeps"]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_axe_finds_nothing_in_light_and_dark_and_nothing_but_tables_is_wide(paths, place: Place, page, name: str):
-    page.goto(place.url + paths[name])
+@pytest.mark.parametrize("name", PATHS)
+def test_axe_finds_nothing_in_light_and_dark_and_nothing_but_tables_is_wide(place: Place, page, name: str):
+    page.goto(place.url + PATHS[name].format(**place.ids))
     arrive(page)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -173,6 +168,25 @@ def test_curves_of_all_runs_are_in_one_chart_each(place: Place, page):
     assert len(asked) <= 4  # names once, time once, and what was left out
 
 
+def test_over_time_curves_begin_with_their_runs(own: Place, page):
+    for i, late in enumerate((300, 900)):
+        run = own.store.runs.create(NewRun(id=f"late{i}", project="late", name=f"late {i}", owner=""))
+        rows = [Row(step=s, time=run.started + late + s, values={"loss": 1.0 / (s + 1 + i)}) for s in range(40)]
+        own.store.runs.ship(run.id, 0, "spool", 0, 1, Batch(rows=rows))
+        own.store.runs.finish(run.id, Phase.FINISHED)
+    page.goto(f"{own.url}/compare/runs?ids=late0,late1&x=time")
+    arrive(page)
+    over = page.locator(".u-over").first
+    width = over.bounding_box()["width"]
+    hover = page.locator(".chart-hover").first
+    over.hover(position={"x": 2, "y": 60})
+    expect(hover).to_have_text(re.compile(r"^5 min .*: late 0 "))
+    expect(hover).not_to_contain_text("late 1")  # which has nothing there
+    over.hover(position={"x": width - 2, "y": 60})
+    expect(hover).to_have_text(re.compile(r"^15 min.*: late 1 "))
+    expect(hover).not_to_contain_text("late 0")
+
+
 def test_more_than_twenty_runs_are_said(place: Place, page):
     page.goto(f"{place.url}/compare/runs?ids={','.join(NETS)}")
     arrive(page)
@@ -221,6 +235,105 @@ def test_sweeps_are_chosen_and_compared_by_method(place: Place, page):
     best = min(place.store.sweeps.get(place.ids[name]).best_value for name in ("random-0", "random-1", "sobol-0", "sobol-1"))  # fmt: skip
     row = page.get_by_role("region", name="Sweeps side by side").get_by_role("row").nth(1)
     assert float(row.locator("strong .num").get_attribute("title")) == pytest.approx(best)
+
+
+def test_a_sweep_that_is_gone_takes_none_of_the_others_along(place: Place, page):
+    page.goto(f"{place.url}/compare/sweeps?ids={place.ids['random-0']},gone,{place.ids['sobol-0']}")
+    arrive(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Compare 2 sweeps")
+    note = page.get_by_role("status").filter(has_text="One of the sweeps is not there (any more): gone.")
+    note.get_by_role("button", name="Leave out").click()
+    expect(note).to_have_count(0)
+    assert "gone" not in page.url
+    page.goto(f"{place.url}/compare/sweeps?ids=gone")
+    expect(page.get_by_role("alert")).to_contain_text("gone")
+
+
+def test_groups_are_asked_for_again_where_runs_may_come_and_a_sweep_tells_of_its_own(place: Place, page):
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "runs:groups" in one.url else None)
+    page.clock.install()
+    for path, grows in ((f"/sweeps/{place.ids['random-0']}?by=state", False), ("/runs?project=nets&by=state", True)):
+        page.goto(place.url + path)
+        page.get_by_role("grid", name="Groups of runs").wait_for()
+        before = len(asked)
+        page.clock.run_for(20_000)
+        page.wait_for_load_state("networkidle")
+        assert (len(asked) > before) is grows, path
+
+
+def test_with_shift_all_from_the_row_chosen_last_wherever_it_is_by_now(own: Place, page):
+    page.goto(f"{own.url}/sweeps/{own.ids['classifier']}")
+    arrive(page)
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    grid = page.get_by_role("grid", name="Trials")
+    bar = page.get_by_role("region", name="Chosen runs")
+    boxes = grid.get_by_role("checkbox")
+    boxes.nth(1).click()
+    expect(bar).to_contain_text("1 trial chosen")
+    rows = int(grid.get_attribute("aria-rowcount"))
+    study = whet.load_study(name="image-classifier", storage=own.store)
+    study.tell(study.ask(), 0.5)
+    expect(grid).to_have_attribute("aria-rowcount", str(rows + 1))
+    expect(boxes.nth(2)).to_be_checked()  # it has moved down
+    boxes.nth(4).click(modifiers=["Shift"])
+    expect(bar).to_contain_text("3 trials chosen")
+    expect(boxes.nth(1)).not_to_be_checked()
+
+
+def test_deletion_knows_of_runs_that_no_row_shows(own: Place, page):
+    study = whet.load_study(name="image-classifier", storage=own.store)
+    (best,) = [row.id for row in own.store.runs.table(TableQuery(sweep=study.id, limit=1, sort="value")).rows]
+    for i in range(3):
+        own.store.runs.create(NewRun(id=f"own{i}", project="own" if i else "far", name=f"own {i}", owner=""))
+    own.store.runs.finish("own1", Phase.FINISHED)
+    own.store.runs.finish("own2", Phase.FINISHED)
+    page.goto(f"{own.url}/runs?project=own&chosen=own0,own1,own2,{best},gone")
+    arrive(page)
+    bar = page.get_by_role("region", name="Chosen runs")
+    expect(bar).to_contain_text("1 of them not there any more")
+    bar.get_by_role("button", name="Delete …").click()
+    dialog = page.get_by_role("dialog", name="Delete 2 runs?")
+    expect(dialog).to_contain_text("1 run still running stays")
+    expect(dialog).to_contain_text("1 trial of sweeps stays")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Delete 2 runs").click()
+    expect(bar).to_contain_text("2 runs chosen")
+    assert "own" not in own.store.runs.projects()
+
+
+def test_a_run_that_is_pinned_elsewhere_stands_first_and_once(own: Place, page):
+    many(own.store, 150)
+    page.goto(f"{own.url}/runs?project=many&sort=created")
+    rows = page.locator(".table-body .row")
+    expect(rows.first).to_contain_text("run-00000")
+    own.store.runs.tag(["many000120", "many000003"], add=("pinned",))
+    expect(rows.nth(0)).to_contain_text("run-00003")
+    expect(rows.nth(1)).to_contain_text("run-00120")
+    expect(rows.nth(2)).to_contain_text("run-00000")
+    expect(page.get_by_role("status").filter(has_text="150 runs")).to_be_visible()
+    expect(rows.filter(has_text="run-00003")).to_have_count(1)
+    page.get_by_role("grid").focus()
+    page.keyboard.press("End")
+    expect(rows.last).to_contain_text("run-00149")
+    page.keyboard.press("Home")
+    own.store.runs.tag([f"many{i:06d}" for i in range(130)], add=("pinned",))
+    expect(rows.nth(2)).to_contain_text("run-00002")
+    expect(page.get_by_role("status").filter(has_text="150 runs")).to_be_visible()
+    for key in ("PageDown",) * 6:
+        page.keyboard.press(key)
+        expect(page.locator(".coming")).to_have_count(0)
+        expect(page.get_by_role("status").filter(has_text="150 runs")).to_be_visible()
+    place = int(page.locator(".row-active").get_attribute("aria-rowindex")) - 2
+    assert 100 < place < 130
+    expect(page.locator(".row-active")).to_contain_text(f"run-{place:05d}")
+    page.keyboard.press("Home")
+    own.store.runs.tag([f"many{i:06d}" for i in range(120) if i != 3], remove=("pinned",))
+    page.get_by_role("combobox", name="Filter").fill("config.seed > 100")
+    page.keyboard.press("Enter")
+    expect(rows.first).to_contain_text("run-00120")
+    expect(rows.nth(10)).to_contain_text("run-00101")
+    expect(page.get_by_role("status").filter(has_text="49 runs")).to_be_visible()
 
 
 def test_runs_are_put_together_and_a_group_is_opened(place: Place, page):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.web.driving import Place, Server, arrive, violations
@@ -150,21 +151,102 @@ def test_the_keyboard_goes_everywhere(place: Place, page):
     page.keyboard.press("t")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    name = page.locator(".row[aria-selected=true] .opens").get_attribute("href")
+    name = page.locator(".row.row-active .opens").get_attribute("href")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{name}")
 
 
-def test_the_last_of_many_rows_is_a_key_away(own: Place, page):
+def test_any_part_of_many_rows_is_a_key_away_and_one_question(own: Place, page):
     many(own.store, 2500)
+    asked: list[tuple[int, int]] = []
+
+    def note(request) -> None:
+        query = parse_qs(urlsplit(request.url).query)
+        if request.url.partition("?")[0].endswith("/runs") and "pinned" not in request.url and "offset" in query:
+            asked.append((int(query["offset"][0]), int(query["limit"][0])))
+
+    page.on("request", note)
     page.goto(f"{own.url}/runs?project=many&sort=created")
     grid = page.get_by_role("grid", name="Runs")
     grid.get_by_text("run-00000").wait_for()
     assert page.get_by_role("status").filter(has_text="2,500 runs").count() == 1
+    assert set(asked) == {(0, 100)}
     grid.focus()
-    page.keyboard.press("End")
-    grid.get_by_text("run-02499").wait_for()
+    active = grid.locator(".row-active .opens")
+    for key, name in (("End", "run-02499"), ("PageUp", None), ("PageDown", "run-02499"), ("Home", "run-00000"), ("PageDown", None), ("PageUp", "run-00000")):  # fmt: skip
+        asked.clear()
+        page.keyboard.press(key)
+        expect(active).to_have_text(name or re.compile("^run-0(2|00)"))
+        expect(grid.locator(".coming")).to_have_count(0)
+        assert len(set(asked)) <= 1, key
+        if key == "End":
+            ((offset, limit),) = set(asked)
+            assert (offset > 2000, limit <= 400) == (True, True)
+    asked.clear()
+    grid.evaluate("grid => { grid.scrollTop = grid.scrollHeight / 2; }")  # as the scroll bar does
+    grid.get_by_text("run-01250").wait_for()
+    assert len(set(asked)) == 1
     assert grid.locator(".row").count() < 100
+
+
+def test_with_shift_rows_are_chosen_that_are_not_here(own: Place, page):
+    many(own.store, 600)
+    page.goto(f"{own.url}/runs?project=many&sort=created")
+    grid = page.get_by_role("grid", name="Runs")
+    grid.get_by_label("Choose run-00010").click()
+    page.keyboard.press("End")
+    expect(grid.locator(".row-active .opens")).to_have_text("run-00599")
+    page.keyboard.press("Shift+Space")
+    expect(page.get_by_role("region", name="Chosen runs")).to_contain_text("590 runs chosen")
+    expect(grid.get_by_label("Choose run-00599")).to_be_checked()
+    assert "many000011" in page.url
+    page.keyboard.press("Home")
+    expect(grid.locator(".row-active .opens")).to_have_text("run-00000")
+    expect(grid.get_by_label("Choose run-00009")).not_to_be_checked()
+
+
+def test_the_row_that_one_is_at_is_told_and_opens_in_a_tab_of_its_own(place: Place, page):
+    page.goto(f"{place.url}/runs?project=digits&sort=name")
+    grid = page.get_by_role("grid", name="Runs")
+    arrive(page)
+    grid.focus()
+    for key in ("j", "ArrowDown", "k", "j"):
+        page.keyboard.press(key)
+    told = page.locator(f"[id='{grid.get_attribute('aria-activedescendant')}']")
+    expect(told).to_have_role("row")
+    link = told.locator("a.opens")
+    expect(told).to_have_accessible_name(re.compile(re.escape(link.inner_text().split("\n")[0])))
+    expect(told).to_have_attribute("aria-selected", "false")
+    page.keyboard.press("Space")
+    expect(told).to_have_attribute("aria-selected", "true")
+    assert violations(page) == []
+    for way in ("keyboard", "mouse"):
+        with page.context.expect_page() as opened:
+            if way == "keyboard":
+                grid.focus()
+                page.keyboard.press("Control+Enter")
+            else:
+                told.get_by_role("gridcell").nth(1).click(modifiers=["Control"])
+        opened.value.wait_for_url(f"**{link.get_attribute('href')}")
+        opened.value.close()
+    assert "/runs?project=digits" in page.url
+    grid.evaluate("grid => { grid.scrollTop = grid.scrollHeight; }")
+    expect(told).to_have_count(0)
+    expect(grid).not_to_have_attribute("aria-activedescendant", re.compile("."))  # nothing is told that is not here
+    page.keyboard.press("ArrowDown")
+    expect(grid.locator(".row-active")).to_be_visible()
+
+
+def test_a_dialog_that_was_closed_and_opened_at_once_stays(place: Place, page):
+    page.goto(f"{place.url}/sweeps")
+    arrive(page)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    # As React does with every effect while one develops: the event of the first close comes after the second opening.
+    dialog.evaluate("one => new Promise((told) => { one.addEventListener('close', () => setTimeout(told)); one.close(); one.showModal(); })")  # fmt: skip
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
 
 
 def test_a_sweep_is_moved_and_the_page_follows(own: Place, page):

@@ -31,7 +31,7 @@ def test_the_chosen_row_stays_chosen_while_rows_come_above_it(own: Place, page):
     grid.focus()
     for _ in range(3):
         page.keyboard.press("ArrowDown")
-    chosen = grid.locator('.row[aria-selected="true"]')
+    chosen = grid.locator(".row.row-active")
     name = chosen.locator(".opens").inner_text()
     rows = int(grid.get_attribute("aria-rowcount"))
     study = whet.load_study(name="image-classifier", storage=own.store)

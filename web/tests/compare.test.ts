@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { between, choose, MOST_CHOSEN } from "../src/lib/chosen.ts";
+import { choose, MOST_CHOSEN } from "../src/lib/chosen.ts";
 import { countsEpochs, dashOf, differingFirst, drawnOf, filled, near, overEpochs, regret, sameAs } from "../src/lib/compare.ts";
 import { sparkPath } from "../src/lib/spark.ts";
 import { tally } from "../src/lib/tags.ts";
@@ -9,7 +9,6 @@ test("rows are chosen in their order, once, and no more than there is room for",
   assert.deepEqual(choose(["a"], ["b", "a", "c"], true), ["a", "b", "c"]);
   assert.deepEqual(choose(["a", "b", "c"], ["a", "x", "c"], false), ["b"]);
   assert.equal(choose([], Array.from({ length: 2000 }, (_, i) => String(i)), true).length, MOST_CHOSEN);
-  assert.deepEqual([between(2, 4), between(4, 2), between(3, 3)], [[2, 3, 4], [2, 3, 4], [3]]);
 });
 
 test("lines of one colour differ in their strokes", () => {
@@ -33,7 +32,8 @@ test("steps are laid over epochs", () => {
 });
 
 test("the nearest value there is", () => {
-  assert.deepEqual([near([1, null, undefined, 4], 1), near([1, null, undefined, 4], 2), near([null, null], 0), near([1, null, null], 2, 1)], [1, 4, undefined, undefined]);
+  assert.deepEqual([near([1, null, undefined, 4], 1), near([1, null, undefined, 4], 2), near([null, null], 0), near([1, null, null, null, 2], 2, 1)], [1, 4, undefined, undefined]);
+  assert.deepEqual([near([undefined, 1, 2, undefined], 0), near([undefined, 1, 2, undefined], 3), near([undefined, 1, 2], 2), near([], 0)], [undefined, undefined, 2, undefined]); // beyond its ends a line has no value
 });
 
 test("how far behind the best, either way", () => {
@@ -48,7 +48,7 @@ test("steps are filled between their changes and nowhere else", () => {
 
 test("a team is one line, in the place of its first sweep", () => {
   const sweeps = ["a", "b", "c"].map((sweep) => ({ sweep, name: `sweep ${sweep}` }));
-  assert.deepEqual(drawnOf({ sweeps, teams: [{ name: "tpe", sweeps: ["b", "c"] }] }).map((one) => [one.id, one.name, one.place, one.team]), [["a", "sweep a", 0, false], ["team tpe", "tpe (2 sweeps)", 1, true]]);
+  assert.deepEqual(drawnOf({ sweeps, teams: [{ name: "tpe", sweeps: ["b", "c"] }] }).map((one) => [one.id, one.name, one.place, one.sweeps, one.team?.name]), [["a", "sweep a", 0, ["a"], undefined], ["team tpe", "tpe (2 sweeps)", 1, ["b", "c"], "tpe"]]);
 });
 
 test("a group's runs are found by a filter", () => {

@@ -10,7 +10,7 @@ const KNOWN: Known = {
       metrics: { items: { anyOf: [{ type: "string" }, { $ref: "#/$defs/metric" }] } },
       parameters: { $ref: "#/$defs/parameters", description: "The space." },
       run_cap: { type: ["integer", "null"], description: "The most." },
-      early_terminate: { anyOf: [{ enum: ["asha"] }, { type: "object", properties: { type: { enum: ["asha"] } } }] },
+      early_terminate: { anyOf: [{ enum: ["asha", "pasha"] }, { type: "object", properties: { type: { enum: ["asha", "pasha"] } } }] },
     },
     $defs: {
       parameters: { type: "object", additionalProperties: { $ref: "#/$defs/parameter" } },
@@ -43,6 +43,15 @@ test("values by enum, with what the server says of them", () => {
   assert.deepEqual(at("metrics:\n- go|"), ["goal: "]);
   assert.deepEqual(at("metrics:\n- name: a\n  goal: max|"), ["maximize"]);
   assert.deepEqual(at("metrics:\n  - {name: a, goal: max|}"), ["maximize"]);
+});
+
+test("a value that is complete is what was meant", () => {
+  assert.deepEqual(at("early_terminate: ash|"), ["asha", "pasha"]);
+  assert.deepEqual(at("early_terminate: asha|"), []);
+  assert.deepEqual(at("early_terminate: {type: asha|}"), []);
+  assert.deepEqual(at("early_terminate: asha|", true), ["pasha"]); // what is asked for is shown
+  assert.deepEqual(at("metric|"), ["metric: ", "metrics: "]);
+  assert.deepEqual(at("metrics: a\nmetric|").slice(0, 1), ["metric: "]);
 });
 
 test("below parameters, nested and in braces", () => {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { align, range, smooth } from "../src/lib/curves.ts";
-import { both, propose, written } from "../src/lib/filter.ts";
+import { align, range, since, smooth } from "../src/lib/curves.ts";
+import { anyOf, both, MOST_LETTERS, propose, written } from "../src/lib/filter.ts";
 import { flat } from "../src/lib/flat.ts";
-import { joined, parseSearch, parted, stringifySearch } from "../src/lib/search.ts";
+import { changed, joined, parseSearch, parted, stringifySearch } from "../src/lib/search.ts";
+import { partOf, within } from "../src/lib/sight.ts";
 import { options, python, yaml } from "../src/lib/yaml.ts";
 
 test("smoothing keeps constants, gaps and the first value", () => {
@@ -15,6 +16,12 @@ test("smoothing keeps constants, gaps and the first value", () => {
 
 test("curves meet on the union of their steps", () => {
   assert.deepEqual(align([{ x: [0, 2], y: [1, 3] }, { x: [1, 2], y: [5, null] }]), { x: [0, 1, 2], ys: [[1, undefined, 3], [undefined, 5, null]] });
+});
+
+test("over time a curve begins when its run did, and is moved once", () => {
+  const lines = [{ x: [110, 120], start: 100 }, { x: [1030, 1040], start: 1000 }];
+  assert.deepEqual(since(lines), [[10, 20], [30, 40]]);
+  assert.deepEqual(since([{ x: [110, 120] }, { x: [], start: 5 }]), [[0, 10], []]);
 });
 
 test("the range shows the best and leaves out what is far off", () => {
@@ -46,12 +53,45 @@ test("columns are written as the server reads them", () => {
   assert.equal(both("", " b "), "b");
 });
 
+test("any number of runs are asked for in filters that the server reads", () => {
+  assert.deepEqual([anyOf([]), anyOf(["a"]), anyOf(['a"b', "c"])], [[], ['id in ["a"]'], ['id in ["a\\"b", "c"]']]);
+  const ids = Array.from({ length: 1000 }, (_, i) => `run-${i}`);
+  const filters = anyOf(ids);
+  assert.ok(filters.length > 1 && filters.every((one) => one.length <= MOST_LETTERS));
+  assert.deepEqual(filters.flatMap((one) => JSON.parse(one.replace("id in ", "")) as string[]), ids);
+});
+
+test("what is asked for of a long table holds what is in sight, and little else", () => {
+  assert.deepEqual(partOf(0, 40), { from: 0, limit: 100 });
+  for (let first = 0; first < 3000; first += 7)
+    for (const more of [10, 40, 90]) {
+      const { from, limit } = partOf(first, first + more);
+      assert.ok(from <= first && from + limit > first + more && limit <= 300, `${first} ${more}: ${from} ${limit}`);
+      if (from > 0) assert.ok(first - from >= 50 && from + limit - first - more >= 50); // what comes next is here before it is seen
+    }
+  const parts = new Set(Array.from({ length: 1000 }, (_, i) => JSON.stringify(partOf(i, i + 40))));
+  assert.ok(parts.size <= 21, `${parts.size} questions for a thousand rows`);
+});
+
+test("a stretch of rows over the pinned ones and the others", () => {
+  const stretch = { from: 2, limit: 5 };
+  assert.deepEqual([within(stretch, 0, 3), within(stretch, 3, 100)], [{ from: 2, limit: 1 }, { from: 0, limit: 4 }]);
+  assert.deepEqual([within(stretch, 0, 2), within(stretch, 0, 4), within(stretch, 7, 9)], [null, { from: 2, limit: 2 }, null]);
+});
+
 test("an address says the same after a round", () => {
   const search = { filter: 'a < 3 and "x%2C" in name', sort: "-val/loss", columns: joined(["a,b", "c%", "val/loss"]) };
   assert.deepEqual(parseSearch(stringifySearch(search).slice(1)), search);
   assert.deepEqual(parted(search.columns), ["a,b", "c%", "val/loss"]);
   assert.deepEqual([parted(undefined), parted("")], [null, []]);
   assert.equal(stringifySearch({ a: undefined, b: "" }), "");
+});
+
+test("a change of the address leaves the rest as it was, and leaves out what is empty", () => {
+  const search: Record<string, string | undefined> = { filter: "a", columns: "x", by: "state" };
+  assert.deepEqual(changed(search, { filter: "", by: undefined, log: "0" }), { columns: "x", log: "0" });
+  assert.deepEqual(changed(search, { columns: "" }), { filter: "a", columns: "", by: "state" }); // no columns are a choice, too
+  assert.deepEqual(changed(search, { columns: undefined }), { filter: "a", by: "state" });
 });
 
 test("a configuration can be pasted", () => {

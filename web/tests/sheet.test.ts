@@ -152,6 +152,29 @@ test("what can't be read is said, and nothing is changed", () => {
   }
 });
 
+test("an alias whose anchor goes is written out, and those after it stand for that", () => {
+  const text = "parameters:\n  a: &range {min: 0.0, max: 1.0}\n  b: *range\n  c: *range\nother: &n 3\nmore: *n\n";
+  assert.equal(dropRow(text, row(text, "a")), "parameters:\n  b: &range {min: 0.0, max: 1.0}\n  c: *range\nother: &n 3\nmore: *n\n");
+  assert.equal(putKind(text, row(text, "a"), "constant"), "parameters:\n  a: 0.0\n  b: &range {min: 0.0, max: 1.0}\n  c: *range\nother: &n 3\nmore: *n\n");
+  const nested = "parameters:\n  a: &outer {values: &inner [1, 2]}\n  b: *outer\n  c: {values: *inner}\n";
+  assert.equal(dropRow(nested, row(nested, "a")), "parameters:\n  b: &outer {values: &inner [1, 2]}\n  c: {values: *inner}\n");
+  assert.equal(putText(text, "name", "x"), `name: x\n${text}`);
+});
+
+test("a comma within quotes parts nothing when the kind changes", () => {
+  const text = "parameters:\n  a: {values: ['x, y', z]}\n  b: {value: '1, 2'}\n";
+  assert.match(putKind(text, row(text, "a"), "constant"), /a: x, y$/m);
+  assert.match(putKind(text, row(text, "b"), "choice"), /b: {values: \["1, 2"\]}/);
+  assert.match(putKind(text, row(text, "b"), "float"), /b: {min: 0.0, max: 1.0}/);
+});
+
+test("a group goes with its last parameter", () => {
+  const text = "parameters:\n  lr: {min: 0.1, max: 1.0}\n  net:\n    parameters:\n      head:\n        parameters:\n          width: {min: 1, max: 9}\n";
+  assert.equal(dropRow(text, row(text, "net.head.width")), "parameters:\n  lr: {min: 0.1, max: 1.0}\n");
+  const two = text.replace("      head:", "      depth: 3\n      head:");
+  assert.equal(dropRow(two, row(two, "net.head.width")), "parameters:\n  lr: {min: 0.1, max: 1.0}\n  net:\n    parameters:\n      depth: 3\n");
+});
+
 test("lists and W&B's forms", () => {
   const text = "command:\n  - python\n  - ${program}\n  - two words\nmetric: loss\nparameters:\n  a: [1, 2.0, null, 'x, y']\n  b: {value: [1, 2]}\n";
   const found = sheet(text);

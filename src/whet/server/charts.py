@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from whet.analysis.compare import compare_runs
 from whet.analysis.contest import Contender, compare_sweeps
-from whet.errors import StudyError
+from whet.errors import NotFound, StudyError
 from whet.figures.base import FIGURES, chart
 from whet.figures.sheet import Sheet
 from whet.server.access import caller, needs
@@ -91,9 +91,18 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
     def compare(
         request: Request, ids: Annotated[str, Query(min_length=1, max_length=4000)], metric: str | None = None
     ) -> Response:
-        """Return sweeps against each other: `ids` are ids or names, with commas between them."""
+        """Return sweeps against each other: `ids` are ids or names, with commas between them. Those that are not there (any more) are left out, and named."""
         who = caller(request)
-        found = [store.sweeps.get(who.sweep(store, text.strip())) for text in ids.split(",") if text.strip()]
+        found: list[Sweep] = []
+        missing: list[str] = []
+        unknown: NotFound | None = None
+        for text in filter(None, map(str.strip, ids.split(","))):
+            try:
+                found.append(store.sweeps.get(who.sweep(store, text)))
+            except NotFound as error:
+                missing, unknown = [*missing, text], error
+        if not found and unknown is not None:
+            raise unknown
         sweeps = {sweep.id: sweep for sweep in found}
         if not 0 < len(sweeps) <= _MOST:
             raise StudyError(f"{len(sweeps)} sweeps can't be compared", f"name one to {_MOST}: ids=a,b,c")
@@ -125,12 +134,13 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
                     for row in compare_runs({one.name: one.best_params or {} for one in contest.sweeps}, {}).config
                 ],
                 shared=[_as(SharedView, one) for one in contest.shared],
+                missing=missing,
             )
 
         return tags.answer(
             request,
             make,
-            mark=tuple((seen[title].mark, one.updated, one.state, one.cap) for title, one in by_title.items()),
+            mark=(*missing, *((seen[title].mark, one.updated, one.state, one.cap) for title, one in by_title.items())),
         )
 
     return routes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
@@ -76,21 +76,33 @@ def router(store: Store, tags: Etags) -> APIRouter:
         sweep: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         cursor: str | None = None,
+        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
         column: Annotated[list[str], Query(default_factory=list)],
     ) -> Response:
         """Return a page of the run table: those that `filter` wants, in the order of `sort` (``-`` before it: descending).
 
-        `column` may be repeated: columns to return besides those that every run has. `cursor` is the page's before.
+        `column` may be repeated: columns to return besides those that every run has. `cursor` is the page's before;
+        `offset` passes over so many rows instead.
         """
-        query = _query(store, filter, sort, project, sweep, limit, cursor, column)
+        query = replace(_query(store, filter, sort, project, sweep, limit, cursor, column), offset=offset)
         return tags.answer(request, lambda: page_view(store.runs.table(_own_query(query, caller(request)))))
 
     @routes.get("/runs:columns", response_model=Names)
     @needs("read")
     def columns(request: Request, project: str | None = None, sweep: str | None = None) -> Response:
-        """Return the names that columns of the run table can have."""
-        in_sweep = None if sweep is None else store.sweeps.find(sweep).id
-        return tags.answer(request, lambda: store.runs.columns(project, in_sweep))
+        """Return the names that columns of the run table can have. Of the metrics those come first that say how good a run is: a sweep's own, then by their names."""
+        found = None if sweep is None else store.sweeps.find(sweep)
+        own = [] if found is None else metrics_of(found)
+
+        def make() -> Mapping[str, list[str]]:
+            names = store.runs.columns(project, None if found is None else found.id)
+            order = {
+                name: (name not in own, name.startswith(SYSTEM), goal_by_name(name) is None)
+                for name in names["metrics"]
+            }
+            return {**names, "metrics": sorted(names["metrics"], key=lambda name: (order[name], name))}
+
+        return tags.answer(request, make)
 
     @routes.get("/runs:groups", response_model=GroupsView)
     @needs("read", checks_itself=True)

@@ -123,7 +123,7 @@ class ContestView:
 
     `target` is the least good of their bests, which all have reached that have one. `teams` are those of several sweeps that search alike;
     `configs` the best configurations side by side, and `shared` the spaces, both in the order of the sweeps. `metrics` are those that
-    all sweeps have.
+    all sweeps have, `missing` what was asked for and is not there.
     """
 
     metric: str
@@ -134,6 +134,7 @@ class ContestView:
     teams: list[TeamView]
     configs: list[RowView]
     shared: list[SharedView]
+    missing: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,11 +33,14 @@ def router(store: Store, tags: Tags) -> APIRouter:
         sort: str = "-created",
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         cursor: str | None = None,
+        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
         column: Annotated[list[str], Query(default_factory=list)],
     ) -> Response:
         """Return a page of the sweep's runs, asked for as in ``/runs``."""
         sweep = store.sweeps.find(id).id
-        query = TableQuery(filter=filter, sort=sort, sweep=sweep, limit=limit, cursor=cursor, columns=tuple(column))
+        query = TableQuery(
+            filter=filter, sort=sort, sweep=sweep, limit=limit, cursor=cursor, offset=offset, columns=tuple(column)
+        )
         return tags.answer(request, lambda: page_view(store.runs.table(query)))
 
     @routes.get("/{id}/export", response_class=Response)

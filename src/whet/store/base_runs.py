@@ -48,7 +48,7 @@ class Runs(ABC):
 
         Raises:
             ExpressionError: the filter, the sort or a column is not of the language.
-            StoreError: the limit is out of range, or the cursor is of another question.
+            StoreError: the limit or the offset is out of range, or the cursor is of another question.
         """
 
     @abstractmethod

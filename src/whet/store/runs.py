@@ -180,8 +180,9 @@ class SqlRuns(Runs):
         asked, values = statement(question, postgres=self._postgres)
         with self._db.read() as tx:
             found = tx.rows(asked, **values)
-            if not found and question.after is not None:  # nobody there to say how many there are
-                asked, values = statement(replace(question, after=None), postgres=self._postgres)
+            if not found and (question.after is not None or query.offset):  # nobody there to say how many there are
+                first = replace(question, after=None, query=replace(query, offset=0))
+                asked, values = statement(first, postgres=self._postgres)
                 total = next((row[0] for row in tx.rows(asked, **values)), 0)
             else:
                 total = found[0][0] if found else 0

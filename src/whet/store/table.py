@@ -19,6 +19,7 @@ from whet.store.values import Group, GroupQuery, Run, TableQuery, TableRow
 __all__ = ["LARGEST", "PLACE_OF_STAT", "Division", "Place", "Question", "group_of", "rank", "to_row", "value_of"]
 
 _MOST = 1000
+_FARTHEST = 2**53
 _ROW = tuple(field.name for field in fields(TableRow) if field.name != "cells")
 PLACE_OF_STAT: Mapping[str, int] = {name: i for i, name in enumerate(STATS)}
 """Where a statistic lies in what the codec writes."""
@@ -65,6 +66,10 @@ class Question:
             raise StoreError(
                 f"limit={query.limit} is out of range", f"ask for 1 to {_MOST} rows, and page by the cursor"
             )
+        if not 0 <= query.offset <= _FARTHEST:
+            raise StoreError(f"offset={query.offset} is out of range", f"pass over 0 to {_FARTHEST} rows")
+        if query.offset and query.cursor is not None:
+            raise StoreError("both a cursor and an offset say where the page begins", "give one of them")
         descending = query.sort.startswith("-")
         sort = column(query.sort.removeprefix("-"))
         if sort == Column("", "tags"):

@@ -232,7 +232,9 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
     if question.wanted is not None:
         conditions.append(writer.condition(question.wanted))
     way = "DESC" if question.descending else "ASC"
-    most = {"most": query.limit + 1}
+    most, page = {"most": query.limit + 1}, "LIMIT :most"
+    if query.offset:
+        page += f" OFFSET {writer.bind(query.offset)}"
     if question.sort is None and question.wanted is None:  # counting and reading walk an index each
         after = (
             []
@@ -240,7 +242,7 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
             else [f'"key" {"<" if way == "DESC" else ">"} {writer.bind(question.after.key)}']
         )
         count = f"(SELECT count(*) FROM runs{_where(here)})"
-        sql = f'SELECT {count}, "key", 2, NULL FROM runs{_where([*here, *after])} ORDER BY "key" {way} LIMIT :most'
+        sql = f'SELECT {count}, "key", 2, NULL FROM runs{_where([*here, *after])} ORDER BY "key" {way} {page}'
         return Statement(text(sql)), {**writer.values, **most}
     columns, order = "NULL AS n, NULL AS t", f"k {way}"
     if question.sort is not None:
@@ -261,7 +263,7 @@ def statement(question: Question, *, postgres: bool) -> tuple[Statement, dict[st
     after = [] if question.after is None else [_after(writer, question, question.after)]
     sql = (
         f'WITH hit AS (SELECT "key" AS k, {columns} FROM {source}{_where(conditions)}) '
-        f"SELECT (SELECT count(*) FROM hit), k, {place} FROM hit{_where(after)} ORDER BY {order} LIMIT :most"
+        f"SELECT (SELECT count(*) FROM hit), k, {place} FROM hit{_where(after)} ORDER BY {order} {page}"
     )
     return Statement(text(sql)), {**writer.values, **most}
 

@@ -293,6 +293,7 @@ class TableQuery:
         projects: Only of these, whatever the others say; None is all.
         limit: Rows of a page, 1 to 1000.
         cursor: Where the page before ended (`Page.cursor`), of the same filter and sort.
+        offset: How many rows are passed over, for a look at any place; not together with a cursor, which misses nothing while runs come.
         columns: Columns to return besides those that every row has.
     """
 
@@ -302,6 +303,7 @@ class TableQuery:
     sweep: str | None = None
     limit: int = 50
     cursor: str | None = None
+    offset: int = 0
     columns: tuple[str, ...] = ()
     projects: tuple[str, ...] | None = None
 

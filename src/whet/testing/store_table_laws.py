@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -140,6 +141,26 @@ class TableLaws(StoreCase):
                     break
                 assert len(page.rows) == limit
             assert found == wanted
+
+    @pytest.mark.parametrize("sort", ["created", "-created", "loss", "-config.lr", "config.optimizer", "ended"])
+    @pytest.mark.parametrize("condition", ["", "loss > 0"])
+    def test_any_part_of_the_table_is_a_part_of_the_whole(self, table: Store, sort: str, condition: str) -> None:
+        whole = [row.id for row in table.runs.table(TableQuery(sort=sort, filter=condition)).rows]
+        for offset in range(len(whole) + 2):
+            for limit in (1, 2, 9):
+                query = TableQuery(sort=sort, filter=condition, offset=offset, limit=limit)
+                page = table.runs.table(query)
+                assert [row.id for row in page.rows] == whole[offset : offset + limit]
+                assert page.total == len(whole)
+                assert (page.cursor is None) is (offset + limit >= len(whole))
+                if page.cursor is not None:  # which goes on from there
+                    rest = table.runs.table(replace(query, offset=0, cursor=page.cursor, limit=9))
+                    assert [row.id for row in rest.rows] == whole[offset + limit :]
+        with pytest.raises(StoreError, match="offset=-1"):
+            table.runs.table(TableQuery(offset=-1))
+        cursor = table.runs.table(TableQuery(limit=1)).cursor
+        with pytest.raises(StoreError, match="both a cursor and an offset"):
+            table.runs.table(TableQuery(limit=1, cursor=cursor, offset=1))
 
     def test_pages_go_on_while_runs_come(self, table: Store) -> None:
         first = table.runs.table(TableQuery(limit=2))

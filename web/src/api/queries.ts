@@ -1,6 +1,8 @@
 /** The questions that pages ask, each with its key. A page takes these; it never fetches by itself. */
-import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { api, ok, type Schemas, type SweepRow } from "./client.ts";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { anyOf, both } from "../lib/filter.ts";
+import type { Part } from "../lib/sight.ts";
+import { api, ok, type RunLine, type Schemas, type SweepRow } from "./client.ts";
 
 export const LIVE_MS = 5000;
 
@@ -69,28 +71,30 @@ export interface Table {
   filter?: string | undefined;
   sort?: string | undefined;
   columns: readonly string[];
+  /** Those that are pinned alone (true), or the others. */
+  pinned?: boolean | undefined;
 }
 
-const asked = (table: Table) => ({
+/** A run that has this tag stands first. */
+export const PINNED = "pinned";
+
+const asked = ({ filter = "", pinned, ...table }: Table) => ({
   ...(table.project ? { project: table.project } : {}),
   ...(table.sweep ? { sweep: table.sweep } : {}),
-  ...(table.filter ? { filter: table.filter } : {}),
+  ...(filter || pinned !== undefined ? { filter: both(filter, pinned === undefined ? "" : `${pinned ? "" : "not "}${JSON.stringify(PINNED)} in tags`) } : {}),
   ...(table.sort ? { sort: table.sort } : {}),
   column: [...table.columns],
 });
 
-const FIRST = 100;
-const MORE = 500;
+/** The same text for the same table. */
+export const nameOf = (table: Table): string => JSON.stringify(table);
 
-/** Pages of the run table: a short one, so that it opens at once, then long ones. */
-export const runs = (table: Table) =>
-  infiniteQueryOptions({
-    queryKey: ["runs", "table", table],
-    queryFn: ({ signal, pageParam }) =>
-      ok(api.GET("/api/v1/runs", { signal, params: { query: { ...asked(table), limit: pageParam ? MORE : FIRST, ...(pageParam ? { cursor: pageParam } : {}) } } })),
-    initialPageParam: "",
-    getNextPageParam: (page) => page.cursor,
-    structuralSharing: false, // of ten thousand rows what is new is not worth being told apart: few are in sight
+/** A part of the run table, of which it is, and where it lies there. */
+export const runs = (table: Table, part: Part) =>
+  queryOptions({
+    queryKey: ["runs", "table", table, part],
+    queryFn: async ({ signal }) => ({ ...(await ok(api.GET("/api/v1/runs", { signal, params: { query: { ...asked(table), limit: part.limit, offset: part.from } } }))), of: nameOf(table), isRest: table.pinned === false, from: part.from }),
+    structuralSharing: false, // what is new of some hundred rows is not worth being told apart: few are in sight
     placeholderData: keepPreviousData,
   });
 
@@ -145,6 +149,7 @@ export const compared = (ids: readonly string[]) =>
   queryOptions({
     queryKey: ["runs", "compared", ids],
     queryFn: ({ signal }) => ok(api.GET("/api/v1/runs:compare", { signal, params: { query: { run: [...ids] } } })),
+    placeholderData: keepPreviousData,
   });
 
 /** Where a file that a run keeps is downloaded. */
@@ -155,7 +160,10 @@ export const fileAddress = (run: string, name: string): string =>
 export const theseRuns = (ids: readonly string[]) =>
   queryOptions({
     queryKey: ["runs", "these", ids],
-    queryFn: ({ signal }) => ok(api.GET("/api/v1/runs", { signal, params: { query: { filter: `id in ${JSON.stringify(ids)}`, limit: 1000, column: [] } } })),
+    queryFn: async ({ signal }): Promise<{ runs: RunLine[] }> => {
+      const pages = await Promise.all(anyOf(ids).map((filter) => ok(api.GET("/api/v1/runs", { signal, params: { query: { filter, limit: 1000, column: [] } } }))));
+      return { runs: pages.flatMap((page) => page.runs) };
+    },
     refetchInterval: (query) => (query.state.data?.runs.some((run) => run.ended === null) ? LIVE_MS : false),
     placeholderData: keepPreviousData,
   });
@@ -171,11 +179,11 @@ export const curvesOf = (ids: readonly string[], names: readonly string[], x: "s
   });
 
 /** The runs of a table, put together by a column. */
-export const groups = (table: Omit<Table, "columns" | "sort">, by: string, of: string | undefined) =>
+export const groups = (table: Omit<Table, "columns" | "sort">, by: string, of: string | undefined, live: boolean) =>
   queryOptions({
     queryKey: ["runs", "groups", table, by, of ?? null],
     queryFn: ({ signal }) => ok(api.GET("/api/v1/runs:groups", { signal, params: { query: { ...(table.project ? { project: table.project } : {}), ...(table.sweep ? { sweep: table.sweep } : {}), ...(table.filter ? { filter: table.filter } : {}), by, ...(of ? { of } : {}), limit: 1000 } } })),
-    refetchInterval: LIVE_MS,
+    refetchInterval: live ? LIVE_MS : false,
     placeholderData: keepPreviousData,
   });
 

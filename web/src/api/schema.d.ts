@@ -92,7 +92,8 @@ export interface paths {
          * Table
          * @description Return a page of the run table: those that `filter` wants, in the order of `sort` (``-`` before it: descending).
          *
-         *     `column` may be repeated: columns to return besides those that every run has. `cursor` is the page's before.
+         *     `column` may be repeated: columns to return besides those that every run has. `cursor` is the page's before;
+         *     `offset` passes over so many rows instead.
          */
         get: operations["table_api_v1_runs_get"];
         put?: never;
@@ -112,7 +113,7 @@ export interface paths {
         };
         /**
          * Columns
-         * @description Return the names that columns of the run table can have.
+         * @description Return the names that columns of the run table can have. Of the metrics those come first that say how good a run is: a sweep's own, then by their names.
          */
         get: operations["columns_api_v1_runs_columns_get"];
         put?: never;
@@ -447,7 +448,7 @@ export interface paths {
         };
         /**
          * Compare
-         * @description Return sweeps against each other: `ids` are ids or names, with commas between them.
+         * @description Return sweeps against each other: `ids` are ids or names, with commas between them. Those that are not there (any more) are left out, and named.
          */
         get: operations["compare_api_v1_sweeps_compare_get"];
         put?: never;
@@ -1171,13 +1172,14 @@ export interface components {
          *
          *     `target` is the least good of their bests, which all have reached that have one. `teams` are those of several sweeps that search alike;
          *     `configs` the best configurations side by side, and `shared` the spaces, both in the order of the sweeps. `metrics` are those that
-         *     all sweeps have.
+         *     all sweeps have, `missing` what was asked for and is not there.
          */
         ContestView: {
             configs: components["schemas"]["RowView"][];
             goal: string;
             metric: string;
             metrics: string[];
+            missing: string[];
             shared: components["schemas"]["SharedView"][];
             sweeps: components["schemas"]["ContenderView"][];
             target: number | ("NaN" | "Infinity" | "-Infinity") | null;
@@ -2198,6 +2200,7 @@ export interface operations {
                 cursor?: string | null;
                 filter?: string;
                 limit?: number;
+                offset?: number;
                 project?: string | null;
                 sort?: string;
                 sweep?: string | null;
@@ -7232,6 +7235,7 @@ export interface operations {
                 cursor?: string | null;
                 filter?: string;
                 limit?: number;
+                offset?: number;
                 sort?: string;
             };
             header?: never;

@@ -2,23 +2,16 @@
 import { useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import type { Schemas } from "../api/client.ts";
-import { dashOf, filled, regret } from "../lib/compare.ts";
+import { dashOf, type Drawn, filled, regret } from "../lib/compare.ts";
 import { num, short } from "../lib/format.ts";
 import { axis, type Colours, Plot, room, values } from "./Plot.tsx";
 
 type Contest = Schemas["ContestView"];
 type Curve = [number, number][];
 
-interface Drawn {
-  id: string;
-  name: string;
-  place: number;
-  team: boolean;
-}
-
 interface Props {
   contest: Contest;
-  drawn: readonly Drawn[];
+  drawn: readonly Drawn<Schemas["TeamView"]>[];
   /** How far from the best of all, rather than the values. */
   behind: boolean;
   log: boolean;
@@ -43,13 +36,12 @@ export function ContestChart({ contest, drawn, behind, log, near, onNear }: Prop
     const best = bests.length ? (maximize ? Math.max(...bests) : Math.min(...bests)) : null;
     const shownAs = (curve: Curve): Curve => (behind && best !== null ? regret(curve, best, maximize) : curve);
     const read = (points: readonly (readonly [number, unknown])[]): Curve => shownAs(points.flatMap(([n, value]): Curve => (Number.isFinite(num(value) ?? NaN) ? [[n, num(value) as number]] : [])));
-    const series = drawn.flatMap(({ id, name, place, team }): Series[] => {
-      const mine = contest.teams.find((one) => `team ${one.name}` === id);
-      const sweeps = contest.sweeps.filter((one) => (mine ? mine.sweeps.includes(one.sweep) : one.sweep === id));
-      const lines = sweeps.map((one): Series => ({ id, name: team ? one.name : name, place, look: team ? "thin" : "line", curve: read(one.curve), end: one.num_trials }));
-      if (!mine?.curve.length) return lines;
-      const end = mine.curve.at(-1)?.num_trials ?? 0;
-      const of = (key: "median" | "low" | "high", look: Series["look"]): Series => ({ id, name, place, look, end, curve: read(mine.curve.map((one) => [one.num_trials, one[key]] as const)) });
+    const series = drawn.flatMap(({ id, name, place, sweeps, team }): Series[] => {
+      const mine = contest.sweeps.filter((one) => sweeps.includes(one.sweep));
+      const lines = mine.map((one): Series => ({ id, name: team ? one.name : name, place, look: team ? "thin" : "line", curve: read(one.curve), end: one.num_trials }));
+      if (!team?.curve.length) return lines;
+      const end = team.curve.at(-1)?.num_trials ?? 0;
+      const of = (key: "median" | "low" | "high", look: Series["look"]): Series => ({ id, name, place, look, end, curve: read(team.curve.map((one) => [one.num_trials, one[key]] as const)) });
       return [...lines, of("high", "high"), of("low", "low"), of("median", "line")];
     });
     const positive = series.flatMap((one) => one.curve.map(([, y]) => y)).filter((y) => y > 0);

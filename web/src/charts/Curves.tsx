@@ -1,7 +1,7 @@
 /** Curves over steps or time: as logged in faint, smoothed on top. */
 import { useMemo, useRef, useState } from "react";
 import type uPlot from "uplot";
-import { align, smooth } from "../lib/curves.ts";
+import { align, since, smooth } from "../lib/curves.ts";
 import { dashOf, near } from "../lib/compare.ts";
 import { num, short, span } from "../lib/format.ts";
 import { axis, type Colours, Plot, room, values } from "./Plot.tsx";
@@ -10,6 +10,8 @@ export interface Line {
   name: string;
   x: readonly number[];
   y: readonly unknown[];
+  /** Over time: when what it is of began. */
+  start?: number | undefined;
   /** Which colour and strokes it has; without it those of its place. */
   place?: number;
 }
@@ -35,9 +37,9 @@ const FEW = 4;
 export function Curves({ title, lines, x, smoothing, log, height = 200, over = "step", focus = null, onNear }: Props) {
   const [hover, setHover] = useState("");
   const { data, positive, gone } = useMemo(() => {
-    const start = x === "time" ? Math.min(...lines.map((line) => line.x[0] ?? Infinity)) : 0;
-    const read = lines.map((line) => ({
-      x: line.x.map((at) => at - start),
+    const times = x === "time" ? since(lines) : [];
+    const read = lines.map((line, i) => ({
+      x: times[i] ?? line.x,
       y: line.y.map((value) => {
         const y = num(value);
         return y !== null && Number.isFinite(y) ? y : null;

@@ -10,32 +10,30 @@ import { count } from "../lib/format.ts";
 import { joined } from "../lib/search.ts";
 import { Button } from "./Button.tsx";
 import { Dialog } from "./Dialog.tsx";
-import { PINNED } from "./RunTable.tsx";
+import { ErrorState, Loading } from "./Status.tsx";
 import { TagMenu, useTags } from "./TagMenu.tsx";
 import { useToasts } from "./Toast.tsx";
 
 interface Props {
   ids: readonly string[];
-  /** The rows of the table that are here: what is known of the chosen ones. */
-  rows: readonly RunLine[];
   inSweep: boolean;
   onChosen: (ids: readonly string[]) => void;
 }
 
-export function ChosenBar({ ids, rows, inSweep, onChosen }: Props) {
+export function ChosenBar({ ids, inSweep, onChosen }: Props) {
   const session = useQuery(ask.session);
   const tag = useTags(ids);
   const [asking, setAsking] = useState(false);
-  const chosen = new Set(ids);
-  const known = rows.filter((run) => chosen.has(run.id));
-  const isPinned = known.length > 0 && known.every((run) => run.tags.includes(PINNED));
+  const query = useQuery({ ...ask.theseRuns(ids), refetchInterval: false });
+  const known = (query.data?.runs ?? []).filter((run) => ids.includes(run.id));
+  const isPinned = known.length > 0 && known.every((run) => run.tags.includes(ask.PINNED));
   const scope = session.data?.scope;
   const runs = count(ids.length, inSweep ? "trial" : "run");
-  const unseen = ids.length - known.length;
+  const numGone = query.data && !query.isPlaceholderData ? ids.length - known.length : 0;
   return (
     <div className="chosen-bar" role="region" aria-label="Chosen runs">
       <span role="status">
-        {runs} chosen{unseen ? <span className="note">, {unseen} of them not in sight here</span> : null}
+        {runs} chosen{numGone ? <span className="note">, {numGone} of them not there any more</span> : null}
         {ids.length >= MOST_CHOSEN ? <span className="note">: no more can be</span> : null}
       </span>
       {ids.length > 1 ? (
@@ -48,7 +46,7 @@ export function ChosenBar({ ids, rows, inSweep, onChosen }: Props) {
       {scope === "read" ? null : (
         <>
           <TagMenu ids={ids} tags={known.map((run) => run.tags)} />
-          <Button title={`The tag ${PINNED}: such runs stand first in every table`} onClick={() => void tag(isPinned ? { remove: [PINNED] } : { add: [PINNED] }, `${runs} ${isPinned ? "no longer pinned" : "pinned"}`)}>
+          <Button title={`The tag ${ask.PINNED}: such runs stand first in every table`} onClick={() => void tag(isPinned ? { remove: [ask.PINNED] } : { add: [ask.PINNED] }, `${runs} ${isPinned ? "no longer pinned" : "pinned"}`)}>
             {isPinned ? "Unpin" : "Pin"}
           </Button>
         </>
@@ -64,25 +62,32 @@ export function ChosenBar({ ids, rows, inSweep, onChosen }: Props) {
       <Button kind="quiet" onClick={() => onChosen([])}>
         Choose none
       </Button>
-      {asking ? <Deleting ids={ids} known={known} onClose={() => setAsking(false)} onDone={(gone) => onChosen(ids.filter((id) => !gone.includes(id)))} /> : null}
+      {asking ? <Deleting ids={ids} onClose={() => setAsking(false)} onDone={(gone) => onChosen(ids.filter((id) => !gone.includes(id)))} /> : null}
     </div>
   );
 }
 
-function Deleting({ ids, known, onClose, onDone }: { ids: readonly string[]; known: readonly RunLine[]; onClose: () => void; onDone: (gone: readonly string[]) => void }) {
+/** To the server a run whose process is gone still runs, until somebody ends it. */
+const isRunning = (run: RunLine): boolean => run.state === "running" || run.state === "lost";
+
+/** Of all that are chosen, those in sight or not, as they are now. */
+function Deleting({ ids, onClose, onDone }: { ids: readonly string[]; onClose: () => void; onDone: (gone: readonly string[]) => void }) {
   const client = useQueryClient();
   const toasts = useToasts();
   const [busy, setBusy] = useState(false);
-  const trials = new Set(known.filter((run) => run.sweep !== null).map((run) => run.id));
-  const running = new Set(known.filter((run) => run.sweep === null && run.state === "running").map((run) => run.id));
-  const able = ids.filter((id) => !trials.has(id) && !running.has(id));
+  const query = useQuery({ ...ask.theseRuns(ids), refetchOnMount: "always" });
+  const runs = query.isFetchedAfterMount ? query.data?.runs : undefined;
+  const numTrials = runs?.filter((run) => run.sweep !== null).length ?? 0;
+  const numRunning = runs?.filter((run) => run.sweep === null && isRunning(run)).length ?? 0;
+  const numGone = ids.length - (runs?.length ?? ids.length);
+  const able = runs?.filter((run) => run.sweep === null && !isRunning(run)).map((run) => run.id) ?? [];
   const go = async (): Promise<void> => {
     setBusy(true);
     try {
       await ok(api.POST("/api/v1/runs:delete", { body: { ids: able } }));
       toasts.tell(`${count(able.length, "run")} deleted`);
       onClose();
-      onDone(able);
+      onDone(ids.filter((id) => able.includes(id) || !runs?.some((run) => run.id === id)));
       await client.invalidateQueries({ queryKey: ["runs"] });
     } catch (error) {
       toasts.fail(error);
@@ -91,7 +96,7 @@ function Deleting({ ids, known, onClose, onDone }: { ids: readonly string[]; kno
   };
   return (
     <Dialog
-      title={able.length ? `Delete ${count(able.length, "run")}?` : "None of these can be deleted"}
+      title={able.length ? `Delete ${count(able.length, "run")}?` : runs ? "None of these can be deleted" : "Delete runs?"}
       onClose={onClose}
       actions={
         able.length ? (
@@ -102,8 +107,10 @@ function Deleting({ ids, known, onClose, onDone }: { ids: readonly string[]; kno
       }
     >
       {able.length ? <p>Their metrics and what they printed go with them. It can't be undone.</p> : null}
-      {trials.size ? <p className="note">{count(trials.size, "trial")} of sweeps {trials.size === 1 ? "stays" : "stay"}: a sweep's history is not changed. Delete the sweep instead.</p> : null}
-      {running.size ? <p className="note">{count(running.size, "run")} still running {running.size === 1 ? "stays" : "stay"}.</p> : null}
+      {runs ? null : query.isError ? <ErrorState error={query.error} retry={() => void query.refetch()} /> : <Loading what="the runs" />}
+      {numTrials ? <p className="note">{count(numTrials, "trial")} of sweeps {numTrials === 1 ? "stays" : "stay"}: a sweep's history is not changed. Delete the sweep instead.</p> : null}
+      {numRunning ? <p className="note">{count(numRunning, "run")} still running {numRunning === 1 ? "stays" : "stay"}.</p> : null}
+      {numGone ? <p className="note">{count(numGone, "run")} {numGone === 1 ? "is" : "are"} not there any more.</p> : null}
     </Dialog>
   );
 }

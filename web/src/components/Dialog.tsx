@@ -16,7 +16,9 @@ export function Dialog({ title, onClose, children, actions }: { title: string; o
       ref={ref}
       className="dialog"
       aria-labelledby={id}
-      onClose={onClose}
+      onClose={() => {
+        if (!ref.current?.open) onClose(); // of a dialog that was opened again meanwhile this is old news
+      }}
       onPointerDown={(event) => {
         isOutside.current = event.target === ref.current;
       }}

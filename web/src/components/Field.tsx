@@ -67,9 +67,10 @@ export function Field({ label, value, onChange, onDone, wrong, hint, placeholder
           if (!onDone) onChange(event.target.value);
         }}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && onDone && !event.ctrlKey && !event.metaKey) {
+          if (event.key === "Enter" && onDone) {
             event.preventDefault();
-            done();
+            // With Ctrl the form is sent: with what was typed here, unless it is refused.
+            if (!done()) event.stopPropagation();
           } else if (event.key === "Escape" && onDone) {
             setOwn(value);
             setRefusal(null);

@@ -1,6 +1,6 @@
 /** Runs put together by what they have in a column: how many, and what they reached; a group is opened to see its runs. */
 import { useQueries, useQuery } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate, useRouter } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { Problem, type RunLine, type Schemas, type SweepLine } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
@@ -23,6 +23,7 @@ interface Props {
   nameOf: Map<string, string>;
   cells: readonly string[];
   hasResults: boolean;
+  live: boolean;
 }
 
 type Group = Schemas["GroupView"];
@@ -30,12 +31,13 @@ type Row = { kind: "group"; key: string; group: Group; isOpen: boolean } | { kin
 
 const MOST_RUNS = 50;
 
-export function GroupTable({ by, table, search, onSearch, names, sweep, nameOf, cells, hasResults }: Props) {
+export function GroupTable({ by, table, search, onSearch, names, sweep, nameOf, cells, hasResults, live }: Props) {
   const navigate = useNavigate();
+  const router = useRouter();
   const metrics = useMemo(() => [...(sweep || hasResults ? [["value", sweep ? String(sweep.metrics[0]?.["name"] ?? "result") : "result"] as const] : []), ...(names?.metrics ?? []).filter((name) => name !== sweep?.metrics[0]?.["name"]).map((name) => [written("metrics", name), name] as const)], [names, sweep, hasResults]);
   const of = search.of ?? (sweep || hasResults ? "value" : (cells.find((name) => name.startsWith("metrics.")) ?? metrics[0]?.[0]));
   const asked = { project: table.project, sweep: table.sweep, filter: table.filter };
-  const query = useQuery(ask.groups(asked, by, of));
+  const query = useQuery(ask.groups(asked, by, of, live));
   const open = useMemo(() => parted(search.open) ?? [], [search.open]);
   const goal = query.data?.goal ?? null;
   const all = query.data?.groups;
@@ -90,7 +92,7 @@ export function GroupTable({ by, table, search, onSearch, names, sweep, nameOf, 
           {query.data.total > query.data.groups.length ? `, the ${query.data.groups.length} greatest are shown` : ""}
         </span>
       </div>
-      <Table label="Groups of runs" columns={columnsOf(title, goal, by, of, nameOf)} count={rows.length} row={(index) => rows[index]} rowKey={(row) => row.key} onOpen={show} empty={<EmptyState title="No run is like that">Nothing matches the filter.</EmptyState>} />
+      <Table label="Groups of runs" columns={columnsOf(title, goal, by, of, nameOf)} count={rows.length} row={(index) => rows[index]} rowKey={(row) => row.key} onOpen={show} address={(row) => (row.kind === "run" ? router.buildLocation({ to: "/runs/$run", params: { run: row.run.id } }).href : null)} empty={<EmptyState title="No run is like that">Nothing matches the filter.</EmptyState>} />
     </>
   );
 }

@@ -1,17 +1,19 @@
 /** The run table: of all runs, of a project, or of a sweep. What is seen of it is in the page's address. */
-import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
-import { lazy, type ReactNode, Suspense, useCallback, useMemo } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useRouter } from "@tanstack/react-router";
+import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { Problem, type RunLine, type SweepLine } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { choose } from "../lib/chosen.ts";
-import { both, OWN, written } from "../lib/filter.ts";
+import { OWN, written } from "../lib/filter.ts";
 import { count, num } from "../lib/format.ts";
 import { joined, parted } from "../lib/search.ts";
 import { ColumnPicker } from "./ColumnPicker.tsx";
+import { useParts, useTraits } from "./parts.ts";
 import { FilterBox } from "./FilterBox.tsx";
 import { EmptyState, ErrorState, Loading } from "./Status.tsx";
 import { type Column, Table } from "./Table.tsx";
+import { useToasts } from "./Toast.tsx";
 import { Ago, Num, State, Took, Val } from "./Value.tsx";
 
 export interface TableSearch {
@@ -37,9 +39,6 @@ export const seen = ({ filter, sort, columns, chosen, by, of, open }: TableSearc
   ...(open ? { open } : {}),
 });
 
-/** A run that has this tag stands first. */
-export const PINNED = "pinned";
-const MOST_PINNED = 100;
 const ChosenBar = lazy(() => import("./ChosenBar.tsx").then((found) => ({ default: found.ChosenBar })));
 const GroupTable = lazy(() => import("./GroupTable.tsx").then((found) => ({ default: found.GroupTable })));
 
@@ -56,10 +55,10 @@ interface Props {
   className?: string;
 }
 
-const NO_ROWS: RunLine[] = [];
-
 export function RunTable({ project, sweep, first, search, onSearch, empty, live, className }: Props) {
   const navigate = useNavigate();
+  const router = useRouter();
+  const toasts = useToasts();
   const names = useQuery(ask.columns(project, sweep?.id));
   const all = useQuery({ ...ask.sweeps(project), enabled: !sweep, refetchInterval: false });
   const guessed = useGuess(project, first === undefined && search.columns === undefined, names.data);
@@ -67,37 +66,16 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
   const sort = search.sort ?? (sweep ? "-number" : "-created");
   const known = useMemo(() => expressions(names.data), [names.data]);
   const cells = useMemo(() => chosen ?? [], [chosen]);
-  const table: ask.Table = { project, sweep: sweep?.id, filter: search.filter, sort, columns: cells };
-  const query = useInfiniteQuery({
-    ...ask.runs(table),
-    enabled: chosen !== undefined,
-    // Only the short first page is asked for again: with many loaded, all of them would be.
-    refetchInterval: (one) => (live && (one.state.data?.pages.length ?? 0) <= 1 ? ask.LIVE_MS : false),
-    placeholderData: keepPreviousData,
-  });
-  const pins = useQuery({ ...ask.someRuns({ ...table, filter: both(search.filter ?? "", `"${PINNED}" in tags`) }, MOST_PINNED), enabled: chosen !== undefined && query.data !== undefined && !query.isError });
-  const rows = useMemo(() => {
-    const all = query.data?.pages.flatMap((page) => page.runs) ?? NO_ROWS;
-    const first = pins.data?.runs ?? NO_ROWS;
-    if (!first.length) return all;
-    const ids = new Set(first.map((run) => run.id));
-    return [...first, ...all.filter((run) => !ids.has(run.id))];
-  }, [query.data, pins.data]);
-  const total = query.data?.pages[0]?.total ?? 0;
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
-  const onReach = useCallback(
-    (index: number) => {
-      if (index >= rows.length - 20 && hasNextPage && !isFetchingNextPage) void fetchNextPage();
-    },
-    [rows.length, hasNextPage, isFetchingNextPage, fetchNextPage],
-  );
+  const table = useMemo((): ask.Table => ({ project, sweep: sweep?.id, filter: search.filter, sort, columns: cells }), [project, sweep?.id, search.filter, sort, cells]);
+  const { query, row, here, total, idsOf, onSight } = useParts(table, chosen !== undefined, live);
   const ticked = useMemo(() => parted(search.chosen) ?? [], [search.chosen]);
   const tickedSet = useMemo(() => new Set(ticked), [ticked]);
-  const pick = (ids: readonly string[], on: boolean): void => onSearch({ ...search, chosen: joined(choose(ticked, ids, on)) || undefined });
+  const pick = (first: number, last: number, on: boolean): void =>
+    void idsOf(first, last)
+      .then((ids) => onSearch({ ...search, chosen: joined(choose(ticked, ids, on)) || undefined }))
+      .catch(toasts.fail);
   const nameOf = useMemo(() => new Map(all.data?.map((one) => [one.id, one.name])), [all.data]);
-  const texts = useKept(useMemo(() => cells.filter((name) => rows.slice(0, 100).some((run) => typeof run.cells[name] === "string" && num(run.cells[name]) === null)), [cells, rows]));
-  const hasResults = useMemo(() => rows.slice(0, 100).some((run) => run.values), [rows]);
-  const hasReasons = useMemo(() => rows.slice(0, 100).some((run) => run.reason), [rows]);
+  const { texts, hasResults, hasReasons } = useTraits(`${project} ${sweep?.id} ${search.filter}`, here, cells, isText);
   const shown = useMemo(() => columnsOf(cells, sweep, nameOf, project, texts, hasResults, hasReasons), [cells, sweep, nameOf, project, texts, hasResults, hasReasons]);
   const isFiltered = Boolean(search.filter);
 
@@ -127,21 +105,22 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
         )
       ) : query.data && search.by ? (
         <Suspense fallback={<Loading what="groups" />}>
-          <GroupTable by={search.by} table={table} search={search} onSearch={onSearch} names={names.data} sweep={sweep} nameOf={nameOf} cells={cells} hasResults={hasResults} />
+          <GroupTable by={search.by} table={table} search={search} onSearch={onSearch} names={names.data} sweep={sweep} nameOf={nameOf} cells={cells} hasResults={hasResults} live={live} />
         </Suspense>
       ) : query.data ? (
         <Table
           label={sweep ? "Trials" : "Runs"}
           columns={shown}
           count={total}
-          row={(index) => rows[index]}
+          row={row}
           rowKey={(run) => run.id}
           sort={sort}
           onSort={(by) => onSearch({ ...search, sort: by })}
           onOpen={(run) => void navigate({ to: "/runs/$run", params: { run: run.id } })}
-          onReach={onReach}
+          address={(run) => router.buildLocation({ to: "/runs/$run", params: { run: run.id } }).href}
+          onSight={onSight}
           chosen={tickedSet}
-          onChoose={(places, on) => pick(places.flatMap((place) => rows[place]?.id ?? []), on)}
+          onChoose={pick}
           rowName={(run) => run.name}
           empty={
             <EmptyState title="No run is like that">
@@ -157,7 +136,7 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
       )}
       {ticked.length ? (
         <Suspense fallback={null}>
-          <ChosenBar ids={ticked} rows={rows} inSweep={sweep !== undefined} onChosen={(ids) => onSearch({ ...search, chosen: joined(ids) || undefined })} />
+          <ChosenBar ids={ticked} inSweep={sweep !== undefined} onChosen={(ids) => onSearch({ ...search, chosen: joined(ids) || undefined })} />
         </Suspense>
       ) : null}
     </div>
@@ -193,12 +172,6 @@ function GroupChoice({ names, value, inSweep, onChange }: { names: Names | undef
 
 const MOST_KEYS = 300;
 
-/** The same set for the same names, so that what depends on it is not made again with every row that comes. */
-function useKept(names: readonly string[]): ReadonlySet<string> {
-  const key = names.join("\n");
-  return useMemo(() => new Set(key ? key.split("\n") : []), [key]);
-}
-
 export type Names = { metrics: string[]; config: string[]; summary: string[]; attrs: string[] };
 
 function expressions(names: Names | undefined): string[] {
@@ -213,11 +186,11 @@ function expressions(names: Names | undefined): string[] {
   ];
 }
 
-const LOOKED = 100;
-/** Metrics that say how good a run is, rather than how far it came. */
-const TELLING = /loss|err|acc|auc|f1|score|reward|mse|mae|perplexity/i;
+const isText = (value: unknown): boolean => typeof value === "string" && num(value) === null;
 
-/** What is worth showing of runs that have nothing in common but their project: metrics that many have, parameters that vary. */
+const LOOKED = 100;
+
+/** What is worth showing of runs that have nothing in common but their project: the first metrics that many have, parameters that vary. */
 function useGuess(project: string | undefined, wanted: boolean, names: Names | undefined): string[] | undefined {
   const asked = useMemo(() => (names ? [...names.metrics.slice(0, 20).map((name) => `metrics.${name}`), ...names.config.slice(0, 60).map((name) => `config.${name}`)] : []), [names]);
   const look = useQuery({ ...ask.someRuns({ project, sort: "-created", columns: asked }, LOOKED), enabled: wanted && names !== undefined, staleTime: 60_000 });
@@ -227,7 +200,7 @@ function useGuess(project: string | undefined, wanted: boolean, names: Names | u
     const having = (column: string): unknown[] => runs.map((run) => run.cells[column]).filter((value) => value !== undefined && value !== null);
     // A metric that is every trial's result stands in the column of results already.
     const isResult = (column: string): boolean => runs.every((run) => run.values !== null && num(run.cells[column]) === num(run.values[0]));
-    const metrics = asked.filter((one) => one.startsWith("metrics.") && !isResult(one) && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10)).sort((a, b) => Number(TELLING.test(b)) - Number(TELLING.test(a)) || having(b).length - having(a).length);
+    const metrics = asked.filter((one) => one.startsWith("metrics.") && !isResult(one) && having(one).filter((value) => num(value) !== null).length >= Math.max(1, runs.length / 10));
     const varying = asked
       .filter((one) => one.startsWith("config."))
       .map((one) => ({ one, values: having(one) }))

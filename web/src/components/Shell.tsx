@@ -120,7 +120,8 @@ export function Shell() {
 const MORE = [
   { keys: "↑ ↓", does: "In a table: the row before, after (also k, j)" },
   { keys: "Home End", does: "In a table: the first row, the last" },
-  { keys: "Enter", does: "In a table: open the row" },
+  { keys: "Page Up Page Down", does: "In a table: a page up, a page down" },
+  { keys: "Enter", does: "In a table: open the row; with Ctrl in a tab of its own" },
   { keys: "Space", does: "In a table: choose the row; with Shift all up to it" },
   { keys: "Esc", does: "Close what is open" },
 ];

@@ -1,7 +1,6 @@
 /** The one table: any number of rows, of which those in sight are in the document; the keyboard moves through all of them. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type CSSProperties, type ReactNode, useEffect, useId, useRef, useState } from "react";
-import { between } from "../lib/chosen.ts";
 
 export interface Column<Row> {
   id: string;
@@ -29,14 +28,16 @@ interface Props<Row> {
   sort?: string | undefined;
   onSort?: (sort: string) => void;
   onOpen?: (row: Row) => void;
+  /** Where a row is opened: Ctrl+Enter and Ctrl+click open it in a tab of its own. */
+  address?: (row: Row) => string | null;
   /** Which rows are chosen, by key: then each has a box to tick. */
   chosen?: ReadonlySet<string>;
-  /** Rows (those at these places) are chosen, or no longer. */
-  onChoose?: (places: readonly number[], on: boolean) => void;
+  /** The rows from one place to another are chosen, or no longer. Those between may not be here. */
+  onChoose?: (first: number, last: number, on: boolean) => void;
   /** What a row's box is called. */
   rowName?: (row: Row) => string;
-  /** The last row that is in sight. */
-  onReach?: (index: number) => void;
+  /** The first and the last row that are in sight. */
+  onSight?: (first: number, last: number) => void;
   /** Shown in place of rows. */
   empty?: ReactNode;
   /** The most that it is high; without it, what its box gives. */
@@ -45,7 +46,7 @@ interface Props<Row> {
 
 const ROW = 34;
 
-export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, onReach, chosen, onChoose, rowName, empty, className = "" }: Props<Row>) {
+export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, address, onSight, chosen, onChoose, rowName, empty, className = "" }: Props<Row>) {
   const scroller = useRef<HTMLDivElement>(null);
   const id = useId();
   const [spot, setSpot] = useState<Spot>(NOBODY);
@@ -57,19 +58,24 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
   }, [active, key]);
   const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 12, scrollPaddingStart: ROW });
   const items = virtual.getVirtualItems();
-  const end = items.at(-1)?.index ?? -1;
+  const [begin, end] = [items[0]?.index ?? -1, items.at(-1)?.index ?? -1];
   useEffect(() => {
-    if (end >= 0) onReach?.(end);
-  }, [end, onReach]);
+    if (end >= 0) onSight?.(begin, end);
+  }, [begin, end, onSight]);
 
-  const from = useRef(-1); // where the last box was ticked: with Shift all up to here go with it
-  const pick = (place: number, far: boolean): void => {
-    const here = row(place);
+  const from = useRef(NOBODY); // the row whose box was ticked last: with Shift all up to here go with it
+  const pick = (at: number, far: boolean): void => {
+    const here = row(at);
     if (!chosen || !onChoose || here === undefined) return;
-    onChoose(far && from.current >= 0 ? between(from.current, Math.min(place, count - 1)) : [place], !chosen.has(rowKey(here)));
-    from.current = place;
-    setSpot({ at: place, key: rowKey(here) });
+    const other = far ? place(from.current, count, row, rowKey) : -1;
+    onChoose(Math.min(at, other < 0 ? at : other), Math.max(at, other), !chosen.has(rowKey(here)));
+    from.current = { at, key: rowKey(here) };
+    setSpot(from.current);
     scroller.current?.focus({ preventScroll: true });
+  };
+  const openApart = (one: Row): void => {
+    const where = address?.(one);
+    if (where) window.open(where, "_blank", "noopener");
   };
   const move = (to: number): void => {
     const next = Math.max(0, Math.min(count - 1, to));
@@ -77,7 +83,15 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     virtual.scrollToIndex(next);
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
-    if (event.target !== scroller.current || event.ctrlKey || event.metaKey || event.altKey || !count) return;
+    if (event.target !== scroller.current || event.altKey || !count) return;
+    if (event.ctrlKey || event.metaKey) {
+      const here = row(active);
+      if (event.key === "Enter" && here !== undefined && address) {
+        event.preventDefault();
+        openApart(here);
+      }
+      return;
+    }
     const page = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / ROW) - 2);
     const to = { ArrowDown: active + 1, j: active + 1, ArrowUp: active - 1, k: active - 1, PageDown: active + page, PageUp: active - page, Home: 0, End: count - 1 }[event.key];
     const here = row(active);
@@ -93,6 +107,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     }
   };
 
+  const drawn = new Set<string>();
   const widths = { "--columns": columns.map((one) => `minmax(${one.width}px, ${one.right ? one.width : one.width * 1.6}fr)`).join(" "), "--least": `${columns.reduce((sum, one) => sum + one.width, 0)}px` } as CSSProperties;
   return (
     <div
@@ -104,7 +119,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
       aria-rowcount={count + 1}
       aria-colcount={columns.length}
       aria-multiselectable={onChoose ? true : undefined}
-      aria-activedescendant={active >= 0 && active < count ? `${id}-${active}` : undefined}
+      aria-activedescendant={items.some((item) => item.index === active) ? `${id}-${active}` : undefined}
       tabIndex={0}
       onKeyDown={onKeyDown}
     >
@@ -129,18 +144,22 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
             const one = row(item.index);
             const isActive = item.index === active;
             const isChosen = one !== undefined && chosen?.has(rowKey(one)) === true;
+            const name = keyOf(one, rowKey);
+            const isFirst = name !== null && !drawn.has(name); // while rows move one may be here twice
+            if (name !== null) drawn.add(name);
             return (
               <div
-                key={one === undefined ? `at ${item.index}` : rowKey(one)}
+                key={isFirst ? name : `at ${item.index}`}
                 id={`${id}-${item.index}`}
                 role="row"
                 aria-rowindex={item.index + 2}
-                aria-selected={isActive}
-                className={`row ${onOpen ? "row-opens" : ""} ${isChosen ? "row-chosen" : ""}`}
+                aria-selected={onChoose ? isChosen : isActive}
+                className={`row ${onOpen ? "row-opens" : ""} ${isActive ? "row-active" : ""} ${isChosen ? "row-chosen" : ""}`}
                 style={{ transform: `translateY(${item.start}px)` }}
                 onClick={(event) => {
                   if (one === undefined || (event.target as HTMLElement).closest("a, button, input")) return;
                   if (event.shiftKey && onChoose) return pick(item.index, true);
+                  if ((event.ctrlKey || event.metaKey) && address) return openApart(one);
                   if (window.getSelection()?.toString()) return; // text was marked, to be copied
                   setSpot({ at: item.index, key: rowKey(one) });
                   onOpen?.(one);
@@ -174,7 +193,11 @@ const keyOf = <Row,>(row: Row | undefined, rowKey: (row: Row) => string): string
 
 /** Where that row is now; -1: nowhere. */
 function place<Row>({ at, key }: Spot, count: number, row: (index: number) => Row | undefined, rowKey: (row: Row) => string): number {
-  if (at < 0 || key === null || (at < count && keyOf(row(at), rowKey) === key)) return at < count ? at : -1;
+  if (at < 0) return -1;
+  if (at < count) {
+    const here = keyOf(row(at), rowKey);
+    if (key === null || here === null || here === key) return at; // what is not here is where it was
+  }
   for (let i = 0; i < count; i += 1) if (keyOf(row(i), rowKey) === key) return i;
   return -1;
 }

@@ -8,9 +8,3 @@ export function choose(chosen: readonly string[], names: readonly string[], on: 
   const gone = new Set(names);
   return chosen.filter((one) => !gone.has(one));
 }
-
-/** All places from one to the other, whichever is first. */
-export function between(one: number, other: number): number[] {
-  const [from, to] = one < other ? [one, other] : [other, one];
-  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-}

@@ -46,13 +46,16 @@ export function overEpochs(line: Line, epochs: Line | undefined): { x: number[];
   return { x: sorted.map(([place]) => place), y: sorted.map(([, value]) => value) };
 }
 
-/** The value of a column at a place, or the nearest that there is within so many places; undefined: none. */
+/** The value of a column at a place, or the nearest between whose neighbours it lies; undefined: none, as beyond the column's ends. */
 export function near<T>(column: readonly (T | null | undefined)[], place: number, most = 100): T | undefined {
-  for (let far = 0; far <= most; far += 1) {
-    const found = column[place - far] ?? column[place + far];
-    if (found !== null && found !== undefined) return found;
-  }
-  return undefined;
+  const next = (way: 1 | -1): number => {
+    let at = place;
+    while (at >= 0 && at < column.length && (column[at] === null || column[at] === undefined)) at += way;
+    return at;
+  };
+  const [before, after] = [next(-1), next(1)];
+  if (before < 0 || after >= column.length || Math.min(place - before, after - place) > most) return undefined;
+  return column[place - before <= after - place ? before : after] ?? undefined;
 }
 
 /** How far each value of a curve is from the best that is known; never below nothing. */
@@ -76,16 +79,24 @@ export function filled(curve: readonly (readonly [number, number])[], places: re
   });
 }
 
-/** Sweeps and teams as they are drawn: a team is one line with a band, and its sweeps are thin lines in its colour. */
-export function drawnOf(contest: { sweeps: readonly { sweep: string; name: string }[]; teams: readonly { name: string; sweeps: readonly string[] }[] }): { id: string; name: string; place: number; team: boolean }[] {
-  const seen = new Set<string>();
-  return contest.sweeps
-    .flatMap(({ sweep, name }) => {
-      const team = contest.teams.find((one) => one.sweeps.includes(sweep));
-      const id = team ? `team ${team.name}` : sweep;
-      if (seen.has(id)) return [];
-      seen.add(id);
-      return [{ id, name: team ? `${team.name} (${team.sweeps.length} sweeps)` : name, team: team !== undefined }];
-    })
-    .map((one, place) => ({ ...one, place }));
+/** A line of sweeps that are compared: one sweep's, or that of a team, which is drawn with a band. */
+export interface Drawn<Team> {
+  id: string;
+  name: string;
+  /** Which colour and strokes it has. */
+  place: number;
+  /** Whose results it stands for. */
+  sweeps: readonly string[];
+  team: Team | null;
+}
+
+/** Sweeps and teams as they are drawn: a team is one line in the place of its first sweep, and its sweeps are thin lines in its colour. */
+export function drawnOf<Team extends { name: string; sweeps: readonly string[] }>(contest: { sweeps: readonly { sweep: string; name: string }[]; teams: readonly Team[] }): Drawn<Team>[] {
+  const found: Omit<Drawn<Team>, "place">[] = [];
+  for (const { sweep, name } of contest.sweeps) {
+    if (found.some((one) => one.sweeps.includes(sweep))) continue;
+    const team = contest.teams.find((one) => one.sweeps.includes(sweep));
+    found.push(team ? { id: `team ${team.name}`, name: `${team.name} (${team.sweeps.length} sweeps)`, sweeps: team.sweeps, team } : { id: sweep, name, sweeps: [sweep], team: null });
+  }
+  return found.map((one, place) => ({ ...one, place }));
 }

@@ -163,8 +163,10 @@ export function complete(text: string, caret: number, { schema, plugins }: Known
     const values = parts(own, schema).flatMap((one) => one.enum ?? (one.type === "boolean" || (Array.isArray(one.type) && one.type.includes("boolean") && one.type.length <= 2) ? [true, false] : []));
     found = [...new Set(values)].filter((one) => one !== null).map((one) => ({ text: String(one), about: kind ? about(kind, one) : "" }));
   }
+  // A value that is written out is what was meant: Enter after it begins a line, though `asha` is a part of `pasha`.
+  if (!all && found.some((one) => one.text === spot.word)) return [];
   const low = spot.word.toLowerCase();
   const fits = found.filter((one) => one.text.toLowerCase().includes(low) && one.text !== spot.word);
-  const rank = (one: { text: string }): number => (one.text.toLowerCase().startsWith(low) ? 0 : 1);
+  const rank = (one: { text: string }): number => (one.text === `${spot.word}: ` ? 0 : one.text.toLowerCase().startsWith(low) ? 1 : 2);
   return fits.sort((a, b) => rank(a) - rank(b)).slice(0, MOST).map((one) => ({ ...one, ...place }));
 }

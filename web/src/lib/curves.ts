@@ -13,6 +13,12 @@ export function smooth(values: readonly (number | null)[], weight: number): (num
   });
 }
 
+/** The same curve over the time since its start; what does not say when it began, began with the first of all points. */
+export function since<Curve extends { x: readonly number[]; start?: number | undefined }>(lines: readonly Curve[]): number[][] {
+  const first = Math.min(...lines.map((line) => line.x[0] ?? Infinity));
+  return lines.map((line) => line.x.map((at) => at - (line.start ?? first)));
+}
+
 /** Several curves on the union of their x: what uPlot draws. */
 export function align(lines: readonly { x: readonly number[]; y: readonly (number | null)[] }[]): { x: number[]; ys: (number | null | undefined)[][] } {
   const first = lines[0];

@@ -19,6 +19,21 @@ export function both(one: string, other: string): string {
   return `(${one.trim()}) and (${other.trim()})`;
 }
 
+/** The most letters that the server reads. */
+export const MOST_LETTERS = 2000;
+
+/** Filters that want the runs of these ids, together; each is short enough. */
+export function anyOf(ids: readonly string[]): string[] {
+  const of = (some: readonly string[]): string => `id in [${some.join(", ")}]`;
+  const filters: string[] = [];
+  let some: string[] = [];
+  for (const id of ids.map((one) => JSON.stringify(one))) {
+    if (some.length && of([...some, id]).length > MOST_LETTERS) filters.push(of(some.splice(0)));
+    some.push(id);
+  }
+  return some.length ? [...filters, of(some)] : filters;
+}
+
 export interface Proposal {
   /** What is put in. */
   text: string;

@@ -14,6 +14,11 @@ export function stringifySearch(search: Record<string, unknown>): string {
   return text ? `?${text}` : "";
 }
 
+/** What is searched for after a change. What is undefined is left out, and so is what is empty, but for columns. */
+export function changed<Known extends { [key: string]: string | undefined }>(search: Known, more: { [Key in keyof Known]?: string | undefined }): Known {
+  return Object.fromEntries(Object.entries({ ...search, ...more }).filter(([key, value]) => value || (value === "" && key === "columns"))) as Known;
+}
+
 /** Several names in one text; a comma in a name is written `%2C`. */
 export const joined = (names: readonly string[]): string => names.map((name) => name.replace(/[%,]/g, encodeURIComponent)).join(",");
 export const parted = (text: string | undefined): string[] | null => (text === undefined ? null : text === "" ? [] : text.split(",").map(decoded));

@@ -1,5 +1,5 @@
 /** A sweep file as its form sees it: read from the YAML, and changed in it so that all else (comments, order, keys that no form knows) stays. */
-import { type Document, isAlias, isMap, isScalar, isSeq, parseDocument, Scalar, YAMLMap, YAMLSeq } from "yaml";
+import { type Alias, type Document, isAlias, isCollection, isMap, isScalar, isSeq, type Node, parseDocument, Scalar, visit, YAMLMap, YAMLSeq } from "yaml";
 
 export type Kind = "float" | "int" | "choice" | "constant" | "other";
 
@@ -184,8 +184,37 @@ function changed(text: string, change: (doc: Document, top: YAMLMap) => void): s
   if (typeof doc === "string") return text;
   last = null; // from here on it is another text's
   if (doc.contents === null) doc.contents = new YAMLMap() as never;
+  const meant = meantBy(doc);
   change(doc, doc.contents as unknown as YAMLMap);
+  mend(doc, meant);
   return doc.toString(WRITING);
+}
+
+/** What the aliases of a document stand for. */
+function meantBy(doc: Document): Map<Alias, Node> {
+  const meant = new Map<Alias, Node>();
+  visit(doc, {
+    Alias: (_, alias) => {
+      const found = alias.resolve(doc);
+      if (found) meant.set(alias, found);
+    },
+  });
+  return meant;
+}
+
+/** Write out what an alias stood for where the change took its anchor away; others of that name stand for it from there on. */
+function mend(doc: Document, meant: Map<Alias, Node>): void {
+  if (!meant.size) return;
+  const there = new Set<string>();
+  visit(doc, {
+    Alias: (_, alias) => {
+      const node = meant.get(alias);
+      return node && !there.has(alias.source) ? (node.clone() as Node) : undefined;
+    },
+    Node: (_, node) => {
+      if ((isScalar(node) || isCollection(node)) && node.anchor) there.add(node.anchor);
+    },
+  });
 }
 
 /** A node of what somebody typed: a number keeps its form (`1.0`, `1e-4`). */
@@ -348,7 +377,7 @@ export function putKind(text: string, row: Row, kind: Kind): string {
     const path = ["parameters", ...row.path];
     const old = doc.getIn(path, true);
     const when: [string, unknown][] = isMap(old) && old.has("when") ? [["when", old.get("when", true)]] : [];
-    const was = row.kind === "float" || row.kind === "int" ? [row.low, row.high] : row.value.split(",").map((one) => one.trim()).filter((one) => one !== "");
+    const was = (row.kind === "float" || row.kind === "int" ? [row.low, row.high] : row.kind === "other" ? [] : list(row.value).items.map(item)).filter((one) => one !== "");
     const numbers = was.filter(isNumber).map(Number).sort((a, b) => a - b);
     let made: YAMLMap | YAMLSeq | Scalar;
     if (kind === "float" || kind === "int") {
@@ -387,7 +416,15 @@ export function addRow(text: string): string {
 /** Leave a parameter out, and what is believed of it. */
 export function dropRow(text: string, row: Row): string {
   return changed(text, (doc, top) => {
-    doc.deleteIn(["parameters", ...row.path]);
+    let path = ["parameters", ...row.path];
+    doc.deleteIn(path);
+    // A group that holds nothing any more goes with its last parameter.
+    while (path.length > 3) {
+      const group = doc.getIn(path.slice(0, -1), true);
+      if (!isMap(group) || group.items.length) break;
+      path = path.slice(0, -2);
+      doc.deleteIn(path);
+    }
     believe(top, row.name, "");
   });
 }

@@ -11,7 +11,7 @@ import { EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { Ago, State, Took } from "../components/Value.tsx";
 import { countsEpochs, differingFirst, MOST_BESIDE, overEpochs } from "../lib/compare.ts";
 import { count } from "../lib/format.ts";
-import { joined, parted } from "../lib/search.ts";
+import { changed, joined, parted } from "../lib/search.ts";
 
 const route = getRouteApi("/compare/runs");
 type Search = ReturnType<typeof route.useSearch>;
@@ -22,8 +22,7 @@ export function CompareRuns() {
   const navigate = route.useNavigate();
   const asked = useMemo(() => [...new Set(parted(search.ids) ?? [])].filter(Boolean), [search.ids]);
   const ids = useMemo(() => asked.slice(0, MOST_BESIDE), [asked]);
-  const go = (more: Partial<Record<keyof Search, string | undefined>>): void =>
-    void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: true, resetScroll: false });
+  const go = (more: Search): void => void navigate({ search: changed(search, more), replace: true, resetScroll: false });
   const query = useQuery({ ...ask.theseRuns(ids), enabled: ids.length > 0 });
   const runs = useMemo(() => ids.flatMap((id) => query.data?.runs.find((run) => run.id === id) ?? []), [ids, query.data]);
   const found = query.data && !query.isPlaceholderData;
@@ -65,7 +64,7 @@ export function CompareRuns() {
 interface FoundProps {
   runs: readonly RunLine[];
   search: Search;
-  go: (more: Partial<Record<keyof Search, string | undefined>>) => void;
+  go: (more: Search) => void;
   onDrop: (id: string) => void;
 }
 
@@ -73,7 +72,7 @@ function Found({ runs, search, go, onDrop }: FoundProps) {
   const ids = useMemo(() => runs.map((run) => run.id), [runs]);
   const key = ids.join();
   const state = runs.map((run) => run.state).join();
-  const query = useQuery({ ...ask.compared(ids), refetchInterval: runs.some((run) => run.ended === null) ? ask.LIVE_MS : false, placeholderData: (before) => before });
+  const query = useQuery({ ...ask.compared(ids), refetchInterval: runs.some((run) => run.ended === null) ? ask.LIVE_MS : false });
   const named = useMemo(() => titles(runs).map((name, place): Named => ({ id: (runs[place] as RunLine).id, name, place })), [key, state]); // eslint-disable-line react-hooks/exhaustive-deps
   if (query.isError && !query.data) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="what they have" />;
@@ -158,9 +157,8 @@ function Drawn({ named, runs, names, search, go, onDrop }: FoundProps & { named:
           const all = query.data?.[id];
           const line = all?.[name];
           if (!line || hidden.has(id)) return [];
-          const start = x === "time" ? (runs[place]?.started ?? line.x[0] ?? 0) : 0;
-          const over = x === "epoch" && epochs ? overEpochs(line, all?.[epochs]) : start ? { x: line.x.map((time) => time - start), y: line.y } : line;
-          return over.x.length ? [{ name: title, id, place, x: over.x, y: over.y }] : [];
+          const over = x === "epoch" && epochs ? overEpochs(line, all?.[epochs]) : line;
+          return over.x.length ? [{ name: title, id, place, x: over.x, y: over.y, start: runs[place]?.started ?? line.x[0] }] : [];
         }),
       })),
     [shown, named, query.data, hidden, x, epochs], // eslint-disable-line react-hooks/exhaustive-deps

@@ -12,12 +12,12 @@ import { Ago, Num, Span, State } from "../components/Value.tsx";
 import { differingFirst, drawnOf, MOST_BESIDE } from "../lib/compare.ts";
 import { count, num, plain, short } from "../lib/format.ts";
 import { place } from "../lib/scale.ts";
-import { joined, parted } from "../lib/search.ts";
+import { changed, joined, parted } from "../lib/search.ts";
 
 const route = getRouteApi("/compare/sweeps");
 type Search = ReturnType<typeof route.useSearch>;
 type Contest = Schemas["ContestView"];
-type Go = (more: Partial<Record<keyof Search, string | undefined>>) => void;
+type Go = (more: Search) => void;
 
 /** Sweeps against each other: how good, how fast, with which configuration, and in which space. */
 export function CompareSweeps() {
@@ -25,7 +25,7 @@ export function CompareSweeps() {
   const navigate = route.useNavigate();
   const asked = useMemo(() => [...new Set(parted(search.ids) ?? [])].filter(Boolean), [search.ids]);
   const ids = useMemo(() => asked.slice(0, MOST_BESIDE), [asked]);
-  const go: Go = (more) => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: true, resetScroll: false });
+  const go: Go = (more) => void navigate({ search: changed(search, more), replace: true, resetScroll: false });
   const query = useQuery({ ...ask.contest(ids, search.metric), enabled: ids.length > 0 });
   const others = (
     <Link to="/sweeps" search={{ chosen: joined(asked) }} className="button">
@@ -47,6 +47,14 @@ export function CompareSweeps() {
           {count(asked.length, "sweep")} are asked for, and {MOST_BESIDE} can be told apart: these are the first.
         </p>
       ) : null}
+      {query.data?.missing.length ? (
+        <p className="note" role="status">
+          {query.data.missing.length === 1 ? "One of the sweeps is" : `${query.data.missing.length} of the sweeps are`} not there (any more): {query.data.missing.join(", ")}.{" "}
+          <button type="button" className="link" onClick={() => go({ ids: joined(asked.filter((id) => !query.data.missing.includes(id))) })}>
+            Leave out
+          </button>
+        </p>
+      ) : null}
       {query.isError && !query.data ? <ErrorState error={query.error} retry={() => void query.refetch()} /> : query.data ? <Found contest={query.data} search={search} go={go} onDrop={(gone) => go({ ids: joined(asked.filter((id) => !gone.includes(id))) })} /> : <Loading what="the sweeps" />}
     </Page>
   );
@@ -66,7 +74,7 @@ function Found({ contest: whole, search, go, onDrop }: { contest: Contest; searc
   const only = search.diff === "1";
   const { sweeps } = contest;
   const maximize = contest.goal === "maximize";
-  const placeOf = (id: string): number => drawn.find((one) => one.id === id || (one.team && contest.teams.some((team) => `team ${team.name}` === one.id && team.sweeps.includes(id))))?.place ?? 0;
+  const placeOf = (id: string): number => drawn.find((one) => one.sweeps.includes(id))?.place ?? 0;
   const bare = sweeps.map((sweep) => ({
     id: sweep.sweep,
     head: (
@@ -142,7 +150,7 @@ function Found({ contest: whole, search, go, onDrop }: { contest: Contest; searc
               near={near}
               onNear={setNear}
               onHide={(id, hide) => go({ hide: joined(hide ? [...hidden, id] : [...hidden].filter((one) => one !== id)) || undefined })}
-              onDrop={(id) => onDrop(contest.teams.find((team) => `team ${team.name}` === id)?.sweeps ?? [id])}
+              onDrop={(id) => onDrop(drawn.find((one) => one.id === id)?.sweeps ?? [])}
             />
             <ContestChart contest={contest} drawn={shown} behind={behind} log={log} near={near} onNear={setNear} />
           </>

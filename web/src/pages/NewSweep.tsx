@@ -15,6 +15,7 @@ import { YamlEditor } from "../components/YamlEditor.tsx";
 import type { Known, Schema } from "../lib/complete.ts";
 import { useKept } from "../lib/keeping.ts";
 import type { Fault } from "../lib/outlook.ts";
+import { changed } from "../lib/search.ts";
 import { read } from "../lib/sheet.ts";
 import "../new.css";
 
@@ -38,7 +39,7 @@ export function NewSweep() {
   const navigate = route.useNavigate();
   const [kept, keep] = useKept();
   const way: Way = WAYS.find(([one]) => one === search.from)?.[0] ?? "template";
-  const go = (more: Partial<Record<keyof typeof search, string | undefined>>, replace = true): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value !== undefined)), replace, resetScroll: false });
+  const go = (more: typeof search): void => void navigate({ search: changed(search, more), replace: true, resetScroll: false });
 
   const templates = useQuery({ ...ask.templates, enabled: way === "template" });
   const around = useQuery({ ...ask.around(search.run ?? ""), enabled: way === "run" && search.run !== undefined });
@@ -178,6 +179,18 @@ function Draft({ text, onText, face, onFace, onAnew, onDone }: DraftProps) {
   const submit = (): void => {
     if (isFine && !create.isPending) create.mutate(text);
   };
+  // What is sent is what stands there once the field that one is in has been taken over and the server has read it.
+  const [isSent, setSent] = useState(false);
+  const isReading = may && (stale || query.isPending);
+  // While it reads the button is what it was: a press that takes a field over is not lost.
+  const wasFine = useRef(false);
+  if (!isReading) wasFine.current = isFine;
+  useEffect(() => {
+    if (!isSent || isReading) return;
+    setSent(false);
+    submit();
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [isSent, isReading]);
 
   return (
     <div
@@ -185,7 +198,7 @@ function Draft({ text, onText, face, onFace, onAnew, onDone }: DraftProps) {
       onKeyDown={(event) => {
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
           event.preventDefault();
-          submit();
+          setSent(true);
         }
       }}
     >
@@ -225,7 +238,7 @@ function Draft({ text, onText, face, onFace, onAnew, onDone }: DraftProps) {
         {may ? (
           <SweepPreview query={query} faults={faults} id={id} stale={stale || busy}>
             <div className="creating">
-              <Button kind="main" disabled={!isFine || create.isPending} title="Ctrl+Enter" onClick={submit}>
+              <Button kind="main" disabled={!wasFine.current || create.isPending} title="Ctrl+Enter" onClick={() => setSent(true)}>
                 Create the sweep
               </Button>
               <span className="note">Nothing runs until an agent works on it.</span>

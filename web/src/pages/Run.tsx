@@ -15,7 +15,7 @@ import { Ago, Num, State, Took, Val } from "../components/Value.tsx";
 import { again } from "../lib/again.ts";
 import { bytes, count, num, plain } from "../lib/format.ts";
 import { flat } from "../lib/flat.ts";
-import { joined } from "../lib/search.ts";
+import { changed, joined } from "../lib/search.ts";
 import { options, python, yaml } from "../lib/yaml.ts";
 
 const route = getRouteApi("/runs/$run");
@@ -35,8 +35,7 @@ export function Run() {
 function Found({ run }: { run: RunView }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const go = (more: Partial<Record<keyof typeof search, string | undefined>>): void =>
-    void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: true, resetScroll: false });
+  const go = (more: typeof search): void => void navigate({ search: changed(search, more), replace: true, resetScroll: false });
   const tab = (TABS.find(([one]) => one === (search.tab ?? "")) ?? TABS[0])[0];
   const sweep = useQuery({ ...ask.sweep(run.sweep ?? ""), enabled: run.sweep !== null });
   useLast(run);
@@ -127,7 +126,7 @@ function useLast(run: RunView): void {
 interface PartProps {
   run: RunView;
   search: ReturnType<typeof route.useSearch>;
-  go: (more: Partial<Record<keyof ReturnType<typeof route.useSearch>, string | undefined>>) => void;
+  go: (more: ReturnType<typeof route.useSearch>) => void;
 }
 
 function Part({ tab, ...props }: PartProps & { tab: Tab }) {

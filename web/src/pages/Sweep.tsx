@@ -18,6 +18,7 @@ import { Command, EmptyState, ErrorState, Loading } from "../components/Status.t
 import { useToasts } from "../components/Toast.tsx";
 import { Ago, Num, Span, State, Val } from "../components/Value.tsx";
 import { count } from "../lib/format.ts";
+import { changed } from "../lib/search.ts";
 import { options, python, yaml } from "../lib/yaml.ts";
 
 const route = getRouteApi("/sweeps/$sweep");
@@ -37,8 +38,8 @@ function Found({ sweep }: { sweep: SweepFull }) {
   const navigate = route.useNavigate();
   const live = useLive(sweep.id, sweep.revision);
   const stats = useQuery(ask.stats(sweep.id));
-  const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value !== undefined)), replace: true, resetScroll: false });
-  const config = useKept(sweep.config);
+  const go = (more: typeof search): void => void navigate({ search: changed(search, more), replace: true, resetScroll: false });
+  const config = useSame(sweep.config);
   const params = useMemo(() => varying(config), [config]);
   const first = useMemo(() => params.slice(0, 12).map((name) => `config.${name}`), [params]);
   const open = useOpen(sweep.id);
@@ -140,7 +141,7 @@ function varying(config: SweepFull["config"]): string[] {
 }
 
 /** The configuration as it was while it is the same, though the sweep is another with every trial. */
-function useKept(config: SweepFull["config"]): SweepFull["config"] {
+function useSame(config: SweepFull["config"]): SweepFull["config"] {
   const text = JSON.stringify(config);
   return useMemo(() => JSON.parse(text) as SweepFull["config"], [text]);
 }

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi, Link, useRouter } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { SweepLine, SweepRow } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
@@ -13,7 +13,7 @@ import { type Column, Table } from "../components/Table.tsx";
 import { Ago, Num, State } from "../components/Value.tsx";
 import { choose } from "../lib/chosen.ts";
 import { count, num } from "../lib/format.ts";
-import { joined, parted } from "../lib/search.ts";
+import { changed, joined, parted } from "../lib/search.ts";
 
 const route = getRouteApi("/sweeps");
 const STATES = ["running", "paused", "pending", "finished", "canceled"] as const;
@@ -49,6 +49,7 @@ const BY: Record<string, (sweep: SweepLine) => string | number | null> = {
 export function Sweeps() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
+  const router = useRouter();
   const query = useQuery(ask.sweeps(search.project));
   const sort = search.sort ?? "-created";
   const all = query.data;
@@ -65,7 +66,7 @@ export function Sweeps() {
   }, [all, search.state, search.method, sort]);
   const ticked = useMemo(() => parted(search.chosen) ?? [], [search.chosen]);
   const tickedSet = useMemo(() => new Set(ticked), [ticked]);
-  const go = (more: typeof search): void => void navigate({ search: Object.fromEntries(Object.entries({ ...search, ...more }).filter(([, value]) => value)), replace: more.chosen !== undefined });
+  const go = (more: typeof search): void => void navigate({ search: changed(search, more), replace: more.chosen !== undefined });
 
   return (
     <Page title="Sweeps" fill aside={<><ProjectChoice value={search.project} onChange={(project) => go({ project: project ?? "" })} /><Link to="/sweeps/new" className="button button-main" title="n s">New sweep</Link></>}>
@@ -95,9 +96,10 @@ export function Sweeps() {
             sort={sort}
             onSort={(by) => go({ sort: by })}
             chosen={tickedSet}
-            onChoose={(places, on) => go({ chosen: joined(choose(ticked, places.flatMap((place) => shown[place]?.id ?? []), on)) })}
+            onChoose={(first, last, on) => go({ chosen: joined(choose(ticked, shown.slice(first, last + 1).map((sweep) => sweep.id), on)) })}
             rowName={(sweep) => sweep.name}
             onOpen={(sweep) => void navigate({ to: "/sweeps/$sweep", params: { sweep: sweep.id } })}
+            address={(sweep) => router.buildLocation({ to: "/sweeps/$sweep", params: { sweep: sweep.id } }).href}
             empty={<EmptyState title="No sweep is like that">None of the {all.length} sweeps has this state and method.</EmptyState>}
           />
           {ticked.length ? (

@@ -116,6 +116,7 @@ class MemoryRuns(Runs):
             placed = [at for group in groups for at in group]
         if question.after is not None:
             placed = [at for at in placed if question.is_after(at[0])]
+        placed = placed[query.offset :]
         page = placed[: query.limit]
         cursor = question.cursor(page[-1][0]) if len(placed) > query.limit else None
         return Page(rows=tuple(to_row(run, question.columns) for _, run in page), total=total, cursor=cursor)
