@@ -61,6 +61,35 @@ def test_files_with_a_digest_in_their_names_are_kept_for_good_and_sent_compresse
         assert client.get("/theme.js").headers["Cache-Control"] == "no-cache"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("BR;q=0.5", "br"),
+        ("br;q=0, gzip", "gzip"),
+        ("br; q=0.000", None),
+        ("gzip;q=1.0", "gzip"),
+        ("brotli", None),
+        ("", None),
+    ],
+)
+def test_who_takes_brotli_gets_what_the_build_made(behind: Store, built: Path, accepted: str, coding: str | None):
+    made = built / "assets" / "index-abc.js.br"
+    made.write_bytes(b"short")
+    with asking(application(behind)) as client:
+        request = client.build_request("GET", "/assets/index-abc.js", headers={"Accept-Encoding": accepted})
+        answer = client.send(request, stream=True)
+        raw = b"".join(answer.iter_raw())
+        assert answer.headers.get("Content-Encoding") == coding
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        assert (raw == b"short") == (coding == "br")
+        assert client.get("/assets/index-abc.js.br").status_code == 404
+        os.utime(made, (1, 1))  # of an older build
+        (built / "assets" / "index-abc.js").write_text(SCRIPT + " ")
+        answer = client.get("/assets/index-abc.js", headers={"Accept-Encoding": "br, gzip"})
+        assert (answer.headers["Content-Encoding"], answer.text) == ("gzip", SCRIPT + " ")
+
+
 def test_a_new_build_is_sent_at_once(behind: Store, built: Path):
     with asking(application(behind)) as client:
         assert client.get("/theme.js").text == "1"

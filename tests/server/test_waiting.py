@@ -273,8 +273,10 @@ def test_one_looks_for_all_who_wait(app: FastAPI, url: str, behind: Store, monke
     id = made(behind)
     behind.sweeps.move(id, SweepState.PAUSED)
     asked: list[object] = []
-    ask_engine = Engine.ask
-    monkeypatch.setattr(Engine, "ask", lambda self, **given: [asked.append(given), ask_engine(self, **given)][1])
+    ask_engine = Engine.ask_for
+    monkeypatch.setattr(
+        Engine, "ask_for", lambda self, owner, **given: [asked.append(given), ask_engine(self, owner, **given)][1]
+    )
     waiting = in_threads(20, lambda: ask(url, "POST", f"/sweeps/{id}/suggest", {"wait_s": 30}))
     pulse = app.state.pulse
     wait_until(lambda: len(pulse._waiting.get(id, ())) == 20)

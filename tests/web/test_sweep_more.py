@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from tests.web.driving import Place, until, violations
@@ -91,7 +92,8 @@ def test_trajectories_of_what_trials_tuned_themselves(own: Place, page):
         if said.inner_text():
             break
     assert "→" in said.inner_text()
-    assert "val_loss" in charts.last.locator(".chart-hover").inner_text()  # the same trial in all of them
+    assert "→" in charts.last.locator(".chart-hover").inner_text()  # the same trial in all of them
+    page.get_by_text(re.compile(r"trial \d: val_loss \d")).wait_for()
     page.mouse.down()
     page.mouse.up()
     page.wait_for_url("**/runs/*")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +24,8 @@ PAGES = ("runs", "sweeps", "compare")
 """What the first part of a page's path may be: all of these are one document, whose script finds out which page is meant."""
 
 _FILES = ("theme.js", "favicon.svg")
+_BR = ".br"
+_CODINGS = ("br", "gzip")  # the shorter one first; browsers take `br` over TLS alone
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
 _ASKED = {"Cache-Control": "no-cache"}
 _NEVER = {"Cache-Control": "no-store"}
@@ -75,19 +78,33 @@ def router() -> APIRouter:
 def _file(request: Request, folder: Path, name: str, headers: dict[str, str]) -> Response:
     """Return a file by a name that is in the folder's list, so that no name leads out of it."""
     found = {one.name: one for one in folder.iterdir() if one.is_file()}.get(name) if folder.is_dir() else None
-    if found is None:
+    if found is None or found.suffix == _BR:
         raise HTTPException(404, "there is no such file")
     now = found.stat()
-    body, squeezed = _read(found, now.st_mtime_ns, now.st_size)
+    codings = _read(found, now.st_mtime_ns, now.st_size)
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    if len(squeezed) < len(body) and "gzip" in request.headers.get("accept-encoding", ""):
-        # Better than the middleware would, which leaves it alone then. A cache must not hand it to those who take no gzip.
-        body, headers = squeezed, {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    taken = _taken(request.headers.get("accept-encoding", ""))
+    body = codings[""]
+    for coding in _CODINGS:
+        if coding in taken and coding in codings:
+            # Better than the middleware would, which leaves it alone then. A cache must not hand to all what only some can read.
+            body, headers = codings[coding], {**headers, "Content-Encoding": coding, "Vary": "Accept-Encoding"}
+            break
     return Response(body, headers=headers, media_type=kind)
 
 
+def _taken(accepted: str) -> set[str]:
+    """Return the codings that a client takes, by its `Accept-Encoding` (RFC 9110, 12.5.3)."""
+    parts = [[part.strip().lower() for part in one.split(";")] for one in accepted.split(",")]
+    return {name for name, *weights in parts if not any(re.fullmatch(r"q=0(\.0*)?", weight) for weight in weights)}
+
+
 @lru_cache(maxsize=256)
-def _read(file: Path, mtime_ns: int, size: int) -> tuple[bytes, bytes]:
-    """Return a file as it is, and compressed; a new build may change those whose names have no digest."""
+def _read(file: Path, mtime_ns: int, size: int) -> dict[str, bytes]:
+    """Return a file as it is, and compressed where that is less, by coding; a new build may change those whose names have no digest."""
     body = file.read_bytes()
-    return body, gzip.compress(body, 9, mtime=0)
+    found = {"": body, "gzip": gzip.compress(body, 9, mtime=0)}
+    better = file.with_name(file.name + _BR)  # made by the page's build
+    if better.is_file() and better.stat().st_mtime_ns >= mtime_ns:
+        found["br"] = better.read_bytes()
+    return {coding: made for coding, made in found.items() if not coding or len(made) < len(body)}

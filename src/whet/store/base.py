@@ -193,10 +193,14 @@ class Trials(ABC):
         """Return how the sweep stands. It costs the same however many trials there are, and however much is new."""
 
     @abstractmethod
-    def turn(self, sweep: str) -> AbstractContextManager[None]:
+    def turn(self, sweep: str, *, brief: bool = False) -> AbstractContextManager[None]:
         """Hold the sweep's turn to suggest: at most one holder among all processes that can be made to wait.
 
         It saves work (two processes suggesting the same number); correctness rests on `add` alone. Freed when its holder dies.
+
+        Args:
+            brief: It is held for moments alone, so a store may make all who write wait for it: then what is read within is what `add` will find. Who
+                holds the turn for long may hold it at the same time.
         """
 
     @abstractmethod

@@ -149,8 +149,8 @@ class Database(ABC):
         """Return a text that differs if anything was committed since the one before."""
 
     @abstractmethod
-    def turn(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Hold the lock called `name`, one holder among all threads and processes."""
+    def turn(self, name: str, brief: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock called `name`, one holder among all threads and processes; a brief one may be that of all who write."""
 
     @abstractmethod
     def end_turns(self, name: str) -> None:

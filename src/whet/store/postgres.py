@@ -134,7 +134,7 @@ class PostgresDatabase(Database):
         return str(self.once(_SNAPSHOT)[0][0])
 
     @contextlib.contextmanager
-    def turn(self, name: str) -> Iterator[None]:
+    def turn(self, name: str, brief: bool = False) -> Iterator[None]:
         # A session's lock, not a transaction's: it outlives the transactions within the turn, and ends with the connection.
         key = int.from_bytes(hashlib.blake2b(f"whet turn {name}".encode(), digest_size=8).digest(), "big", signed=True)
         with self.translated():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, func, literal_column, select, text, update
+from sqlalchemy import and_, bindparam, delete, exists, func, literal_column, select, text, update
 
 from whet.store.base import SweepState
 from whet.store.database import Statement
@@ -27,10 +27,10 @@ __all__ = [
     "FORGET_REPORTS",
     "HANDED_OUT",
     "HEAD",
+    "HEAD_AND_LINE",
     "Head",
     "LEASES",
     "KEEP_REPORTS",
-    "LINE",
     "Line",
     "NOT_BEST",
     "NOW",
@@ -49,6 +49,7 @@ __all__ = [
     "STANDING",
     "TAKE_OVER",
     "TELL",
+    "TELL_SETTLED",
 ]
 
 _TEXT, _INT, _FLOAT = runs.c.params.type, sweeps.c.best_number.type, sweeps.c.best_value.type
@@ -89,7 +90,12 @@ class Line(NamedTuple):
 
 
 HEAD = Statement(select(*(sweeps.c[name] for name in Head._fields)).where(_SWEEP).with_for_update())
-LINE = Statement(select(*(runs.c[name] for name in Line._fields)).where(*_TRIAL))
+HEAD_AND_LINE = Statement(  # a trial's columns are all None where there is none
+    select(*(sweeps.c[name] for name in Head._fields), *(runs.c[name].label(f"run_{name}") for name in Line._fields))
+    .select_from(sweeps.outerjoin(runs, and_(runs.c.sweep == sweeps.c.id, runs.c.number == bindparam("trial"))))
+    .where(_SWEEP)
+    .with_for_update(of=sweeps)
+)
 NOW = Statement(
     select(sweeps.c.revision, sweeps.c.reports_revision, sweeps.c.version, sweeps.c.state, sweeps.c.cap).where(_SWEEP)
 )
@@ -206,30 +212,25 @@ KEEP_REPORTS = Statement(
 )
 REPORT = upsert(reports, "sweep", "number", "step")
 SIGN_OF_LIFE = Statement(update(runs).where(*_TRIAL).values(beat=bindparam("now")))
-TELL = Statement(
-    update(runs)
-    .where(*_TRIAL)
-    .values(
-        phase=bindparam("to"),
-        values=bindparam("result", type_=_TEXT),
-        stopped=bindparam("early"),
-        best=bindparam("is_best"),
-        reason=bindparam("why"),
-        ended=bindparam("end", type_=_FLOAT),
-        over=bindparam("over", type_=_INT),
-        revision=bindparam("rev"),
-    )
-)
-SET_PARAMS = Statement(
-    update(runs)
-    .where(*_TRIAL)
-    .values(
-        params=bindparam("kept"),
-        suggested=func.coalesce(runs.c.suggested, runs.c.params),
-        settled=func.coalesce(runs.c.settled, bindparam("rev", type_=_INT)),
-        revision=bindparam("rev", type_=_INT),
-    )
-)
+_TOLD = {
+    "phase": bindparam("to"),
+    "values": bindparam("result", type_=_TEXT),
+    "stopped": bindparam("early"),
+    "best": bindparam("is_best"),
+    "reason": bindparam("why"),
+    "ended": bindparam("end", type_=_FLOAT),
+    "over": bindparam("over", type_=_INT),
+    "revision": bindparam("rev", type_=_INT),
+}
+_SETTLED = {
+    "params": bindparam("kept"),
+    "suggested": func.coalesce(runs.c.suggested, runs.c.params),
+    "settled": func.coalesce(runs.c.settled, bindparam("rev", type_=_INT)),
+    "revision": bindparam("rev", type_=_INT),
+}
+TELL = Statement(update(runs).where(*_TRIAL).values(_TOLD))
+TELL_SETTLED = Statement(update(runs).where(*_TRIAL).values({**_TOLD, **_SETTLED}))
+SET_PARAMS = Statement(update(runs).where(*_TRIAL).values(_SETTLED))
 SET_ATTRS = Statement(update(runs).where(*_TRIAL).values(attrs=bindparam("kept"), revision=bindparam("rev")))
 ORIGINS = Statement(
     select(runs.c.number, runs.c.seen, runs.c.seen_version, runs.c.over, runs.c.suggested, runs.c.settled)

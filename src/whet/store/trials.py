@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import final
+from typing import Any, final
 
 from whet.store import answered, rules
 from whet.store import trial_statements as say
@@ -39,8 +39,8 @@ class SqlTrials(Trials):
     def standing(self, sweep: str) -> Standing:
         return standing(self._db, sweep)
 
-    def turn(self, sweep: str) -> AbstractContextManager[None]:
-        return self._db.turn(sweep)
+    def turn(self, sweep: str, *, brief: bool = False) -> AbstractContextManager[None]:
+        return self._db.turn(sweep, brief)
 
     def add(
         self,
@@ -265,20 +265,13 @@ class SqlTrials(Trials):
                 is_best = rules.beats(Goal(goals[0]), values[0], number, head.best_value, head.best_number)
                 if is_best:
                     _crown(tx, sweep, head.best_run, line.id, number, values[0])
+            settled = {} if params is None else {"kept": dump(params)}
             tx.run(
-                say.TELL,
-                sweep_id=sweep,
-                trial=number,
-                to=to.value,
-                result=None if values is None else dump(values),
-                early=stopped,
-                is_best=is_best,
-                why=text(reason),
-                end=now if to.is_over else None,
-                rev=rev,
-                over=rev if to.is_over else None,
-            )
-            _note(tx, sweep, number, line, params, attrs, rev)
+                say.TELL_SETTLED if settled else say.TELL, sweep_id=sweep, trial=number, to=to.value,
+                result=None if values is None else dump(values), early=stopped, is_best=is_best, why=text(reason),
+                end=now if to.is_over else None, rev=rev, over=rev if to.is_over else None, **settled,
+            )  # fmt: skip
+            _note(tx, sweep, number, line, None, attrs, rev)
             tx.run(say.BUMP, sweep_id=sweep, rev=rev, now=now)
 
     def annotate(
@@ -332,6 +325,10 @@ def _head(tx: Transaction, sweep: str) -> Head:
     row = tx.row(say.HEAD, sweep_id=sweep)
     if row is None:
         raise no_sweep(tx, sweep)
+    return _head_of(row)
+
+
+def _head_of(row: Sequence[Any]) -> Head:
     name, project, state, *rest = row
     return Head(name, project, STATES[state], *rest)
 
@@ -344,11 +341,12 @@ def _extended(tx: Transaction, sweep: str, head: Head) -> Head:
 
 
 def _trial(tx: Transaction, sweep: str, number: int) -> tuple[Head, Line]:
-    head = _head(tx, sweep)
-    row = tx.row(say.LINE, sweep_id=sweep, trial=number)
+    row = tx.row(say.HEAD_AND_LINE, sweep_id=sweep, trial=number)
     if row is None:
+        raise no_sweep(tx, sweep)
+    head, (id, phase, *rest) = _head_of(row[: len(Head._fields)]), row[len(Head._fields) :]
+    if id is None:
         raise rules.no_trial(head.name, number, head.next_number)
-    id, phase, *rest = row
     return head, Line(id, PHASES[phase], *rest)
 
 

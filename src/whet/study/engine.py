@@ -76,8 +76,7 @@ class Engine(View):
             # The store may have kept what it handed out though the word of that was lost, so this stays the same question until it is answered.
             is_new = self.question is None
             key = self.question = self.question or secrets.token_hex(16)
-            with self.store.trials.turn(self.id):
-                answer = Question(self, mine=mine, owner=self.owner, key=key, is_new=is_new).answer()
+            answer = Question(self, mine=mine, owner=self.owner, key=key, is_new=is_new).answer()
             self.question = None
             return answer
 
@@ -100,7 +99,7 @@ class Engine(View):
         Raises:
             Unwanted: the answer `is_wanted` no more, so nothing was handed out.
         """
-        with self._asking, self.store.trials.turn(self.id):
+        with self._asking:
             return Question(self, mine=mine, owner=owner, key=key, is_wanted=is_wanted).answer()
 
     # -- report, decide, tell -----------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ class Unwanted(Exception):
 
 @final
 class Question:
-    """Somebody asks an engine for a trial, and has its turn.
+    """Somebody asks an engine for a trial, and holds its searcher.
 
     Args:
         engine: The sweep's.
@@ -57,6 +57,17 @@ class Question:
         Raises:
             Unwanted: nobody waits for the answer any more; nothing was handed out.
         """
+        engine = self._engine
+        if self._is_new and engine.searching.is_quick:
+            engine.look_for_lost(_LOOK_FOR_LOST_S)
+            with engine.store.trials.turn(engine.id, brief=True):
+                new = self._at_once()
+            if new is not None:
+                return new
+        with engine.store.trials.turn(engine.id):
+            return self._in_turn()
+
+    def _in_turn(self) -> Assignment | Nothing:
         engine = self._engine
         before = None if self._is_new else answered(engine.store, engine.id, self._key)
         if before is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from whet.study.history import History
 
 __all__ = ["News", "Searching", "basis", "check_method", "searcher_of"]
+
+
+_MOMENT_S = 0.001
 
 
 def basis(config: SweepConfig) -> tuple[Problem, Plugin, int, float | None]:
@@ -90,6 +94,8 @@ class Searching:
         self.searcher: Searcher | None = None
         self.looks = False
         """Whether its searcher is known to look at other trials."""
+        self.is_quick = False
+        """Whether what it said last of a number alone took it moments: then others may be made to wait for the next."""
 
     def news(self, history: History, *, is_first_version: bool) -> News:
         """Return what the searcher does not know yet.
@@ -119,8 +125,10 @@ class Searching:
             return Suggestion(params={})
         if self.searcher is None:
             self.searcher, self._num_told = searcher_of(self._config), 0
+        began = time.perf_counter()
         suggestion = self.searcher.at(number)
         self.looks = suggestion is None
+        self.is_quick = not self.looks and time.perf_counter() - began < _MOMENT_S
         return suggestion
 
     @property

@@ -57,17 +57,19 @@ export function Trajectories({ sweep, maximize, onPick }: ChartProps) {
   if (!curves.data) return <Loading what="the trajectories" />;
   const num_trials = new Set(made.flatMap((one) => one.paths.map((path) => path.number))).size;
   const metric = String(sweep.metrics[0]?.["name"] ?? "");
+  const under = made.flatMap((one) => one.paths).find((path) => path.number === hover && hover !== null);
   return (
     <>
       <p className="note">
         What {count(num_trials, "trial")} made of their hyperparameters while they trained{query.data.total > MOST ? `, of the ${MOST} best` : ""}.{" "}
         <span className="ramp-key">
           worst <span className="ramp" style={{ background: `linear-gradient(to right, ${colours().scale.join(", ")})` }} /> best {metric}, by rank
-        </span>
+        </span>{" "}
+        <span className="chart-hover num">{under ? `trial ${under.number}: ${metric} ${under.value === null ? "none" : short(under.value)}` : ""}</span>
       </p>
       <div className="small-charts">
         {made.map(({ name, paths }) => (
-          <One key={name} name={name.slice(MOVED.length)} paths={paths} metric={metric} hover={hover} onHover={setHover} onPick={onPick} />
+          <One key={name} name={name.slice(MOVED.length)} paths={paths} hover={hover} onHover={setHover} onPick={onPick} />
         ))}
       </div>
       {names.length > CHARTS ? <p className="note">{names.length - CHARTS} more are on the trials' own pages.</p> : null}
@@ -78,13 +80,12 @@ export function Trajectories({ sweep, maximize, onPick }: ChartProps) {
 interface OneProps {
   name: string;
   paths: readonly Path[];
-  metric: string;
   hover: number | null;
   onHover: (number: number | null) => void;
   onPick: (number: number) => void;
 }
 
-function One({ name, paths, metric, hover, onHover, onPick }: OneProps) {
+function One({ name, paths, hover, onHover, onPick }: OneProps) {
   const all = useMemo(() => paths.flatMap((path) => path.y), [paths]);
   const [low, high] = useMemo(() => all.reduce(([a, b], y) => [Math.min(a, y), Math.max(b, y)] as const, [Infinity, -Infinity] as const), [all]);
   const isLog = low > 0 && high > low * LOG_FROM;
@@ -114,7 +115,7 @@ function One({ name, paths, metric, hover, onHover, onPick }: OneProps) {
         <span className="chart-title" title={name}>
           {name}
         </span>
-        <span className="chart-hover num">{over ? `trial ${over.number}: ${short(over.y[0] as number)} → ${short(over.y.at(-1) as number)}${over.value === null ? "" : `, ${metric} ${short(over.value)}`}` : ""}</span>
+        <span className="chart-hover num">{over ? `${short(over.y[0] as number)} → ${short(over.y.at(-1) as number)}` : ""}</span>
       </figcaption>
       <Sketch
         x={{ scale: x, label: "step" }}

@@ -25,7 +25,7 @@ export function SweepRanges({ sweep, stats, params, onClose }: { sweep: SweepFul
       done={() => `${count(changed.length, "range")} changed: the next trials keep to ${changed.length === 1 ? "it" : "them"}.`}
     >
       <p>Trials that have begun stay as they are, and what they taught stays known.{sweep.state === "finished" ? " The sweep goes on when it is reopened." : ""}</p>
-      <div className="fields ranges">
+      <div className="fields bounds">
         {Object.entries(texts).map(([name, parts]) => {
           const end = atEnd(seen.config, name, best?.[name]);
           return (

@@ -83,7 +83,7 @@ def _facet(kind: type, name: str) -> type:
         verb.name.partition(".")[2]: _asking(verb) for verb in verbs().values() if verb.name.startswith(f"{name}.")
     }
     if kind is Trials:
-        methods["turn"] = lambda self, sweep: Turn(self._client, sweep)
+        methods["turn"] = lambda self, sweep, *, brief=False: Turn(self._client, sweep)
     return type(f"Http{kind.__name__}", (_Facet, kind), methods)
 
 

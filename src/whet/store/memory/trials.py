@@ -72,7 +72,7 @@ class MemoryTrials(Trials):
                 best=best,
             )  # fmt: skip
 
-    def turn(self, sweep: str) -> AbstractContextManager[None]:
+    def turn(self, sweep: str, *, brief: bool = False) -> AbstractContextManager[None]:
         with self._world.lock:
             return cast("AbstractContextManager[None]", self._world.sweep(sweep).turn)
 
