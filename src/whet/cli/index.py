@@ -30,7 +30,7 @@ _MOST_LINES = 20
 @click.option(
     "--project", metavar="NAME", help="Where new runs belong; default what their source says, else the default project."
 )
-@click.option("--format", "kind", type=click.Choice(_FORMATS), default="auto", show_default=True, help="What the files are.")  # fmt: skip
+@click.option("--format", "kind", metavar="NAME", type=click.Choice(_FORMATS), default="auto", show_default=True, help=f"What the files are: {', '.join(_FORMATS)}.")  # fmt: skip
 @click.option("--rows", type=click.Choice(["auto", "steps", "runs"]), default="auto", show_default=True, help="What a row of a table is: a step of one run, or a run.")  # fmt: skip
 @click.option("--files", is_flag=True, help="Keep the files of runs, too, as whet artifacts has them: of MLflow, W&B, Guild and the Trainer.")  # fmt: skip
 @click.option(
