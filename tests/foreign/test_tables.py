@@ -215,14 +215,48 @@ def test_rows_of_runs_stay_on_the_disk(tmp_path: Path, take: Any, store: Any, mo
         assert len(curve.steps) == 1500 // num_runs
 
 
-def test_a_table_of_runs_that_is_written_anew_while_it_is_read(tmp_path: Path, store: Any) -> None:
-    path = tmp_path / "log.csv"
-    path.write_text("run,step,loss\na,0,1\nb,0,1\n")
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("log.csv", "run,step,loss\na,0,1\nb,0,1\n", "run,epoch,step,loss\na,0,0,1\nb,0,0,1\n"),
+        ("log.csv", "run,step,loss\na,0,1\nb,0,2\n", "run,step,loss\nb,0,2\na,0,1\n"),
+        ("log.csv", "run,step,loss\na,0,1\nb,0,2\n", "run,step,loss\na,0,3\nb,0,4\n"),
+        ("log.csv", "run,step,loss\na,0,1\nb,0,2\n", "run,step,loss\n"),
+        ("log.jsonl", '{"run": "a", "step": 0, "x": 1}\n', '{"run": "b", "step": 0, "x": 1}\n'),
+    ],
+)
+def test_a_table_of_runs_that_is_written_anew_while_it_is_read(
+    tmp_path: Path, store: Any, name: str, before: str, after: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(before)
     found = find([tmp_path], now=OLD)
-    path.write_text("run,epoch,step,loss\na,0,0,1\nb,0,0,1\n")
+    path.write_text(after)
     result = index(found, store)
     assert result.runs == []
     assert {trouble for _, trouble in result.troubles} == {f"{path} was written anew while it was read: index it again"}
+
+
+def test_a_row_is_no_row_of_a_run_because_it_ends_or_begins_like_one(tmp_path: Path, store: Any) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("run,step,loss\n\n1,0,8\n2,0,8")
+    found = find([tmp_path], now=OLD)
+    path.write_text("run,step,loss\n91,0,8\n2,0,85\n")  # the same bytes in the same places
+    result = index(found, store)
+    assert result.runs == []
+    assert {trouble for _, trouble in result.troubles} == {f"{path} was written anew while it was read: index it again"}
+
+
+@pytest.mark.parametrize("more", ["\n", "\r\na,2,5\n", "\nb,2,5"])
+def test_a_table_of_runs_may_grow_while_it_is_read(tmp_path: Path, store: Any, more: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("run,step,loss\na,0,1\n\nb,0,2\na,1,3")
+    found = find([tmp_path], now=OLD)
+    with path.open("a", newline="") as file:
+        file.write(more)
+    result = index(found, store)
+    assert result.troubles == []
+    assert [store.runs.metrics(run.id)["loss"].values for run in result.runs] == [[1, 3], [2]]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -183,7 +184,7 @@ class _Table:
                     )
                 firsts[key] = row
                 parts[key] = _Part(column, self._reader)
-            parts[key].add(end - len(record), len(record))
+            parts[key].add(end - len(record), record)
         runs: list[ForeignRun] = []
         for key, part in parts.items():
             beside = (configs, results) if len(parts) == 1 else ([], [])
@@ -212,33 +213,46 @@ class _Table:
 
 @final
 class _Part:
-    """Where the rows of a table are that are of one run, whose word is in its `column`: 12 bytes a row."""
+    """Where the rows of a table are that are of one run, whose word is in its `column`, and what they sum up to: 16 bytes a row."""
 
     def __init__(self, column: str, table: TableReader) -> None:
         self.column = column
         self.table = table
         self._starts = array("Q")
         self._sizes = array("I")
+        self._sums = array("I")
 
     def __len__(self) -> int:
         return len(self._starts)
 
-    def add(self, start: int, size: int) -> None:
+    def add(self, start: int, record: bytes) -> None:
         """Take in a row that begins at byte `start`."""
         self._starts.append(start)
-        self._sizes.append(size)
+        self._sizes.append(len(record))
+        self._sums.append(zlib.crc32(record))
 
     def records(self, first: int, most: int) -> list[bytes]:
-        """Return rows from `first` on.
+        """Return rows from `first` on, as they were looked at: who reads by place must not take those of another run for them.
 
         Raises:
             TrackError: the file was written anew since it was looked through.
         """
-        places = zip(self._starts[first : first + most], self._sizes[first : first + most], strict=True)
+        rows = slice(first, first + most)
+        found = []
         with self.table.path.open("rb") as file:
-            if file.read(len(self.table.head)) != self.table.head:
-                raise TrackError(f"{self.table.path} was written anew while it was read", "index it again")
-            return [file.read(size) for start, size in places if file.seek(start) == start]
+            is_same = file.read(len(self.table.head)) == self.table.head
+            for start, size, kept in zip(self._starts[rows], self._sizes[rows], self._sums[rows], strict=True):
+                file.seek(max(0, start - 1))
+                begins = not start or file.read(1) == b"\n"
+                record = file.read(size)
+                ends = record.endswith(b"\n") or not file.read(1).strip()
+                is_same = is_same and begins and ends and zlib.crc32(record) == kept
+                if not is_same:
+                    break
+                found.append(record)
+        if not is_same:
+            raise TrackError(f"{self.table.path} was written anew while it was read", "index it again")
+        return found
 
 
 @final
