@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.foreign.conftest import guild_run, mlflow_experiment, mlflow_run, wandb_file, wandb_records, wandb_run
 
 from whet.foreign import keeping
+from whet.store.base import Batch
 from whet.store.files import Limits
 from whet.store.memory import MemoryStore
 
@@ -186,6 +188,44 @@ def test_a_look_that_breaks_off_is_gone_on_with(
         "model/MLmodel": b"flavors: {}\n",
         "model/data/model.pkl": PICKLE,
     }
+
+
+def test_content_that_the_store_has_lost_is_brought_again(
+    tmp_path: Path, take: Any, store: MemoryStore, calls: Counter[str]
+) -> None:
+    folder = mlflow(tmp_path)
+    take(files=True)
+    (folder / "model" / "MLmodel").unlink()
+    take(files=True)
+    files: Any = store.files
+    for blob in list(files.blobs.all()):
+        files.blobs.drop(blob)
+    for counted in ({"opened": 2 + 1, "sent": 1}, {}):  # one is gone on both sides: nothing can be done, and nothing is
+        calls.clear()
+        result = take(files=True)
+        assert (result.troubles, calls) == ([], counted)
+        assert {one.artifact.name for one in store.files.standing(A) if not one.here} == {"model/MLmodel"}
+        assert [b"".join(files.read(A, name).pieces) for name in ("copy.pkl", "model/data/model.pkl")] == [PICKLE] * 2
+
+
+def test_one_that_somebody_else_has_replaced_is_looked_at_again(
+    tmp_path: Path, take: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow(tmp_path)
+    send = store.files.send
+
+    def outrun(run: str, sha256: str, offset: int, piece: bytes) -> int:
+        if piece == PICKLE:
+            theirs = [replace(one, sha256="0" * 64) for one in store.runs.artifacts(run) if one.sha256 == sha256]
+            store.runs.ship(run, 0, "other", 0, 0, Batch(artifacts=theirs))
+        return send(run, sha256, offset, piece)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.files, "send", outrun)
+        assert take(files=True).troubles == []
+    assert "files" not in store.runs.get(A).meta["source"]
+    assert take(files=True).troubles == []
+    assert kept(store, A)["copy.pkl"] == PICKLE
 
 
 def test_more_files_than_a_run_can_have(tmp_path: Path, take: Any, store: MemoryStore, monkeypatch: Any) -> None:

@@ -252,14 +252,15 @@ class _Entry:
             self._run.troubles.append(f"{stream.path}: {what}; all else is taken")
 
     def _keep_files(self) -> None:
-        """Keep the run's files, unless all were kept as they are."""
+        """Keep the run's files, unless all were kept as they are, and are there."""
         if not self._with_files:
             return
         there = None
         with contextlib.suppress(NotFound):  # of a dry run
             there = self._store.runs.get(self._run.id) if self._there is not None else None
         files = FilesOf(self._run, on_piece=self._on_piece)
-        if files.mark == str(_source(there).get("files", "")):
+        is_marked = files.mark == str(_source(there).get("files", ""))
+        if is_marked and (there is None or files.stand(self._store, there.id)):
             return
         news = files.news([] if there is None else self._store.runs.artifacts(there.id))
         self._num_files = len(news)

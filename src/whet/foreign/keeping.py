@@ -38,7 +38,7 @@ class FilesOf:
     """The files of one run on their way into the store.
 
     What they are called, how large they are and when they were written is remembered with the run (``meta.source.files``) once all are kept: as long
-    as that is the same, nothing is read.
+    as that is the same and their contents are there, nothing is read.
 
     Args:
         run: Whose; what can't be kept is told of in its `troubles`.
@@ -49,6 +49,7 @@ class FilesOf:
         self._run = run
         self._on_piece = on_piece
         self._num_troubles = len(run.troubles)
+        self._is_outrun = False
         self._seen = self._look()
         told = repr([(name, one.size, one.written_ns) for name, one in sorted(self._seen.items())])
         self.mark = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16] if self._seen else ""
@@ -56,8 +57,12 @@ class FilesOf:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there was no trouble with any of them."""
-        return len(self._run.troubles) == self._num_troubles
+        """Whether there was no trouble with any of them, and none was passed over."""
+        return not self._is_outrun and len(self._run.troubles) == self._num_troubles
+
+    def stand(self, store: Store, id: str) -> bool:
+        """Return whether the store has the content of all that the run keeps under their names: it may have lost some. Nothing is read."""
+        return not self._seen or all(one.here for one in store.files.standing(id) if one.artifact.name in self._seen)
 
     def news(self, kept: Iterable[Artifact]) -> list[Artifact]:
         """Read all, and return those that are not kept as they are now."""
@@ -94,7 +99,8 @@ class FilesOf:
             try:
                 with opened(path) as file:
                     done = send_content(store.files, id, one, path, file)
-            except NotFound:  # somebody else has just kept another one of that name
+            except NotFound:  # somebody else has just kept another one of that name: the next look says what is there
+                self._is_outrun = True
                 continue
             except (TooLarge, TrackError, OSError) as error:
                 self._run.troubles.append(f"the content of {path} is not kept: {error}")
