@@ -141,6 +141,64 @@ def test_metrics_that_come_while_it_is_read(
     assert taken == list(range(len(taken)))
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_quiet_one_that_is_opened_while_it_is_read_is_left_for_later(
+    tmp_path: Path, database: sqlite3.Connection, take: Any, store: MemoryStore, monkeypatch: Any, stays: bool
+) -> None:
+    monkeypatch.setattr(mlflow_sql, "_MOST_ROWS", 50)
+    database.execute("PRAGMA journal_mode = wal")
+    for id in (A, B, C):
+        mlflow_row(database, id)
+        mlflow_metrics(database, id, *(("loss", i, T, i) for i in range(200)))
+    database.close()
+    path = tmp_path / "mlflow.db"
+    opened: list[sqlite3.Connection] = []
+    ship = store.runs.ship
+
+    def meanwhile(*args: Any) -> int:
+        if not opened:  # as a server that starts, and brings its journal into the file
+            opened.append(sqlite3.connect(path, isolation_level=None))
+            opened[0].execute("DELETE FROM params")
+            mlflow_metrics(opened[0], A, *(("loss", i, T, i) for i in range(200, 300)))
+            if not stays:
+                opened[0].close()
+        return ship(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.runs, "ship", meanwhile)
+        result = take()
+    assert result.troubles == [
+        (str(path), f"{path} changed while it was read: try again: what was read before is kept")
+    ]
+    assert store.runs.metrics(A)["loss"].steps == list(range(50))
+    result = take()
+    opened[0].close()
+    assert result.troubles == []
+    assert [len(store.runs.metrics(id)["loss"].steps) for id in (A, B, C)] == [300, 200, 200]
+
+
+def test_a_quiet_one_that_is_damaged_by_who_writes_is_said_to_have_changed(
+    tmp_path: Path, database: sqlite3.Connection, take: Any, monkeypatch: Any
+) -> None:
+    database.execute("PRAGMA journal_mode = wal")
+    mlflow_row(database, A, params={"lr": "1"})
+    database.close()
+    path = tmp_path / "mlflow.db"
+    answer = mlflow_sql._Database._answer
+
+    def meanwhile(self: Any, question: str, values: Any) -> Any:
+        if "FROM runs" in question:
+            with path.open("r+b") as file:
+                file.seek(4096)
+                file.write(bytes(8 * 4096))
+            os.utime(path, (1, 1))
+        return answer(self, question, values)
+
+    monkeypatch.setattr(mlflow_sql._Database, "_answer", meanwhile)
+    ((_, trouble),) = take().troubles
+    assert "changed while it was read" in trouble
+
+
 def test_metrics_that_were_removed_are_told_of(tmp_path: Path, database: sqlite3.Connection, take: Any) -> None:
     mlflow_row(database, A)
     mlflow_metrics(database, A, ("loss", 1, T, 0), ("loss", 2, T, 1))
@@ -225,6 +283,25 @@ def test_tables_must_be_tables_and_hold_no_more_than_they_have(
     result = take()
     assert {run.id for run in result.runs} == {B}
     assert "holds too much" in result.troubles[0][1]
+
+
+def test_tables_without_keys_cost_no_more_than_they_have(
+    tmp_path: Path, database: sqlite3.Connection, take: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(mlflow_sql, "_MOST_RUNS", 60)
+    database.executescript(
+        "DROP TABLE experiments; CREATE TABLE experiments (experiment_id, name, lifecycle_stage);"
+        "INSERT INTO experiments VALUES (x'00', 'x', 'active'), (NULL, NULL, NULL), ('12', 'text', 'active')"
+    )
+    database.executemany("INSERT INTO experiments VALUES (12, ?, 'active')", [(f"e{i}",) for i in range(50)])
+    for i in range(50):
+        mlflow_row(database, f"{i:032x}", params={"lr": "1"})
+    mlflow_row(database, A, params={"lr": "1"}, experiment=99)
+    result = take()
+    assert (result.troubles, len(result.runs)) == ([], 50)
+    database.executemany("INSERT INTO experiments VALUES (?, 'x', 'active')", [(i,) for i in range(20)])
+    ((_, trouble),) = take().troubles
+    assert "has more than 60 experiments" in trouble
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -117,6 +117,7 @@ def index(
             done.add(run.id)
             result.runs.append(indexed)
     result.troubles += [(f"{count} runs", trouble) for trouble, count in missing.items()]
+    result.troubles = list(dict.fromkeys(result.troubles))  # a file of many runs has but one
     return result
 
 

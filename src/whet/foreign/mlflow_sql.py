@@ -7,13 +7,14 @@ experiments that were deleted there are left out. Nothing in a file is trusted: 
 from __future__ import annotations
 
 import math
+import os
 import re
 import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, NamedTuple, final
 from urllib.parse import quote
 
 from whet.errors import TrackError
@@ -75,32 +76,63 @@ class MLflowDatabase(Format):
         return Claim(runs=tuple(runs), taken=frozenset(taken), troubles=tuple(troubles))
 
     def _runs(self, database: _Database) -> Iterator[ForeignRun]:
-        columns = ", ".join(f"r.{column}" for column in _RECORD)
-        found = database.ask(
-            f"SELECT r.run_uuid, r.name, e.experiment_id, e.name, r.lifecycle_stage = 'deleted' OR e.lifecycle_stage = 'deleted', {columns} "
-            "FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id ORDER BY r.start_time LIMIT ?",
-            _MOST_RUNS + 1,
+        # Asked one by one: tables of a hostile file need no keys, so that a join may bring together each row with each.
+        told = _all_of(database, "experiments", "experiment_id", "experiment_id", "name", "lifecycle_stage")
+        named = {id: (_text(name), stage) for id, name, stage in told}
+        found = _all_of(
+            database, "runs", "start_time", "run_uuid", "name", "experiment_id", "lifecycle_stage", *_RECORD
         )
-        if len(found) > _MOST_RUNS:
-            raise TrackError(f"{database.path} has more than {_MOST_RUNS} runs", "delete some there (mlflow gc)")
-        for id, name, number, project, deleted, *record in found:
-            if not isinstance(id, str) or not _ID.fullmatch(id) or not isinstance(number, int):
+        for id, name, number, stage, *record in found:
+            if not isinstance(id, str) or not _ID.fullmatch(id) or not isinstance(number, int) or number not in named:
                 continue
+            project, project_stage = named[number]
             places = [database.path.parent / place / str(number) / id for place in _ARTIFACTS]
             self._artifacts.update(places)
-            if not deleted:
+            if "deleted" not in (stage, project_stage):
                 facts = dict(zip(_RECORD, record, strict=True))
-                yield _Run(database, id, _text(name), _text(project), facts, places)
+                yield _Run(database, id, _text(name), project, facts, places)
+
+
+def _all_of(database: _Database, table: str, order: str, *columns: str) -> list[tuple[Any, ...]]:
+    found = database.ask(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order} LIMIT ?", _MOST_RUNS + 1)
+    if len(found) > _MOST_RUNS:
+        raise TrackError(f"{database.path} has more than {_MOST_RUNS} {table}", "delete some there (mlflow gc)")
+    return found
+
+
+class _Stand(NamedTuple):
+    has_wal: bool
+    size: int
+    written_ns: int
+
+
+def _stand(path: Path) -> _Stand:
+    """Return how a database stands: whoever opens or writes one in WAL mode changes some of it.
+
+    Raises:
+        TrackError: it is gone.
+    """
+    try:
+        facts = path.stat()
+        return _Stand(has_wal=os.path.exists(f"{path}-wal"), size=facts.st_size, written_ns=facts.st_mtime_ns)
+    except OSError as error:
+        raise TrackError(f"{path} can't be read ({error.strerror})", "try again, or leave it out") from error
 
 
 @final
 class _Database:
-    """A file, opened for reading; nothing is left open between two questions but the file itself."""
+    """A file, opened for reading; nothing is left open between two questions but the file itself.
 
-    def __init__(self, path: Path, *, quiet: bool) -> None:
+    Args:
+        quiet: How it stands (`_stand`), where nobody has it open: SQLite then takes nothing for changed, so each question looks whether it was. None:
+            somebody may have it open.
+    """
+
+    def __init__(self, path: Path, *, quiet: _Stand | None) -> None:
         self.path = path
+        self._quiet = quiet
         # Without its journal nobody has a database in WAL mode open; reading it in the usual way would leave files beside it.
-        mode = "immutable=1" if quiet else "mode=ro"
+        mode = "mode=ro" if quiet is None else "immutable=1"
         try:
             connection = sqlite3.connect(
                 f"file:{quote(str(path))}?{mode}",
@@ -125,12 +157,13 @@ class _Database:
             TrackError: it can't be read.
         """
         with opened(path) as file:
+            stand = _stand(path)
             head = file.read(20)
         if not head.startswith(_HEAD):
             if path.name == _OWN:
                 raise TrackError(f"{path} is no SQLite database", "mend it, or leave it out")
             return None
-        found = cls(path, quiet=head[18:] == _IN_WAL and not Path(f"{path}-wal").exists())
+        found = cls(path, quiet=stand if head[18:] == _IN_WAL and not stand.has_wal else None)
         tables = {name for (name,) in found.ask("SELECT name FROM sqlite_master WHERE type = 'table' LIMIT 10000")}
         return found if tables >= _TABLES else None
 
@@ -138,8 +171,16 @@ class _Database:
         """Return the rows that answer a question.
 
         Raises:
-            TrackError: it can't be read, is damaged, holds too much, or its tables are others than those of MLflow 2 and 3.
+            TrackError: it can't be read, is damaged, holds too much, its tables are others than those of MLflow 2 and 3, or it was quiet and is
+                written now.
         """
+        self._check_quiet()
+        try:
+            return self._answer(question, values)
+        finally:  # of pages that changed meanwhile neither rows nor errors mean anything
+            self._check_quiet()
+
+    def _answer(self, question: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         rows, left = [], _MOST_BYTES
         try:
             for row in self._connection.execute(question, values):
@@ -150,6 +191,10 @@ class _Database:
         except (sqlite3.Error, OverflowError) as error:
             raise self._unreadable(error) from error
         return rows
+
+    def _check_quiet(self) -> None:
+        if self._quiet is not None and _stand(self.path) != self._quiet:
+            raise TrackError(f"{self.path} changed while it was read", "try again: what was read before is kept")
 
     def _unreadable(self, error: Exception) -> TrackError:
         return TrackError(f"{self.path} can't be read ({error})", "try again, mend it, or leave it out")
