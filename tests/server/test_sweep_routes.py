@@ -363,3 +363,29 @@ def test_failed_trials_again_from_afar(store: Store, behind: Store) -> None:
     assert retry(store, id).queued == {2: 14}
     assert retry(store, id).waiting == {2: 14}
     assert behind.sweeps.get(id).cap == 15
+
+
+def test_parts_of_parameters_are_changed_and_all_else_stays(ask: Any, behind: Store) -> None:
+    id = ran(behind, "a", 2)
+    before = json.dumps(behind.sweeps.get(id).config)
+
+    def put(**body: Any) -> Any:
+        return ask.put(f"{API}/sweeps/{id}", json={"version": behind.sweeps.get(id).version, **body})
+
+    assert put(parameters={"lr": {"max": 2}}).status_code == 200
+    config = behind.sweeps.get(id).config
+    assert config["parameters"]["lr"]["max"] == 2.0
+    assert put(parameters={"lr": {"max": 1}}).status_code == 200
+    assert json.dumps(behind.sweeps.get(id).config) == before
+    for body, said in (
+        ({"parameters": {"lrr": {"max": 1}}}, "lrr"),
+        ({"parameters": {"lr": {"max": 0}}}, "lr"),
+        ({"parameters": {"lr": {"max": "much"}}}, "much"),
+        ({"parameters": {}, "config": {}}, "both"),
+    ):
+        answer = put(**body)
+        assert 400 <= answer.status_code < 500
+        assert said in answer.text
+    stale = ask.put(f"{API}/sweeps/{id}", json={"version": 0, "parameters": {"lr": {"max": 3}}})
+    assert stale.status_code == 409
+    assert json.dumps(behind.sweeps.get(id).config) == before

@@ -14,6 +14,7 @@ from __future__ import annotations
 from whet.config.distributions import parameter_from, parameter_to_mapping
 from whet.config.names import flatten, nest
 from whet.config.parse import limits_from, load, parse, space_from, termination_from
+from whet.config.parts import with_parts
 from whet.config.schema import schema
 from whet.config.values import Plugin, SweepConfig, Termination
 from whet.config.write import dump, space_to_mapping, to_mapping
@@ -35,4 +36,5 @@ __all__ = [
     "space_to_mapping",
     "termination_from",
     "to_mapping",
+    "with_parts",
 ]

@@ -14,8 +14,8 @@ from whet.analysis.history import Milestone, best_so_far, hypervolume_so_far
 from whet.analysis.importance import importance
 from whet.analysis.parallel import Parallel, parallel_coordinates
 from whet.analysis.pareto import pareto_front
-from whet.config import parse
-from whet.errors import StudyError
+from whet.config import parse, with_parts
+from whet.errors import ConfigError, StudyError
 from whet.server.access import caller, needs
 from whet.server.drafts import drafted
 from whet.server.engines import Engines, Seen
@@ -86,9 +86,14 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
     @routes.put("/{id}", response_model=SweepFull)
     @needs("write", sweep="id")
     def edit(id: str, body: Edit) -> Response:
-        """Change the cap or the configuration."""
-        config = None if body.config is None else parse(body.config)
+        """Change the cap, the configuration, or parts of its parameters."""
         found = store.sweeps.find(id)
+        given = body.config
+        if body.parameters is not None:
+            if given is not None:
+                raise ConfigError("both a configuration and parts of one are given", "send config, or parameters")
+            given = with_parts(found.config, body.parameters)
+        config = None if given is None else parse(given)
         return answer(_full(edit_sweep(store, found.id, version=body.version, config=config, cap=body.cap), engines))
 
     @routes.delete("/{id}", status_code=204)

@@ -74,11 +74,15 @@ class Again(_Body):
 
 
 class Edit(_Body):
-    """What is to change, if the sweep still has this version; what is left out stays."""
+    """What is to change, if the sweep still has this version; what is left out stays.
+
+    `parameters` are parts of parameters by their (dotted) names: ``{"lr": {"max": 0.5}}``; all else of the configuration stays as it is.
+    """
 
     version: Annotated[int, Field(ge=0, le=2**53)]
     cap: Annotated[int, Field(ge=1, le=2**53)] | None = None
     config: dict[str, Any] | str | None = None
+    parameters: dict[str, dict[str, Any]] | None = None
 
 
 class Suggest(_Body):

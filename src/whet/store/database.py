@@ -62,13 +62,18 @@ class Statement:
 
 @final
 class Transaction:
-    """Runs statements. Rows come as plain tuples."""
+    """Runs statements. Rows come as plain tuples.
 
-    __slots__ = ("_dialect", "cursor")
+    Args:
+        is_alone: Nobody else writes while it does, in the whole database: what it reads is of now, though it waited for a lock.
+    """
 
-    def __init__(self, cursor: Any, dialect: Dialect) -> None:
+    __slots__ = ("_dialect", "cursor", "is_alone")
+
+    def __init__(self, cursor: Any, dialect: Dialect, *, is_alone: bool = False) -> None:
         self.cursor = cursor
         self._dialect = dialect
+        self.is_alone = is_alone
 
     def run(self, statement: Statement, **values: object) -> int:
         """Run it and return how many rows it changed."""

@@ -37,7 +37,7 @@ class _SqliteLink(Link):
         super().__init__()
         self.connection = _open(path)
         self.cursor = self.connection.cursor()
-        self.tx = Transaction(self.cursor, dialect)
+        self.tx = Transaction(self.cursor, dialect, is_alone=True)
         self.lock = FileLock(_beside(path, ".lock"))
         self.turns: dict[str, FileLock] = {}
 
@@ -109,14 +109,12 @@ class SqliteDatabase(Database):
 
     @contextlib.contextmanager
     def turn(self, name: str, brief: bool = False) -> Iterator[None]:
-        if brief:
-            with self.exclusive():  # instead of two locks, for each of which there may be a queue
-                yield
-            return
         with self.translated():
             link = self.link()
             assert isinstance(link, _SqliteLink)
-            lock = link.turns.get(name)
+            lock = (
+                link.lock if brief else link.turns.get(name)
+            )  # a brief one instead of two locks, for each of which there may be a queue
             if lock is None:
                 link.turns = {other: lock for other, lock in link.turns.items() if lock.held}  # the others' files close
                 lock = link.turns[name] = FileLock(self._turn_file(name))

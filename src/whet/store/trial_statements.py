@@ -31,6 +31,7 @@ __all__ = [
     "Head",
     "LEASES",
     "KEEP_REPORTS",
+    "LINE",
     "Line",
     "NOT_BEST",
     "NOW",
@@ -90,12 +91,12 @@ class Line(NamedTuple):
 
 
 HEAD = Statement(select(*(sweeps.c[name] for name in Head._fields)).where(_SWEEP).with_for_update())
-HEAD_AND_LINE = Statement(  # a trial's columns are all None where there is none
+HEAD_AND_LINE = Statement(  # which locks nothing; a trial's columns are all None where there is none
     select(*(sweeps.c[name] for name in Head._fields), *(runs.c[name].label(f"run_{name}") for name in Line._fields))
     .select_from(sweeps.outerjoin(runs, and_(runs.c.sweep == sweeps.c.id, runs.c.number == bindparam("trial"))))
     .where(_SWEEP)
-    .with_for_update(of=sweeps)
 )
+LINE = Statement(select(*(runs.c[name] for name in Line._fields)).where(*_TRIAL))
 NOW = Statement(
     select(sweeps.c.revision, sweeps.c.reports_revision, sweeps.c.version, sweeps.c.state, sweeps.c.cap).where(_SWEEP)
 )

@@ -187,16 +187,9 @@ class SqlTrials(Trials):
                 if tx.run(say.KEEP_REPORTS, sweep_id=sweep, trial=number, nth=attempt, rev=rev):
                     bump = say.BUMP_REPORTS
             tx.run(
-                say.CLAIM,
-                sweep_id=sweep,
-                trial=number,
-                by=text(owner),
-                key=None if asked is None else text(asked),
-                nth=attempt,
-                start=start,
-                now=now,
-                rev=rev,
-            )
+                say.CLAIM, sweep_id=sweep, trial=number, by=text(owner), key=None if asked is None else text(asked), nth=attempt, start=start,
+                now=now, rev=rev,
+            )  # fmt: skip
             tx.run(bump, sweep_id=sweep, rev=rev, now=now)
         return line.id, attempt
 
@@ -341,13 +334,23 @@ def _extended(tx: Transaction, sweep: str, head: Head) -> Head:
 
 
 def _trial(tx: Transaction, sweep: str, number: int) -> tuple[Head, Line]:
-    row = tx.row(say.HEAD_AND_LINE, sweep_id=sweep, trial=number)
+    if not tx.is_alone:
+        # The trial after the sweep is locked: a statement that waits for one row has the others as they were before it waited.
+        head = _head(tx, sweep)
+        line = tx.row(say.LINE, sweep_id=sweep, trial=number)
+        return head, _line_of(line, head, number)
+    row = tx.row(say.HEAD_AND_LINE, sweep_id=sweep, trial=number)  # this is done for each trial while all others wait
     if row is None:
         raise no_sweep(tx, sweep)
-    head, (id, phase, *rest) = _head_of(row[: len(Head._fields)]), row[len(Head._fields) :]
-    if id is None:
+    head = _head_of(row[: len(Head._fields)])
+    return head, _line_of(row[len(Head._fields) :], head, number)
+
+
+def _line_of(row: Sequence[Any] | None, head: Head, number: int) -> Line:
+    if row is None or row[0] is None:
         raise rules.no_trial(head.name, number, head.next_number)
-    return head, Line(id, PHASES[phase], *rest)
+    id, phase, *rest = row
+    return Line(id, PHASES[phase], *rest)
 
 
 def _hand_out(tx: Transaction, sweep: str, head: Head, now: float, **known: object) -> None:

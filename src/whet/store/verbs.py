@@ -15,7 +15,7 @@ from whet.store.wire import decoder, encode, schema
 
 __all__ = ["API_VERSION", "Verb", "verbs"]
 
-API_VERSION = 1
+API_VERSION = 2
 """What servers and their clients agree in. It grows when one of them could take the other's words for something else."""
 
 _FACETS = {"sweeps": base.Sweeps, "trials": base.Trials, "runs": base.Runs}

@@ -146,7 +146,7 @@ class Engine(View):
             StudyError: not one value a metric.
             Conflict: the trial is over, or was handed out again since.
         """
-        end = as_end(self.problem, number, values, self._now, phase=phase, stopped=stopped, reason=reason, attrs=attrs)
+        end = as_end(self.problem, number, values, self.now, phase=phase, stopped=stopped, reason=reason, attrs=attrs)
         self.store.trials.tell(
             self.id, number, attempt, phase=end.phase, values=end.values, stopped=stopped, reason=end.reason, params=params, attrs=attrs,
             may_be_best=end.may_be_best,
@@ -164,10 +164,6 @@ class Engine(View):
             return False
         now = self.store.trials.standing(self.id)
         return now.cap is not None and now.next_number >= now.cap
-
-    def _now(self, number: int) -> Trial:
-        self.sync()
-        return self.trial(number)
 
     def finish_if_done(self, *, exhausted: bool = False, may_search: bool = False) -> bool:
         """Finish the sweep where there is a reason to (or its method is `exhausted` and nothing runs), and return whether it is finished.

@@ -98,12 +98,13 @@ class Question:
         engine = self._engine
         if self._mine is not None or engine.keeps_up:
             return None
+        version, searching = engine.method()
         now = engine.store.trials.standing(engine.id)
-        if now.is_waiting or now.version != engine.version or now.state is not SweepState.RUNNING:
+        if now.is_waiting or now.version != version or now.state is not SweepState.RUNNING:
             return None
         if now.cap is not None and now.next_number >= now.cap:
             return None
-        suggestion = engine.searching.at(now.next_number)
+        suggestion = searching.at(now.next_number)
         if suggestion is None:
             return None
         try:

@@ -57,7 +57,7 @@ class Study(Look):
         self._asked: dict[int, LiveTrial] = {}  # by `ask`, for `tell` by number
 
     def __repr__(self) -> str:
-        return f"Study({self.study_name!r}, {len(self._engine.trials)} trials, {self._store!r})"
+        return f"Study({self.study_name!r}, {self._store!r})"
 
     # -- what it is -----------------------------------------------------------------------------------------------------
 

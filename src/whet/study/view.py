@@ -180,5 +180,10 @@ class View(ABC):
                 num_trials=len(self.trials), method=self.config.method.name, searching=self.searching, news=self._news(),
             )  # fmt: skip
 
+    def method(self) -> tuple[int, Searching]:
+        """Return the sweep's version as last seen, and what searches by it, for whoever holds the searcher's lock."""
+        with self._lock:
+            return self.version, self.searching
+
     def _news(self) -> News:
         return self.searching.news(self.history, is_first_version=self.version == 0)

@@ -55,6 +55,44 @@ class TrialLaws(StoreCase):
         assert store.trials.extend(sweep.id, [done]) == [3]  # no cap applies
         assert store.sweeps.get(sweep.id).next_number == 4
 
+    @pytest.mark.parametrize("race", ["told twice", "told and lost", "claimed twice"])
+    def test_of_two_at_once_one_comes_late(self, store: Store, race: str) -> None:
+        """Whoever waited for the other sees what that one did."""
+        t, sweep = store.trials, store.sweeps.create("p", {}, goals=[Goal.MINIMIZE], name="s")
+
+        def tell(number: int, value: float) -> None:
+            t.tell(sweep.id, number, 0, phase=Phase.FINISHED, values=(value,))
+
+        for number in range(8):
+            if race == "claimed twice":
+                t.enqueue(sweep.id, PARAMS)
+            else:
+                self.add(store, sweep, number)
+            both: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+                "told twice": (lambda n=number: tell(n, 0.5), lambda n=number: tell(n, 0.9)),  # type: ignore[misc]
+                "told and lost": (lambda n=number: tell(n, 0.5), lambda n=number: t.requeue(sweep.id, n, 0, "lost")),  # type: ignore[misc]
+                "claimed twice": (
+                    lambda n=number: t.claim(sweep.id, n, owner=ME),  # type: ignore[misc]
+                    lambda n=number: t.claim(sweep.id, n, owner=OTHER),  # type: ignore[misc]
+                ),
+            }
+            gate = threading.Barrier(2)
+            late: list[str] = []
+
+            def run(act: Callable[[], object], gate: threading.Barrier = gate, late: list[str] = late) -> None:
+                gate.wait()
+                try:
+                    act()
+                except Conflict as error:
+                    late.append(str(error))
+
+            threads = [threading.Thread(target=run, args=(act,)) for act in both[race]]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(late) == 1
+
     def test_how_a_sweep_stands(self, store: Store) -> None:
         t, sweep = store.trials, store.sweeps.create("p", {}, goals=[Goal.MINIMIZE], name="s", cap=5)
 

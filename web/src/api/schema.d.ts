@@ -553,7 +553,7 @@ export interface paths {
         get: operations["get_api_v1_sweeps__id__get"];
         /**
          * Edit
-         * @description Change the cap or the configuration.
+         * @description Change the cap, the configuration, or parts of its parameters.
          */
         put: operations["edit_api_v1_sweeps__id__put"];
         post?: never;
@@ -1726,12 +1726,21 @@ export interface components {
             notes?: string | null;
             tags?: string[] | null;
         };
-        /** @description What is to change, if the sweep still has this version; what is left out stays. */
+        /**
+         * @description What is to change, if the sweep still has this version; what is left out stays.
+         *
+         *     `parameters` are parts of parameters by their (dotted) names: ``{"lr": {"max": 0.5}}``; all else of the configuration stays as it is.
+         */
         whet__server__views__Edit: {
             cap?: number | null;
             config?: {
                 [key: string]: unknown;
             } | string | null;
+            parameters?: {
+                [key: string]: {
+                    [key: string]: unknown;
+                };
+            } | null;
             version: number;
         };
     };

@@ -1,7 +1,7 @@
 /** The run table: of all runs, of a project, or of a sweep. What is seen of it is in the page's address. */
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useRouter } from "@tanstack/react-router";
-import { lazy, type ReactNode, Suspense, useMemo } from "react";
+import { lazy, type ReactNode, Suspense, useMemo, useRef } from "react";
 import { Problem, type RunLine, type SweepLine } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { choose } from "../lib/chosen.ts";
@@ -70,9 +70,14 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
   const { query, row, here, total, idsOf, onSight } = useParts(table, chosen !== undefined, live);
   const ticked = useMemo(() => parted(search.chosen) ?? [], [search.chosen]);
   const tickedSet = useMemo(() => new Set(ticked), [ticked]);
+  const latest = useRef({ search, onSearch, table });
+  latest.current = { search, onSearch, table };
   const pick = (first: number, last: number, on: boolean): void =>
     void idsOf(first, last)
-      .then((ids) => onSearch({ ...search, chosen: joined(choose(ticked, ids, on)) || undefined }))
+      .then((ids) => {
+        const now = latest.current; // what was changed until the answer came stays; of another table's rows these are none
+        if (now.table === table) now.onSearch({ ...now.search, chosen: joined(choose(parted(now.search.chosen) ?? [], ids, on)) || undefined });
+      })
       .catch(toasts.fail);
   const nameOf = useMemo(() => new Map(all.data?.map((one) => [one.id, one.name])), [all.data]);
   const { texts, hasResults, hasReasons } = useTraits(`${project} ${sweep?.id} ${search.filter}`, here, cells, isText);

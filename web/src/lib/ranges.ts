@@ -1,4 +1,4 @@
-/** The ranges of a sweep's parameters as texts, and its configuration with other ones. */
+/** The ranges of a sweep's parameters as texts, and what was changed of them. */
 import { num } from "./format.ts";
 import { isLog, parameter, place, scaleOf } from "./scale.ts";
 import { typed, written } from "./typed.ts";
@@ -23,14 +23,16 @@ function options(values: unknown): string {
   return all.every((value, i) => typed(line.split(",")[i]?.trim() ?? "") === value) && line.split(",").length === all.length ? line : JSON.stringify(all);
 }
 
-/** The configuration with what was written. What can't be read goes to the server as it is, which says what is wrong with it. */
-export function withRanges(config: Config, texts: Texts, changed: readonly string[]): Config {
-  const made = structuredClone(config);
-  for (const name of changed) {
-    const of = parameter(made, name);
-    for (const [part, text] of Object.entries(texts[name] ?? {})) if (of) of[part] = part === "values" && !text.trim().startsWith("[") ? text.split(",").map((one) => typed(one.trim())) : typed(text.trim());
-  }
-  return made;
+/** What was changed, as it is meant, by parameter and part. What can't be read goes to the server as it is, which says what is wrong with it. */
+export function partsOf(config: Config, texts: Texts): Record<string, Record<string, unknown>> {
+  const read = (part: string, text: string): unknown => (part === "values" && !text.trim().startsWith("[") ? text.split(",").map((one) => typed(one.trim())) : typed(text.trim()));
+  return Object.fromEntries(
+    Object.entries(texts).flatMap(([name, parts]) => {
+      const was = asTexts(parameter(config, name));
+      const changed = Object.entries(parts).filter(([part, text]) => text !== was[part]);
+      return changed.length ? [[name, Object.fromEntries(changed.map(([part, text]) => [part, read(part, text)]))]] : [];
+    }),
+  );
 }
 
 /** At which end of its range a value lies, if it does. */
