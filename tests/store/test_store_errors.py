@@ -247,7 +247,7 @@ def test_a_server_of_another_api_is_told_apart(tmp_path: Path, monkeypatch: pyte
     with serving(application(store)) as url:
         open_store(url).close()
         monkeypatch.setattr("whet.store.http.client.API_VERSION", 99)
-        with pytest.raises(StoreError, match="whose API has version \\d+, wanted 99: use the same Whet on both sides"):
+        with pytest.raises(StoreError, match=r"whose API has version \d+, wanted 99: use the same Whet on both sides"):
             open_store(url)
     store.close()
 
