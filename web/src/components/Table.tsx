@@ -56,7 +56,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     // Where it is now; and who it is, once a row that was gone to is here.
     setSpot((old) => (old.at === active && (old.key ?? key) === old.key ? old : { at: active, key: old.key ?? key }));
   }, [active, key]);
-  const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 12, scrollPaddingStart: ROW });
+  const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 6, scrollPaddingStart: ROW });
   const items = virtual.getVirtualItems();
   const [begin, end] = [items[0]?.index ?? -1, items.at(-1)?.index ?? -1];
   useEffect(() => {

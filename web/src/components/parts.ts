@@ -1,6 +1,6 @@
 /** The rows of a run table of any length: those in sight are here, those that are pinned first. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { startTransition, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { RunLine } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { MOST_CHOSEN } from "../lib/chosen.ts";
@@ -60,7 +60,8 @@ function useSight(): [Sight, (first: number, last: number) => void] {
   );
   const tell = useCallback((first: number, last: number) => {
     const next = { first: Math.floor(first / STEP) * STEP, last: Math.ceil((last + 1) / STEP) * STEP };
-    const put = (one: Sight): void => setSight((old) => (old.first === one.first && old.last === one.last ? old : one));
+    // What is asked for is of no hurry: no frame waits for it.
+    const put = (one: Sight): void => startTransition(() => setSight((old) => (old.first === one.first && old.last === one.last ? old : one)));
     if (waiting.current) {
       waiting.current.next = next;
       return;
