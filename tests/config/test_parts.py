@@ -13,6 +13,8 @@ from whet.config import with_parts
 from whet.errors import UnknownName
 
 CONFIG = {
+    "method": "random",
+    "program": "train.py",
     "seed": 2**60 + 1,
     "parameters": {
         "lr": {"min": 0.5, "max": 1.0},
@@ -34,12 +36,13 @@ def test_what_is_named_is_changed_wherever_it_is() -> None:
 
 
 def test_true_is_not_one() -> None:
-    assert with_parts({"parameters": {"x": {"values": [1, 2]}}}, {"x": {"values": [True, 2.0]}}) == {
-        "parameters": {"x": {"values": [True, 2]}}
-    }
+    assert json.dumps(
+        with_parts({**CONFIG, "parameters": {"x": {"values": [1, 2]}}}, {"x": {"values": [True, 2.0]}})["parameters"]
+    ) == ('{"x": {"values": [true, 2]}}')
+    assert with_parts(CONFIG, {"fixed": {"values": [3, 4]}})["parameters"]["fixed"] == {"values": [3, 4]}
 
 
-@pytest.mark.parametrize("name", ["gone", "net.gone", "fixed", "net.deep.y", "net.width.max", ""])
+@pytest.mark.parametrize("name", ["gone", "net", "net.gone", "net.deep", "net.deep.y", "net.width.max", ""])
 def test_an_unknown_name_is_told_with_those_there_are(name: str) -> None:
     with pytest.raises(UnknownName, match="parameter"):
         with_parts(CONFIG, {name: {"min": 1}})

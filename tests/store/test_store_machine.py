@@ -233,7 +233,7 @@ class Life(RuleBasedStateMachine):
             lambda store, id: (
                 store.sweeps.get(id),
                 store.trials.changes(id),
-                store.trials.standing(id),
+                store.trials.glance(id),
                 store.trials.leases(id),
                 store.runs.select(RunQuery(sweep=id)),
                 [store.runs.metrics(run.id) for run in store.runs.select()],

@@ -83,7 +83,7 @@ def goal_by_name(metric: str) -> Goal | None:
 
 _WORDS = {
     Goal.MINIMIZE: frozenset(
-        {
+        [
             "loss",
             "error",
             "err",
@@ -98,10 +98,10 @@ _WORDS = {
             "wer",
             "cer",
             "regret",
-        }
+        ]
     ),
     Goal.MAXIMIZE: frozenset(
-        {
+        [
             "acc",
             "accuracy",
             "f1",
@@ -113,15 +113,15 @@ _WORDS = {
             "score",
             "reward",
             "bleu",
+            "rouge",
             "map",
             "iou",
-            "rouge",
             "dice",
             "psnr",
             "ssim",
             "throughput",
             "fps",
-        }
+        ]
     ),
 }
 

@@ -6,7 +6,10 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from whet.config.names import split
+from whet.config.parse import parse
 from whet.errors import UnknownName
+from whet.parameters import identity
 
 __all__ = ["with_parts"]
 
@@ -17,51 +20,33 @@ def with_parts(config: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]
     What is equal stays the very value that it was: a client that knows no difference between 1 and 1.0 does not change a type by naming a value again.
 
     Args:
-        config: As a sweep file has it, its parameters under ``parameters``, perhaps nested.
+        config: A legal one, as a sweep file has it, its parameters under ``parameters``, perhaps nested.
         parts: By the parameters' dotted names: ``{"lr": {"max": 0.5}}``.
 
     Raises:
         UnknownName: there is no such parameter.
 
     Example:
-        >>> with_parts({"parameters": {"lr": {"min": 0.1, "max": 1.0}}}, {"lr": {"min": 0.01, "max": 1}})
-        {'parameters': {'lr': {'min': 0.01, 'max': 1.0}}}
+        >>> config = {"method": "random", "program": "train.py", "parameters": {"lr": {"min": 0.1, "max": 1.0}}}
+        >>> with_parts(config, {"lr": {"min": 0.01, "max": 1}})["parameters"]
+        {'lr': {'min': 0.01, 'max': 1.0}}
     """
+    known = parse(dict(config))
     made = copy.deepcopy(dict(config))
     for name, given in parts.items():
-        found = _find(made.get("parameters"), name)
-        if found is None:
-            raise UnknownName.of("parameter", name, _names(made.get("parameters"), ""))
-        for part, value in given.items():
-            found[part] = _kept(found.get(part), value)
+        if name not in known.problem.space:
+            raise UnknownName.of("parameter", name, known.problem.space)
+        *groups, last = split(name, known.nested)
+        branch = made["parameters"]
+        for group in groups:
+            branch = branch[group]["parameters"]
+        old = branch[last] if isinstance(branch[last], dict) else {}  # a bare value is a whole parameter
+        branch[last] = old | {part: _kept(old.get(part), value) for part, value in given.items()}
     return made
-
-
-def _find(parameters: Any, name: str) -> dict[str, Any] | None:
-    if not isinstance(parameters, dict):
-        return None
-    if isinstance(whole := parameters.get(name), dict):
-        return whole
-    for key, inner in parameters.items():
-        if name.startswith(f"{key}.") and isinstance(inner, dict):
-            found = _find(inner.get("parameters"), name[len(key) + 1 :])
-            if found is not None:
-                return found
-    return None
-
-
-def _names(parameters: Any, head: str) -> list[str]:
-    if not isinstance(parameters, dict):
-        return []
-    return [name for key, inner in parameters.items()
-            for name in (_names(inner["parameters"], f"{head}{key}.") if isinstance(inner, dict) and "parameters" in inner else [f"{head}{key}"])]  # fmt: skip
 
 
 def _kept(old: Any, new: Any) -> Any:
     if isinstance(old, list) and isinstance(new, list):
-        return [next((one for one in old if _is_same(one, value)), value) for value in new]
-    return old if _is_same(old, new) else new
-
-
-def _is_same(old: Any, new: Any) -> bool:
-    return isinstance(old, bool) is isinstance(new, bool) and bool(old == new)
+        there = {identity(one): one for one in old}
+        return [there.get(identity(value), value) for value in new]
+    return old if identity(old) == identity(new) else new

@@ -68,14 +68,15 @@ class Random(Searcher):
             self._visited.update(key(self.problem.space, trial.params) for trial in finished)
 
     def at(self, number: int) -> Suggestion | None:
-        if self._finite:
-            return None
+        return None if self._finite else self._drawn(number)
+
+    def _drawn(self, number: int) -> Suggestion:
         return Suggestion(params=self.problem.space.sample(_Stream(self.seed, number)))
 
     def ask(self, n: int) -> list[Suggestion]:
         space, first = self.problem.space, self.next_number
         if not self._finite:
-            return [Suggestion(params=space.sample(_Stream(self.seed, first + i))) for i in range(n)]
+            return [self._drawn(first + i) for i in range(n)]
         taken = self._visited.union(key(space, trial.params) for trial in self.pending)
         suggestions = []
         for i in range(n):

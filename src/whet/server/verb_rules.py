@@ -194,7 +194,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "sweeps.gains": Rule(_READ, _gains),
         "sweeps.delete": Rule(_ADMIN, _sweep("id")),
         **dict.fromkeys(
-            ("trials.changes", "trials.standing", "trials.origins", "trials.leases"), Rule(_READ, _sweep("sweep"))
+            ("trials.changes", "trials.glance", "trials.origins", "trials.leases"), Rule(_READ, _sweep("sweep"))
         ),
         **dict.fromkeys(
             (

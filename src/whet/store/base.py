@@ -33,6 +33,7 @@ from whet.store.values import (
     Batch,
     Changes,
     Curve,
+    Glance,
     Group,
     GroupQuery,
     Groups,
@@ -44,7 +45,6 @@ from whet.store.values import (
     Row,
     Run,
     RunQuery,
-    Standing,
     Stat,
     Sweep,
     SweepState,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOVES", "NOTHING", "Artifact", "Batch", "Changes", "Curve", "Group", "GroupQuery", "Groups", "Lease", "Line",
-    "NewRun", "Origin", "Page", "Row", "Run", "RunQuery", "Runs", "Server", "Standing", "Stat", "Store", "Sweep", "SweepState",
+    "NewRun", "Origin", "Page", "Row", "Run", "RunQuery", "Runs", "Server", "Glance", "Stat", "Store", "Sweep", "SweepState",
     "Sweeps", "TableQuery", "TableRow", "Trials",
 ]  # fmt: skip
 
@@ -189,7 +189,7 @@ class Trials(ABC):
         """
 
     @abstractmethod
-    def standing(self, sweep: str) -> Standing:
+    def glance(self, sweep: str) -> Glance:
         """Return how the sweep stands. It costs the same however many trials there are, and however much is new."""
 
     @abstractmethod

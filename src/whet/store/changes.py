@@ -8,7 +8,7 @@ from typing import Any
 
 from whet.store import rules
 from whet.store import trial_statements as say
-from whet.store.base import Changes, Standing
+from whet.store.base import Changes, Glance
 from whet.store.codec import load
 from whet.store.cut import last_whole
 from whet.store.database import Database, Transaction
@@ -16,7 +16,7 @@ from whet.store.rows import STATES, to_trial
 from whet.store.sweeps import no_sweep
 from whet.trial import Report
 
-__all__ = ["changes", "standing"]
+__all__ = ["changes", "glance"]
 
 
 def changes(database: Database, sweep: str, since: int, limit: int | None, after: int) -> Changes:
@@ -36,14 +36,14 @@ def changes(database: Database, sweep: str, since: int, limit: int | None, after
     return _changes(now, trials, reports)
 
 
-def standing(database: Database, sweep: str) -> Standing:
-    """Return how a sweep stands: see `whet.store.base.Trials.standing`."""
-    rows = database.once(say.STANDING, sweep_id=sweep)
+def glance(database: Database, sweep: str) -> Glance:
+    """Return how a sweep stands: see `whet.store.base.Trials.glance`."""
+    rows = database.once(say.GLANCE, sweep_id=sweep)
     if not rows:
         with database.read() as tx:
             raise no_sweep(tx, sweep)
     revision, version, state, cap, next_number, best, value, is_waiting = rows[0]
-    return Standing(
+    return Glance(
         revision=revision, version=version, state=STATES[state], cap=cap, next_number=next_number, is_waiting=bool(is_waiting),
         best=None if best is None else (best, value),
     )  # fmt: skip

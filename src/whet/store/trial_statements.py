@@ -47,7 +47,7 @@ __all__ = [
     "SET_ATTRS",
     "SET_PARAMS",
     "SIGN_OF_LIFE",
-    "STANDING",
+    "GLANCE",
     "TAKE_OVER",
     "TELL",
     "TELL_SETTLED",
@@ -100,7 +100,7 @@ LINE = Statement(select(*(runs.c[name] for name in Line._fields)).where(*_TRIAL)
 NOW = Statement(
     select(sweeps.c.revision, sweeps.c.reports_revision, sweeps.c.version, sweeps.c.state, sweeps.c.cap).where(_SWEEP)
 )
-STANDING = Statement(
+GLANCE = Statement(
     select(
         *(
             sweeps.c[name]

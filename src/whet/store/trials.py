@@ -13,8 +13,8 @@ from typing import Any, final
 
 from whet.store import answered, rules
 from whet.store import trial_statements as say
-from whet.store.base import NOTHING, Changes, Lease, Origin, Standing, Trials
-from whet.store.changes import changes, standing
+from whet.store.base import NOTHING, Changes, Glance, Lease, Origin, Trials
+from whet.store.changes import changes, glance
 from whet.store.codec import dump, floats, load, text
 from whet.store.database import Database, Transaction
 from whet.store.ids import new_id
@@ -36,8 +36,8 @@ class SqlTrials(Trials):
     def changes(self, sweep: str, since: int = -1, *, limit: int | None = None, after: int = -1) -> Changes:
         return changes(self._db, sweep, since, limit, after)
 
-    def standing(self, sweep: str) -> Standing:
-        return standing(self._db, sweep)
+    def glance(self, sweep: str) -> Glance:
+        return glance(self._db, sweep)
 
     def turn(self, sweep: str, *, brief: bool = False) -> AbstractContextManager[None]:
         return self._db.turn(sweep, brief)

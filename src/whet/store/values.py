@@ -26,7 +26,7 @@ __all__ = [
     "Row",
     "Run",
     "RunQuery",
-    "Standing",
+    "Glance",
     "Stat",
     "Sweep",
     "SweepState",
@@ -99,8 +99,8 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a sweep stands, without its trials. `is_waiting`: a trial waits to be handed out, or is paused; `best`: number and value of the best one."""
+class Glance:
+    """What a glance at a sweep shows, without its trials. `is_waiting`: a trial waits to be handed out, or is paused; `best`: number and value of the best one."""
 
     revision: int
     version: int

@@ -20,7 +20,7 @@ API_VERSION = 2
 
 _FACETS = {"sweeps": base.Sweeps, "trials": base.Trials, "runs": base.Runs}
 _LOCKS = frozenset({"trials.turn"})  # no call with an answer
-_READS = frozenset({"get", "find", "all", "former", "changes", "origins", "leases", "standing", "select", "projects", "shipped", "metrics", "artifacts", "table", "columns", "mark", "curves", "groups", "gains"})  # fmt: skip
+_READS = frozenset({"get", "find", "all", "former", "changes", "origins", "leases", "glance", "select", "projects", "shipped", "metrics", "artifacts", "table", "columns", "mark", "curves", "groups", "gains"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class Engine(View):
             return self._ending.is_possible(self.cap)
         if self.cap is None:
             return False
-        now = self.store.trials.standing(self.id)
+        now = self.store.trials.glance(self.id)
         return now.cap is not None and now.next_number >= now.cap
 
     def finish_if_done(self, *, exhausted: bool = False, may_search: bool = False) -> bool:

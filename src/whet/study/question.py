@@ -99,7 +99,7 @@ class Question:
         if self._mine is not None or engine.keeps_up:
             return None
         version, searching = engine.method()
-        now = engine.store.trials.standing(engine.id)
+        now = engine.store.trials.glance(engine.id)
         if now.is_waiting or now.version != version or now.state is not SweepState.RUNNING:
             return None
         if now.cap is not None and now.next_number >= now.cap:

@@ -157,7 +157,7 @@ class View(ABC):
     def lead(self) -> tuple[int, float] | None:
         """Return number and value of the best trial as of now; None before there is one, and with several metrics."""
         if not self.keeps_up:
-            return self.store.trials.standing(self.id).best
+            return self.store.trials.glance(self.id).best
         self.sync()
         best = self.best
         return None if best is None or best.value is None else (best.number, best.value)

@@ -97,7 +97,7 @@ class TrialLaws(StoreCase):
         t, sweep = store.trials, store.sweeps.create("p", {}, goals=[Goal.MINIMIZE], name="s", cap=5)
 
         def stands() -> tuple[bool, tuple[int, float] | None]:
-            now, kept = t.standing(sweep.id), store.sweeps.get(sweep.id)
+            now, kept = t.glance(sweep.id), store.sweeps.get(sweep.id)
             assert (now.revision, now.version, now.state) == (kept.revision, kept.version, kept.state)
             assert (now.cap, now.next_number) == (kept.cap, kept.next_number)
             return now.is_waiting, now.best
@@ -125,7 +125,7 @@ class TrialLaws(StoreCase):
         store.sweeps.move(sweep.id, SweepState.CANCELED)
         assert stands() == (False, (1, 0.25))
         with pytest.raises(NotFound):
-            t.standing("nobody")
+            t.glance("nobody")
 
     @pytest.mark.parametrize("state", [SweepState.PAUSED, SweepState.FINISHED, SweepState.CANCELED])
     def test_a_closed_sweep_hands_out_nothing(self, store: Store, sweep: Sweep, state: SweepState) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import cast, final
 
 from whet.store import rules
-from whet.store.base import NOTHING, Changes, Lease, Origin, Standing, Trials
+from whet.store.base import NOTHING, Changes, Glance, Lease, Origin, Trials
 from whet.store.codec import floats, text
 from whet.store.cut import last_whole
 from whet.store.ids import new_id
@@ -63,11 +63,11 @@ class MemoryTrials(Trials):
                 revision=revision, version=s.version, state=s.state, cap=s.cap, trials=trials, reports=tuple(reports), after=last
             )  # fmt: skip
 
-    def standing(self, sweep: str) -> Standing:
+    def glance(self, sweep: str) -> Glance:
         with self._world.lock:
             s = self._world.sweep(sweep)
             best = None if s.best is None or s.best_value is None else (cast(int, s.best.number), s.best_value)
-            return Standing(
+            return Glance(
                 revision=len(s.changed), version=s.version, state=s.state, cap=s.cap, next_number=len(s.trials), is_waiting=bool(s.waiting),
                 best=best,
             )  # fmt: skip
