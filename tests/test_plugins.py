@@ -39,6 +39,7 @@ def installed(tmp_path, monkeypatch):
 def test_what_ships_is_registered():
     searchers = {
         "auto",
+        "ax",
         "bayes",
         "bohb",
         "cmaes",
@@ -48,6 +49,7 @@ def test_what_ships_is_registered():
         "gp",
         "grid",
         "motpe",
+        "nevergrad",
         "nsga2",
         "optuna",
         "pb2",

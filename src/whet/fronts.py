@@ -14,6 +14,7 @@ __all__ = [
     "boxes",
     "contributions",
     "dominates",
+    "evenly",
     "hypervolume",
     "nondominated",
     "ranks",
@@ -55,9 +56,10 @@ def nondominated(loss_NM: Array) -> Array:
     if not len(valid) or not M:
         kept[valid] = True
         return kept
-    points, inverse = np.unique(
-        loss_NM[valid], axis=0, return_inverse=True
-    )  # sorted by the first metric, then the next
+    order = np.lexsort(loss_NM[valid].T[::-1])  # by the first metric, then the next
+    ranked = loss_NM[valid][order]
+    is_new = np.concatenate([[True], (ranked[1:] != ranked[:-1]).any(axis=1)])
+    points = ranked[is_new]
     if M <= 2:
         last = points[:, -1]
         best_before = np.concatenate([[np.inf], np.minimum.accumulate(last)[:-1]])
@@ -69,7 +71,7 @@ def nondominated(loss_NM: Array) -> Array:
         while len(rest):  # in this order the first of the rest is dominated by none of it
             front[rest[0]] = True
             rest = rest[(points[rest] < points[rest[0]]).any(axis=1)]
-    kept[valid] = front[inverse.reshape(-1)]
+    kept[valid[order]] = front[np.cumsum(is_new) - 1]
     return kept
 
 
@@ -269,6 +271,26 @@ def spread(loss_NM: Array, count: int, reference_M: Array) -> list[int]:
         bound = np.minimum(bound, whole - shared)
         bound[taken] = -np.inf
     return sorted(int(places[i]) for i in taken)
+
+
+def evenly(front_NM: Array, most: int) -> Array:
+    """Return a front of bounded size: an even choice in the order of the first metric, both ends kept.
+
+    Args:
+        front_NM: Losses.
+        most: How many points stay, >= 2.
+
+    Example:
+        >>> evenly(np.array([[3.0, 0.0], [0.0, 3.0], [1.0, 2.0], [2.0, 1.0]]), 3)
+        array([[0., 3.],
+               [1., 2.],
+               [3., 0.]])
+    """
+    if len(front_NM) <= most:
+        return front_NM
+    order = np.lexsort(front_NM.T[::-1])
+    found: Array = front_NM[order[np.linspace(0, len(order) - 1, most).astype(int)]]
+    return found
 
 
 def boxes(loss_NM: Array, reference_M: Array) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ from whet.trial import Goal, Metric, Phase, Problem, Trial
 
 SPACE = Space({"x": Float(0, 1), "n": Int(1, 9), "c": Choice(["a", "b"])})
 METHODS = [name for name in names("searcher") if find("searcher", name).__module__.startswith("whet.search.")]
-DEAR = ("gp", "bayes", "auto", "ehvi")
+DEAR = ("gp", "bayes", "auto", "ehvi", "nevergrad", "ax")
 OWN = [
     name for name in METHODS if name not in ("optuna", "nevergrad", "ax")
 ]  # bridges are as fast as what they lead to

@@ -1,5 +1,6 @@
 """The laws of searchers in sweeps with limits, for every method that heeds them."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -88,6 +89,18 @@ class TestOptuna(Limited):
 @pytest.mark.slow
 class TestOptunaOfGenerations(Limited):
     method, knobs, num_trials = "optuna", {"sampler": "NSGAIISampler", "population_size": 4}, 14
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("nevergrad") is None, reason="nevergrad is not installed")
+class TestNevergrad(Limited):
+    method, num_trials = "nevergrad", 14
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ax") is None, reason="Ax is not installed: it pulls BoTorch and GPyTorch")
+class TestAx(Limited):
+    method, knobs, num_trials = "ax", {"num_startup": 3}, 5
 
 
 class TestRandom(Limited):

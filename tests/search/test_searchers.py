@@ -122,3 +122,59 @@ class TestOptunaCMAES(Named):
     name = "optuna"
     knobs = {"sampler": "CmaEsSampler", "popsize": 4, "warn_independent_sampling": False}
     num_trials = 14
+
+
+_NO_NEVERGRAD = pytest.mark.skipif(find_spec("nevergrad") is None, reason="nevergrad is not installed")
+
+
+@pytest.mark.slow
+@_NO_NEVERGRAD
+class TestNevergrad(Named):
+    name = "nevergrad"
+    num_trials = 14
+
+
+@pytest.mark.slow
+@_NO_NEVERGRAD
+class TestNevergradOverItsBudget(Named):
+    name = "nevergrad"
+    knobs = {"budget": 8}
+
+
+@pytest.mark.slow
+@_NO_NEVERGRAD
+class TestNevergradDE(Named):
+    name = "nevergrad"
+    knobs = {"optimizer": "TwoPointsDE"}
+    num_trials = 40
+
+
+@pytest.mark.slow
+@_NO_NEVERGRAD
+class TestNevergradCMA(Named):
+    name = "nevergrad"
+    knobs = {"optimizer": "OldCMA"}
+
+
+@pytest.mark.slow
+@_NO_NEVERGRAD
+class TestNevergradOfTwo(Named):
+    name = "nevergrad"
+    num_metrics = 2
+
+
+_NO_AX = pytest.mark.skipif(find_spec("ax") is None, reason="Ax is not installed: it pulls BoTorch and GPyTorch")
+
+
+@pytest.mark.slow
+@_NO_AX
+class TestAx(Named):
+    name = "ax"
+    knobs = {"num_startup": 3}
+    num_trials = 5
+
+
+@pytest.mark.slow
+@_NO_AX
+class TestAxOfTwo(TestAx):
+    num_metrics = 2

@@ -27,6 +27,8 @@ CHUNKS, CHUNK = 20, 500
 
 SKIPPED = {
     "optuna": "a bridge: what it proposes is Optuna's, and its laws are tested with four samplers",
+    "nevergrad": "a bridge: what it proposes is Nevergrad's, and its laws are tested with three optimizers",
+    "ax": "a bridge, and seconds a suggestion: its laws are tested",
     "bayes": "another name of auto",
 }
 """Beside the hypergradients, which wrap a searcher and need a training."""

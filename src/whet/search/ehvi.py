@@ -7,13 +7,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
-from whet.fronts import boxes, nondominated, reference
+from whet.fronts import boxes, evenly, nondominated, reference
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.chances import Chances
 from whet.search.choosing import Chooser
 from whet.search.evidence import Evidence, Fitted
+from whet.search.one_thread import in_one_thread
 from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class EHVI(Searcher):
             kept[: len(numbers)] = self._evidence.kept(numbers)
         return models, mean, kept
 
+    @in_one_thread
     def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]]) -> list[list[float]]:
         """Return points for `Space.decode`, the one with the greatest expected gain first."""
         import numpy as np
@@ -154,7 +156,7 @@ class EHVI(Searcher):
             front = mean_NM[kept_N]
             front = front[nondominated(front)]
             # All trials say how far the metrics reach: by the few that keep the limits only what dominates these would be a gain.
-            lower, upper = boxes(_thinned(front), reference(mean_NM))
+            lower, upper = boxes(evenly(front, _FRONT.get(front.shape[1], _MANY)), reference(mean_NM))
             lower = np.maximum(lower, _floors(mean_NM))
 
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
@@ -217,18 +219,6 @@ def _floors(loss_NM: Array) -> Array:
     least, most = loss_NM.min(axis=0), loss_NM.max(axis=0)
     shared = (loss_NM <= least + _SAME * (most - least)).sum(axis=0)
     found: Array = np.where(shared >= _SHARED, least, -np.inf)
-    return found
-
-
-def _thinned(front_NM: Array) -> Array:
-    """Return a front of bounded size: an even choice in the order of the first metric, both ends kept."""
-    import numpy as np
-
-    most = _FRONT.get(front_NM.shape[1], _MANY)
-    if len(front_NM) <= most:
-        return front_NM
-    order = np.lexsort(front_NM.T[::-1])
-    found: Array = front_NM[order[np.linspace(0, len(order) - 1, most).astype(int)]]
     return found
 
 

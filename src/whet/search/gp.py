@@ -15,6 +15,7 @@ from whet.search.chances import Chances
 from whet.search.choosing import Chooser
 from whet.search.costs import Costs
 from whet.search.evidence import Evidence, Fitted
+from whet.search.one_thread import in_one_thread
 from whet.trial import Problem, Suggestion, Trial
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class GP(Searcher):
     def foresees(self) -> bool:
         return True
 
+    @in_one_thread
     def expected_gain(self) -> float | None:
         if self._evidence.num_scored < self._num_startup or not self.problem.space:
             return None
@@ -190,6 +192,7 @@ class GP(Searcher):
             process = Process(np.concatenate([z, more]), np.concatenate([y, process.mean(more)]), scale_F, noise)
         return process, best
 
+    @in_one_thread
     def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]], margin: float) -> list[list[float]]:
         """Return points for `Space.decode`, the one with the greatest expected improvement first."""
         process, best = self._process(pending)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
+from whet.search.one_thread import in_one_thread
 from whet.search.perturb import perturbed
 from whet.search.population import Population
 from whet.trial import Problem, Trial
@@ -72,6 +73,7 @@ class PB2(Population):
             return perturbed(self.problem.space, parent.params, rng)
         return self._best(gains, level + 1, [t for t in pending if levels[t.number] == level + 1], parent, rng)
 
+    @in_one_thread
     def _best(self, gains: Sequence[tuple[int, int, float]], now: int, pending: Sequence[Trial], parent: Trial,
               rng: random.Random) -> dict[str, object]:  # fmt: skip
         import numpy as np
