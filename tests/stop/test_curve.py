@@ -1,12 +1,14 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from whet.errors import ConfigError
+from whet.fronts import nondominated
 from whet.space import Space
 from whet.stop import _forecast
-from whet.stop._forecast import MOST_POINTS, NUM_COMPONENTS, Forecast
+from whet.stop._forecast import MOST_POINTS, NUM_COMPONENTS, Forecast, joins
 from whet.stop.base import Verdict
 from whet.stop.curve import Curve
 from whet.trial import Goal, Metric, Phase, Problem, Report, Trial
@@ -194,3 +196,72 @@ def test_a_bad_knob_says_what_it_wants(knobs, message):
     with pytest.raises(ConfigError) as caught:
         Curve(a_problem(), **knobs)
     assert message in str(caught.value)
+
+
+class Normal:
+    """A forecast in one piece, whose probabilities are known."""
+
+    def __init__(self, mean, deviation):
+        self.mean, self.deviation = mean, deviation
+
+    def below(self, value):
+        return 0.5 * math.erfc((self.mean - value) / self.deviation / math.sqrt(2))
+
+
+@pytest.mark.parametrize("num_metrics", [2, 3, 4])
+def test_the_chance_to_join_a_front_is_the_share_of_draws_that_nothing_dominates(num_metrics):
+    rng = np.random.default_rng(num_metrics)
+    for _ in range(5):
+        front = rng.normal(size=(12, num_metrics))
+        front = front[nondominated(front)]
+        mean, deviation = rng.normal(size=num_metrics), rng.uniform(0.2, 1, num_metrics)
+        draws = mean + deviation * rng.normal(size=(40_000, num_metrics))
+        free = ~(front[None, :, :] <= draws[:, None, :]).all(axis=2).any(axis=1)
+        assert joins([Normal(*one) for one in zip(mean, deviation, strict=True)], front) == pytest.approx(
+            free.mean(), abs=0.01
+        )
+
+
+def test_of_a_great_front_the_chance_is_not_too_small():
+    angle = np.linspace(0, np.pi / 2, 500)
+    front = 1 - np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    on_it = [Normal(1 - math.sqrt(0.5), 0.05), Normal(1 - math.sqrt(0.5), 0.05)]
+    assert 0.45 < joins(on_it, front) < 0.65  # of a straight front it would be 0.5
+    assert joins([Normal(0.8, 0.01), Normal(0.8, 0.01)], front) < 1e-6
+
+
+TWO = Problem(space=Space(), metrics=(Metric(name="loss"), Metric(name="accuracy", goal=Goal.MAXIMIZE)))
+
+
+def of_two(number, losses, accuracies, **how):
+    trial = a_trial(number, *losses, **how)
+    reports = tuple(replace(r, values=(r.values[0], float(a))) for r, a in zip(trial.reports, accuracies, strict=True))
+    return replace(trial, reports=reports, values=reports[-1].values if trial.values else None)
+
+
+def test_with_several_metrics_what_will_not_be_on_the_front_stops():
+    t = np.arange(1, STEPS + 1)
+    peers = [
+        of_two(1, 0.2 + t**-1.0, [0.5] * STEPS, complete=True),
+        of_two(2, 0.6 + t**-1.0, [0.9] * STEPS, complete=True),
+    ]
+    stopper = Curve(TWO)
+    behind = stopper.decide(of_two(3, (0.9 + t**-1.0)[:20], [0.8] * 20), peers)
+    assert behind.verdict is Verdict.STOP
+    assert behind.reason.startswith("loss is expected to be 0.9")
+    assert ", accuracy is expected to be 0.8 ± " in behind.reason
+    assert " after 50 steps and is on the front, now of 2, with probability " in behind.reason
+    assert behind.reason.endswith(" < 0.05")
+    # The best in one metric, and what lies between the two, join; so does one that is worse than the second in loss, and better than it in accuracy.
+    for loss, accuracy in ((0.0, 0.1), (0.4, 0.7), (0.9, 0.95)):
+        assert stopper.decide(of_two(3, (loss + t**-1.0)[:20], [accuracy] * 20), peers).verdict is Verdict.CONTINUE
+    nan = stopper.decide(of_two(3, [0.1] * 4, [math.nan] * 4), peers)
+    assert nan.verdict is Verdict.STOP
+    assert "loss and accuracy: no finite number in all of 4 reports" in nan.reason
+
+
+def test_huge_metrics_do_not_overflow():
+    t = np.arange(1, STEPS + 1)
+    peers = [of_two(n, 1e308 * (1 - 0.1 * n) / t, [(-1) ** n * 1e308] * STEPS, complete=True) for n in range(3)]
+    decision = Curve(TWO).decide(of_two(9, (-1e308 / t)[:9], [1e308] * 9), peers)
+    assert math.isfinite(float(decision.reason.split()[-1])), decision

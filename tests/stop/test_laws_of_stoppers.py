@@ -95,12 +95,16 @@ class TestWilcoxon(StopperLaws):
 
 
 class TestCurve(StopperLaws):
+    most_metrics = 3
+
     def make(self, problem):
         return Curve(problem, level=0.5, min_reports=3)
 
 
 @pytest.mark.slow
 class TestCurveWithAHorizon(StopperLaws):
+    most_metrics = 3
+
     def make(self, problem):
         return Curve(problem, level=0.2, max_steps=20, startup_trials=2, warmup_steps=2)
 

@@ -11,7 +11,6 @@ from whet.space import Space
 from whet.stop._places import best_standing, standing
 from whet.stop.asha import ASHA
 from whet.stop.base import Verdict
-from whet.stop.curve import Curve
 from whet.stop.hyperband import Hyperband
 from whet.stop.median import Median
 from whet.stop.pasha import PASHA
@@ -198,7 +197,7 @@ def test_median_with_equal_metrics_is_the_median_of_one():
     assert stops > 50
 
 
-@pytest.mark.parametrize("make", [Wilcoxon, Curve, PASHA])
+@pytest.mark.parametrize("make", [Wilcoxon, PASHA])
 def test_others_need_one_metric(make):
     with pytest.raises(StudyError, match="one metric, not 2"):
         make(TWO)

@@ -13,7 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
-__all__ = ["MOST_POINTS", "NUM_COMPONENTS", "Forecast"]
+__all__ = ["MOST_POINTS", "NUM_COMPONENTS", "Forecast", "joins"]
 
 MOST_POINTS = 64
 """Of longer curves so many points are used, evenly chosen, the first and the last among them."""
@@ -25,6 +25,8 @@ _NOISES = np.geomspace(0.015, 0.7, 6)  # in units of the range so far; the least
 _FALLS = np.array(
     [1.0, 4.0, 16.0]
 )  # prior deviations of the whole fall in that unit: how much is still to come is open
+_FRONT = 32  # points of a front that are looked at
+_FAR = 100.0  # deviations beyond which nothing is expected
 NUM_COMPONENTS = (len(_POWERS) + len(_RATES) + len(_HALVES) * len(_SLOPES)) * len(_NOISES) * len(_FALLS)
 
 
@@ -88,6 +90,29 @@ class Forecast:
 
         z = (value - self._center) / self._unit
         return float(np.clip(self._weight @ ndtr((z - self._mean) / self._deviation), 0.0, 1.0))
+
+
+def joins(forecasts: Sequence[Forecast], front_NM: Any) -> float:
+    """Return the probability that no point of a front dominates what is forecast, each metric by itself and independent of the others.
+
+    Of a great front an even choice is looked at, so that the probability is rather too great: nothing is stopped by it that would join.
+
+    Args:
+        forecasts: Of each of M metrics.
+        front_NM: Finite losses, at least one.
+    """
+    from whet.fronts import boxes, evenly
+
+    front_NM = evenly(front_NM, _FRONT)
+    reach_M = np.array([max(front_NM[:, m].max(), one.mean) + _FAR * one.deviation for m, one in enumerate(forecasts)])
+    lower_KM, upper_KM = boxes(front_NM, reach_M)
+    chance_K = np.ones(len(lower_KM))
+    for m, one in enumerate(forecasts):
+        known: dict[float, float] = {-np.inf: 0.0, float(reach_M[m]): 1.0}
+        for value in np.unique([lower_KM[:, m], upper_KM[:, m]]).tolist():
+            known.setdefault(value, one.below(value))
+        chance_K *= [known[high] - known[low] for low, high in zip(lower_KM[:, m].tolist(), upper_KM[:, m].tolist(), strict=True)]  # fmt: skip
+    return float(np.clip(chance_K.sum(), 0.0, 1.0))
 
 
 def _shapes(unit_N: Any) -> Any:
