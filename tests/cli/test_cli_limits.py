@@ -49,6 +49,7 @@ def test_the_best_run_keeps_the_limits(script: str, whet: Whet, workspace: Path,
     assert result.exit_code == 0, result.output
     assert "beyond its limits: latency_ms 50 above 20" in result.output
     assert "which keeps latency_ms <= 20, as 3 of 6 complete trials do" in result.output
+    assert "from the median of 3 complete trials that keep the limits" in result.output
     sweep = store.sweeps.all()[0]
     best = store.runs.get(sweep.best_run or "")
     assert best.params == {"x": pytest.approx(0.4)}
@@ -87,3 +88,45 @@ def test_a_front_is_of_runs_that_keep_them(whet: Whet, workspace: Path, store: S
     study.optimize(lambda trial: (float(trial.number), float(5 - trial.number)), n_trials=5)
     front = json.loads(whet("best", "two", "--json").output)["front"]
     assert [run["number"] for run in front] == [2, 3, 4]
+
+
+def test_run_takes_limits_from_the_command_line(whet: Whet, workspace: Path, store: Store) -> None:
+    (workspace / "train.py").write_text(PRINTS)
+    given = [
+        "run",
+        "train.py",
+        "--force-flags",
+        "x=[0,0.2,0.4,0.6,0.8,1]",
+        "--minimize",
+        "loss",
+        "--name",
+        "small",
+        "-y",
+    ]
+    result = whet(*given, "--limit", "latency_ms<=20", "--limit", " seconds >= -1e3 ")
+    assert result.exit_code == 0, result.output
+    assert "which keeps latency_ms <= 20, seconds >= -1000, as 3 of 6 complete trials do" in result.output
+    assert store.sweeps.all()[0].config["limits"] == {"latency_ms": {"max": 20.0}, "seconds": {"min": -1000.0}}
+    again = whet(*given, "--limit", "latency_ms<=30")
+    assert again.exit_code == 2
+    assert "there is a sweep small with other limits" in again.output
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (["latency_ms<20"], "--limit latency_ms<20 can't be read"),
+        (["<=20"], "--limit <=20 can't be read"),
+        (["latency_ms<=soon"], "--limit latency_ms<=soon can't be read"),
+        (["latency_ms<=1e999"], "the limit latency_ms has max=inf"),
+        (["a<=1", "a<=2"], "--limit gives a two bounds <="),
+        (["a<=1", "a>=2"], "the limit a has min=2 above max=1"),
+        (["x<=1"], "x is a parameter, which is known beforehand"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_said_to(limits: list[str], said: str, whet: Whet, workspace: Path) -> None:
+    (workspace / "train.py").write_text(PRINTS)
+    words = [word for limit in limits for word in ("--limit", limit)]
+    result = whet("run", "train.py", "--force-flags", "x=[0,1]", "--minimize", "loss", *words)
+    assert result.exit_code == 2
+    assert said in result.output

@@ -86,9 +86,9 @@ def test_a_sweep_moves_through_its_life_by_legal_moves_only(whet: Call, sweep_fi
     assert json.loads(whet("sweep", id, "--cancel", "--json").stdout)["state"] == "canceled"
 
 
-def test_a_sweeps_cap_and_its_file(whet: Call, sweep_file: Path, store: Store) -> None:
+def test_a_sweeps_file(whet: Call, sweep_file: Path, store: Store) -> None:
     id = created(whet)
-    assert whet("sweep", id, "--cap", "2").stdout == f"sweep {id} (tiny): its cap was none, it is 2 now\n"
+    whet("edit", id, "--cap", "2")
     text = whet("sweep", id, "--yaml").stdout
     again, first = parse(text), load(sweep_file)
     assert (again.problem, again.program, again.run_cap) == (first.problem, "train.py", 2)
@@ -142,7 +142,7 @@ def test_what_is_neither_file_nor_sweep_is_named(whet: Call, sweep_file: Path) -
     for args, said in (
         (["swep.yaml"], "whet: swep.yaml: there is no such file\n  → did you mean 'sweep.yaml'?\n"),
         (["tinny"], "whet: there is no sweep file and no sweep 'tinny'\n  → did you mean 'tiny'? known: "),
-        (["tiny"], f"whet: 'tiny' is a sweep that is running, and nothing is said about what to do with it\n  → --pause, --resume, --stop, --cancel, --cap N or --yaml; whet show {id} shows it, whet agent {id} works on it\n"),
+        (["tiny"], f"whet: 'tiny' is a sweep that is running, and nothing is said about what to do with it\n  → --pause, --resume, --stop, --cancel or --yaml; whet edit {id} changes it, whet show {id} shows it, whet agent {id} works on it\n"),
         (["sweep.yaml", "--pause"], "whet: --pause changes a sweep, and 'sweep.yaml' is a file\n  → give the sweep's id"),
         (["tiny", "--pause", "--name", "x"], "whet: --name goes with a new sweep's file, and 'tiny' is a sweep\n"),
         ([], "whet: neither a sweep file nor a sweep is named\n  → whet sweep sweep.yaml, or whet sweep ID --pause\n"),
@@ -380,3 +380,13 @@ def test_templates(whet: Call, workspace: Path) -> None:
     ):  # fmt: skip
         failed = whet("sweep", *wrong)
         assert (failed.exit_code, "→" in failed.stderr) == (2, True), wrong
+
+
+def test_a_sweep_without_a_metric_runs_and_says_so(whet, workspace, store):
+    (workspace / "train.py").write_text("print('done')")
+    (workspace / "sweep.yaml").write_text(
+        "program: train.py\nmethod: random\nmetrics: []\nrun_cap: 2\nparameters: {x: {values: [1, 2]}}\n"
+    )
+    result = whet("sweep", "sweep.yaml", "--run")
+    assert result.exit_code == 0, result.output
+    assert "2 complete trials; the sweep has no metric to say which is the best" in result.output

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from whet.config import dump, load, nest, parameter_from, parse, to_mapping
+from whet.errors import ConfigError
 from whet.space import Beta, Choice, Float, Int, Normal
 from whet.trial import Goal
 
@@ -445,6 +446,21 @@ def test_conditions_have_a_short_form_and_groups_pass_theirs_on():
     assert space["adam.beta"].when.source == "(optimizer == 'adam')"
     assert space["adam.amsgrad"].when.source == "(optimizer == 'adam') and (adam.beta < 0.9)"
     assert space.clean({"optimizer": "sgd", "momentum": 0.5}) == {"optimizer": "sgd", "momentum": 0.5}
+
+
+def test_a_condition_may_be_about_what_is_infinite_and_not_about_nothing():
+    text = """
+    method: random
+    parameters:
+      clip: [1.0, .inf]
+      scale: {min: 0.1, max: 1, when: {clip: %s}}
+    """
+    space = parse(text % ".inf").problem.space
+    assert space.clean({"clip": math.inf, "scale": 0.5}) == {"clip": math.inf, "scale": 0.5}
+    assert space.clean({"clip": 1.0}) == {"clip": 1.0}
+    assert parse(text % "[.inf, 2]").problem.space["scale"].when.source == "clip in [float('inf'), 2]"
+    with pytest.raises(ConfigError, match="the list is empty: the parameter would never exist"):
+        parse(text % "[]")
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from whet.config import parse
 from whet.errors import Conflict, StudyError, WhetError
 from whet.store import open_store
 from whet.store.check import check
-from whet.study.create import create_sweep, edit_sweep
+from whet.study.create import check_edit, create_sweep, edit_sweep
 from whet.study.engine import Assignment, Engine
 from whet.trial import Goal, Phase, Suggestion
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "method": "random",
     "metric": {"name": "loss", "goal": "minimize"},
     "parameters": {"x": {"min": 0.0, "max": 1.0}},
@@ -85,3 +87,20 @@ def test_a_stopper_that_cannot_be_built_here_is_said_at_every_look() -> None:
     engine.sync()
     assert engine.version == 2
     assert engine.stopper not in (None, stopper)
+
+
+def test_parameters_that_no_finished_trial_has_are_refused() -> None:
+    store = open_store("memory")
+    id = create_sweep(store, parse(PLAIN))
+    more = parse({**PLAIN, "parameters": {**PLAIN["parameters"], "y": {"min": 0.0, "max": 1.0}}})
+    engine = Engine(store, id)
+    trial = engine.ask()
+    assert isinstance(trial, Assignment)
+    check_edit(store, store.sweeps.get(id), more)  # nothing has been measured yet
+    engine.tell(trial.number, trial.attempt, [0.3])
+    with pytest.raises(StudyError, match=r"no finished trial of sweep .* has a value of y"):
+        edit_sweep(store, id, version=0, config=more)
+    assert store.sweeps.get(id).version == 0
+    where = {"y": {"min": 0.0, "max": 1.0, "when": "x > 2"}}
+    config = parse({**PLAIN, "parameters": {"x": {"min": 0.0, "max": 9.0}, **where}})
+    assert edit_sweep(store, id, version=0, config=config).version == 1  # the trial has its place where there is no y

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from whet.store.base import Run, Store, Sweep
 
 __all__ = [
+    "complete_parameters",
     "complete_projects",
     "complete_runs",
     "complete_sweeps",
@@ -141,3 +142,15 @@ def complete_projects(context: click.Context, parameter: click.Parameter, incomp
     return _quietly(
         lambda store: [(name, f"{count} runs") for name, count in store.runs.projects().items()], incomplete
     )
+
+
+def complete_parameters(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer ``name=`` for the parameters of the sweep that is named before."""
+    from whet.config import parse
+
+    def look(store: Store) -> list[tuple[str, str]]:
+        sweep = store.sweeps.find(context.params["what"], context.params.get("project"))
+        space = parse(dict(sweep.config)).problem.space
+        return [(f"{name}=", repr(one)) for name, one in space.items()]
+
+    return _quietly(look, incomplete)

@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Tune": {
         "run": "Tune a script as it is: whet run train.py lr=[1e-4:1e-1]",
         "sweep": "Create a sweep from a YAML file; pause, resume or end one",
+        "edit": "Change a sweep: ranges, options, cap … while it runs",
         "agent": "Work on a sweep until there is nothing left to do",
         "retry": "Run the failed trials of a sweep again",
     },

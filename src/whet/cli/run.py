@@ -48,6 +48,7 @@ class _Command(click.Command):
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, help="Trials at a time; default 1.")
 @click.option("--minimize", metavar="METRIC", multiple=True, help="The metric to make small.")
 @click.option("--maximize", metavar="METRIC", multiple=True, help="The metric to make large.")
+@click.option("--limit", "limits", metavar="NAME<=NUMBER", multiple=True, help="What a trial must keep to be the best, of what it logs, prints, or of its seconds: 'latency_ms<=20', 'accuracy>=0.9'.")  # fmt: skip
 @click.option("--stop", "stopper", metavar="METHOD", help="End bad trials early: asha, hyperband, median …")
 @click.option("-Fs", "stop_knobs", metavar="KNOB=VALUE", multiple=True, help="A knob of the stopper.")
 @click.option("--name", help="The sweep's name. The same name again goes on where it stopped.")
@@ -175,7 +176,7 @@ def _config(options: Asked, flags: Flags, wanted: Plan, target: str) -> SweepCon
     if wanted.listed:
         count = min(options.count or len(wanted.first), len(wanted.first))
     config = SweepConfig(
-        problem=Problem(space=wanted.space, metrics=options.metrics),
+        problem=Problem(space=wanted.space, metrics=options.metrics, limits=options.limits),
         method=Plugin(name=method, knobs=options.knobs),
         stopper=Plugin(name=options.stopper, knobs=options.stop_knobs) if options.stopper else None,
         name=options.name,
@@ -274,6 +275,7 @@ def _check_same(there: Sweep, config: SweepConfig, options: Asked) -> None:
         ("flags", dict(stored.problem.space), dict(new.problem.space)),
         ("command", stored.command, new.command),
         ("metrics", stored.problem.metrics, new.problem.metrics),
+        ("limits", stored.problem.limits, new.problem.limits),
         ("method", stored.method, new.method),
         ("stopper", stored.stopper, new.stopper),
         ("seed", stored.seed, stored.seed if options.seed is None else new.seed),

@@ -57,7 +57,7 @@ def print_summary(
         problem: Space and metrics.
         trials: All of them.
         sweep: Its id, for the next commands.
-        baseline: What the gain is counted from; default the median of the complete trials.
+        baseline: What the gain is counted from; default the median of the complete trials that keep the limits.
         commands: (command, what it does) to offer; default `next_commands`.
         console: Where to; default stdout.
     """
@@ -78,7 +78,12 @@ def print_summary(
         )
     else:
         line()
-        if why := why_none(problem, complete):
+        if not problem.metrics:
+            line(
+                f"{shown.counted(len(complete), 'complete trial')}; the sweep has no metric to say which is the best",
+                "bold",
+            )
+        elif why := why_none(problem, complete):
             line(why, "bold")
         elif len(problem.metrics) == 1:
             _one_metric(problem, complete, baseline, line)
@@ -133,10 +138,11 @@ def _one_metric(problem: Problem, complete: list[Trial], baseline: Baseline | No
     for name, chosen in best.params.items():
         line(f"  {name.ljust(width)}  {shown.value(chosen)}")
     if baseline is None:
-        values = sorted(t.values[0] for t in complete if t.values)
+        values = sorted(t.values[0] for t in complete if t.values and problem.keeps(t))
         if len(values) < 3:
             return
-        baseline = Baseline(label=f"the median of {len(values)} complete trials", value=values[len(values) // 2])
+        which = "complete trials" + (" that keep the limits" if problem.limits else "")
+        baseline = Baseline(label=f"the median of {len(values)} {which}", value=values[len(values) // 2])
     reached = value if baseline.best is None else baseline.best
     what = baseline.metric or metric.name
     line()
@@ -165,7 +171,7 @@ def _front(problem: Problem, complete: list[Trial], line: _Line) -> None:
 def _importance(problem: Problem, trials: list[Trial], line: _Line, *, ascii_only: bool) -> None:
     from whet.analysis.importance import importance
 
-    if not problem.space:
+    if not problem.space or not problem.metrics:
         return
     try:
         shares = importance(problem, trials, metric=problem.metrics[0].name)

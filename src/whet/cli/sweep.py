@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whet.config import SweepConfig
     from whet.store.base import Store, Sweep
 
-__all__ = ["command"]
+__all__ = ["called", "command", "set_keys"]
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -56,7 +56,6 @@ def _complete_templates(context: click.Context, parameter: click.Parameter, inco
 @click.option("--resume", "move", flag_value="resume", help="Hand out trials again.")
 @click.option("--stop", "move", flag_value="stop", help="End it: what runs finishes, nothing new starts.")
 @click.option("--cancel", "move", flag_value="cancel", help="End it now: what runs is killed. There is no way back.")
-@click.option("--cap", metavar="N", type=click.IntRange(min=1), help="Change how many trials it may have in all.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print its configuration as a sweep file.")
 @click.option("--schema", "as_schema", is_flag=True, help="Print the JSON Schema of sweep files, for editors.")
 @output.json_option
@@ -73,12 +72,11 @@ def command(
     and_run: bool,
     jobs: int | None,
     move: str | None,
-    cap: int | None,
     as_yaml: bool,
     as_schema: bool,
     as_json: bool,
 ) -> None:
-    """Create a sweep from a YAML or JSON file (W&B's are understood), or change one that is there.
+    """Create a sweep from a YAML or JSON file (W&B's are understood), or move one that is there; whet edit changes one.
 
     \b
       whet sweep sweep.yaml            create it; prints its id
@@ -100,7 +98,7 @@ def command(
         raise wrong_call("--set changes a template, and none is named", "add --template NAME, or edit the sweep's file")
     if what is None and template is None:
         raise wrong_call("neither a sweep file nor a sweep is named", "whet sweep sweep.yaml, or whet sweep ID --pause")
-    chosen = [f"--{move}"] * (move is not None) + ["--cap"] * (cap is not None) + ["--yaml"] * as_yaml
+    chosen = [f"--{move}"] * (move is not None) + ["--yaml"] * as_yaml
     if template is not None:
         if what is not None or (chosen and chosen != ["--yaml"]):
             raise wrong_call(f"--template makes a new sweep, and {what or chosen[0]} is given, too", "give one of them")
@@ -125,15 +123,6 @@ def command(
     if as_yaml:
         _print_yaml(sweep)
         return
-    if cap is not None:
-        before = sweep.cap
-        sweep = store.sweeps.edit(sweep.id, version=sweep.version, cap=cap)
-        if not as_json:
-            output.say(
-                f"sweep {_called(sweep)}: its cap was {before if before is not None else 'none'}, it is {cap} now"
-            )
-            if sweep.state.value == "finished" and move is None and cap > sweep.next_number:
-                output.tell(f"it is finished; to go on: whet sweep {sweep.id} --resume")
     if move is not None:
         sweep = _move(store, sweep, move, as_json)
     if as_json:
@@ -163,7 +152,7 @@ def _find(store: Store, what: str, project: str | None, chosen: list[str]) -> Sw
     if not chosen:
         raise wrong_call(
             f"{what!r} is a sweep that is {sweep.state.value}, and nothing is said about what to do with it",
-            f"--pause, --resume, --stop, --cancel, --cap N or --yaml; whet show {sweep.id} shows it, whet agent {sweep.id} works on it",
+            f"--pause, --resume, --stop, --cancel or --yaml; whet edit {sweep.id} changes it, whet show {sweep.id} shows it, whet agent {sweep.id} works on it",
         )
     return sweep
 
@@ -177,11 +166,17 @@ def _from_file(path: Path) -> SweepConfig:
 def _from_template(name: str, changes: tuple[str, ...]) -> SweepConfig:
     from whet.project.templates import changed
 
-    return changed(name, _changes(changes))
+    return changed(name, set_keys(changes))
 
 
-def _changes(given: tuple[str, ...]) -> dict[str, Any]:
-    """Return what ``--set`` says, by key."""
+def set_keys(
+    given: tuple[str, ...], example: str = "run_cap=100 or --set parameters.lr={min: 0.001, max: 0.1}"
+) -> dict[str, Any]:
+    """Return what ``--set`` says, by key; None for one to leave out.
+
+    Raises:
+        WhetError: a word without a value, or a part of something else than `parameters`.
+    """
     from whet.config.read import read
 
     found: dict[str, Any] = {}
@@ -189,9 +184,7 @@ def _changes(given: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise wrong_call(
-                f"--set {text} says no value", "write --set run_cap=100 or --set parameters.lr={min: 0.001, max: 0.1}"
-            )
+            raise wrong_call(f"--set {text} says no value", f"write --set {example}")
         read_value = read(f"value: {value}", f"--set {key}")[0]["value"] if value.strip() else None
         group, dot, inner = key.partition(".")
         if dot and group == "parameters":
@@ -254,7 +247,7 @@ def _create(
         from whet.cli.work import exit_code, report, work_on
 
         if not as_json:
-            output.say(f"sweep {_called(sweep)} in project {shown.value(sweep.project)}")
+            output.say(f"sweep {called(sweep)} in project {shown.value(sweep.project)}")
         ending = work_on(store, id, jobs=jobs, exclusive=True, as_json=as_json)
         report(store, id, ending, as_json=as_json, summary=True)
         context.exit(exit_code(ending))
@@ -281,7 +274,7 @@ def _move(store: Store, sweep: Sweep, move: str, as_json: bool) -> Sweep:
     if as_json:
         return moved
     if sweep.state is to:
-        output.say(f"sweep {_called(sweep)} is {to.value} already")
+        output.say(f"sweep {called(sweep)} is {to.value} already")
         return moved
     running = len(store.trials.leases(sweep.id))
     at_work = f"; {shown.counted(running, 'trial')} still running" if running else ""
@@ -291,7 +284,7 @@ def _move(store: Store, sweep: Sweep, move: str, as_json: bool) -> Sweep:
         SweepState.FINISHED: f"{at_work} will finish" if running else "",
         SweepState.CANCELED: f"{at_work} will be killed by what started them" if running else "",
     }[to]  # fmt: skip
-    output.say(f"sweep {_called(sweep)} was {sweep.state.value} and is {to.value} now{after}")
+    output.say(f"sweep {called(sweep)} was {sweep.state.value} and is {to.value} now{after}")
     return moved
 
 
@@ -302,5 +295,6 @@ def _print_yaml(sweep: Sweep) -> None:
     output.say(dump(replace(config, name=sweep.name, project=sweep.project, run_cap=sweep.cap)).rstrip("\n"))
 
 
-def _called(sweep: Sweep) -> str:
+def called(sweep: Sweep) -> str:
+    """Return a sweep's id, and its name where it has one."""
     return sweep.id if sweep.name == sweep.id else f"{sweep.id} ({shown.value(sweep.name)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 from collections.abc import Mapping
 
 from whet.config.place import Place
@@ -38,11 +39,23 @@ def condition(value: object, place: Place) -> Expression:
         raise place.error("the mapping is empty", "name a parameter and its value, such as {optimizer: sgd}")
     parts = []
     for name, wanted in value.items():
+        if wanted == []:
+            raise place.at(name).error(
+                "the list is empty: the parameter would never exist", "give the values with which it does"
+            )
         for option in wanted if isinstance(wanted, list) else [wanted]:
             if isinstance(option, (list, Mapping)):
                 raise place.at(name).error(f"got {kind(option)}, wanted plain values", "write an expression instead")
-        parts.append(f"{_named(name)} {'in' if isinstance(wanted, list) else '=='} {wanted!r}")
+        parts.append(f"{_named(name)} {'in' if isinstance(wanted, list) else '=='} {_written(wanted)}")
     return expression(" and ".join(parts), place)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    return repr(value)
 
 
 def _named(name: str) -> str:

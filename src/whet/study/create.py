@@ -30,15 +30,19 @@ from whet.study.engine import Engine
 from whet.study.samplers import Sampler, as_method, as_stopper, for_several
 from whet.study.searching import check_method
 from whet.study.study import Study
-from whet.trial import Goal, Metric, Problem
+from whet.study.told import as_told
+from whet.trial import Goal, Metric, Phase, Problem, Trial
 
 __all__ = [
     "DEFAULT_PROJECT",
     "check",
+    "check_edit",
     "create_study",
     "create_sweep",
     "delete_study",
     "edit_sweep",
+    "finished_trials",
+    "fits",
     "get_all_study_names",
     "load_study",
     "sweep",
@@ -184,22 +188,55 @@ def edit_sweep(
     """Change a stored sweep's configuration or its cap, if it still has this version; what is None stays.
 
     Raises:
-        StudyError: it has trials, and `config` has other metrics.
         Conflict: somebody else changed it meanwhile, or the cap is below what was handed out.
-        WhetError: the method or the stopper can't be built, or no configuration keeps the constraints.
+        WhetError: as `check_edit`.
     """
-    if config is not None:
-        check(config)
-        found = store.sweeps.get(id)
-        if found.next_number and _aims(config) != _aims(parse(dict(found.config))):
-            raise StudyError(
-                f"sweep {found.name!r} has trials, whose results are of other metrics",
-                "make a new sweep, with start_from",
-            )
     if config is None:
         return store.sweeps.edit(id, version=version, cap=cap)
+    check_edit(store, store.sweeps.get(id), config)
     goals = [metric.goal for metric in config.problem.metrics]
     return store.sweeps.edit(id, version=version, config=to_mapping(config), goals=goals, cap=cap)
+
+
+def check_edit(store: Store, sweep: Sweep, config: SweepConfig | None) -> None:
+    """See that a stored sweep may have another configuration: one that can be, and in which its trials mean what they meant.
+
+    Raises:
+        StudyError: it has trials, and `config` has other metrics; or parameters that none of the finished ones has a value of.
+        WhetError: the method or the stopper can't be built, or no configuration keeps the constraints.
+    """
+    if config is None:
+        return
+    check(config)
+    if not sweep.next_number:
+        return
+    old = parse(dict(sweep.config))
+    if _aims(config) != _aims(old):
+        raise StudyError(
+            f"sweep {sweep.name!r} has trials, whose results are of other metrics",
+            "make a new sweep, with start_from",
+        )
+    new = [name for name in config.problem.space if name not in old.problem.space]
+    if not new or old.define_by_run:
+        return
+    trials = finished_trials(store, sweep.id)
+    if trials and not any(fits(trial, config.problem.space) for trial in trials):
+        raise StudyError(
+            f"no finished trial of sweep {sweep.name!r} has a value of {', '.join(new)}, so that nothing would be learnt from the {len(trials)} that it has",
+            "make a new sweep, with start_from, which learns from what both have",
+        )
+
+
+def finished_trials(store: Store, id: str) -> list[Trial]:
+    """Return the finished trials of a sweep, by number."""
+    engine = Engine(store, id)
+    engine.sync()
+    return [trial for trial in engine.in_order() if trial.phase is Phase.FINISHED]
+
+
+def fits(trial: Trial, space: Space) -> bool:
+    """Return whether a finished trial has a place in `space`, so that a searcher may learn from it."""
+    return as_told(trial, space).phase is Phase.FINISHED
 
 
 def _aims(config: SweepConfig) -> list[tuple[str, Goal]]:
