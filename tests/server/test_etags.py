@@ -98,6 +98,7 @@ def test_the_figures_of_a_sweep_are_computed_once_a_revision(behind: Store, monk
         "figures/contour",
         "stats",
         "history",
+        "marks",
     ]
     first = {path: ask.get(f"{API}/sweeps/s/{path}").json() for path in paths}
     assert len(grown) == 1

@@ -362,10 +362,12 @@ class Life(RuleBasedStateMachine):
             assert (status, found["title"]) == (409, "SweepClosed")
             return self.compare(sweep)
         assert status == 200
+        # A finished sweep is reopened for retries that wait in it, too.
+        is_stuck = sweep.state == "finished" and any(sweep.trials[new].phase == "pending" for new in waiting.values())
         first = len(sweep.trials)
         for old in chosen:
             sweep.trials.append(Known(sweep.trials[old].params, "pending", retry_of=old))
-        if chosen:
+        if chosen or is_stuck:
             sweep.state = "running"
             sweep.cap = None if sweep.cap is None else sweep.cap + len(chosen)
         pairs = [[(one["number"], one["as_number"]) for one in found[key]] for key in ("queued", "waiting")]

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 
 import whet
+from whet.analysis.history import best_so_far
 from whet.cli.main import cli
 from whet.figures.base import FIGURES
 from whet.project.templates import templates
 from whet.server import exports
 from whet.server.app import API, application
 from whet.server.guard import Door
+from whet.server.rest import answer
+from whet.server.sweeps import marks_of
 from whet.store import Store
 from whet.store.token import Scope
 from whet.study.retry import retry
 from whet.testing.serving import asking
+from whet.trial import Phase, Trial
 
 SPACE = {"lr": {"min": 1e-4, "max": 1.0, "log": True}, "width": {"values": [8, 16]}, "seed": {"value": 5}}
 
@@ -202,6 +206,11 @@ def test_sweeps_against_each_other(ask: Any, behind: Store) -> None:
     assert ask.get(f"{API}/sweeps:compare").status_code == 422
 
 
+def best_so_far_of(store: Store, name: str) -> list[Any]:
+    study = whet.load_study(study_name=name, storage=store)
+    return [one for one in best_so_far(study.problem, study.trials) if one.improved]
+
+
 def test_the_list_says_how_the_best_came_about_at_the_cost_of_what_is_new(behind: Store, monkeypatch: Any) -> None:
     first = ran(behind, "a", 80, broken=(3,))
     more: dict[str, Any] = {"storage": behind, "method": "random", "space": {"parameters": SPACE}}
@@ -218,7 +227,8 @@ def test_the_list_says_how_the_best_came_about_at_the_cost_of_what_is_new(behind
         return {one["name"]: one["spark"] for one in ask.get(f"{API}/sweeps", params=query).json()}
 
     found = sparks()
-    assert found["several"] == found["limited"] == found["failed"] == []
+    assert found["failed"] == []
+    assert [len(found[name]) for name in ("several", "limited")] == [1, len(best_so_far_of(behind, "limited"))]
     assert found["a"][0][0] == 0
     values = [value for _, value in found["a"]]
     assert len(values) > 2
@@ -389,3 +399,24 @@ def test_parts_of_parameters_are_changed_and_all_else_stays(ask: Any, behind: St
     stale = ask.put(f"{API}/sweeps/{id}", json={"version": 0, "parameters": {"lr": {"max": 3}}})
     assert stale.status_code == 409
     assert json.dumps(behind.sweeps.get(id).config) == before
+
+
+def test_all_that_stopped_or_failed_is_marked_in_few_bytes(ask: Any, behind: Store) -> None:
+    study = whet.create_study(
+        name="s", storage=behind, space={"parameters": SPACE}, method="random", stopper="none", metrics=["loss"]
+    )
+    for value in (1 / 3, None, float("inf"), 2.0):
+        trial = study.ask()
+        if value is not None:
+            trial.report(value, 1)
+        study.tell(trial, state=whet.TrialState.PRUNED)
+    study.tell(study.ask(), 0.5)
+    study.tell(study.ask(), state=whet.TrialState.FAIL)
+    assert ask.get(f"{API}/sweeps/s/marks").json() == {"stopped": [[0, 0.333333], [3, 2.0]], "failed": [5]}
+    many = [
+        Trial(number=i, params={"lr": 0.1}, phase=Phase.FINISHED, stopped=True, values=(1 / (i + 7),))
+        for i in range(10_000)
+    ]
+    body = answer(marks_of(many)).body
+    assert len(json.loads(body)["stopped"]) == 10_000
+    assert len(body) < 20 * 10_000

@@ -140,6 +140,7 @@ def test_keys_are_turned_off_by_who_speaks_to_the_browser(place: Place, page):
     expect(box).not_to_be_checked()
     box.check()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("g")
     page.keyboard.press("s")
     page.wait_for_url(re.compile("/sweeps$"))

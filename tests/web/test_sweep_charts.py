@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.web.driving import Place, until, violations
+from tests.web.driving import Place, arrive, until, violations
 
 from whet.store.base import TableQuery
 from whet.trial import Phase
 
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SHOWN = ".charts-body > :is(figure, .small-charts, .scroll, .note)"
@@ -214,3 +215,29 @@ def test_the_runs_are_exported(place: Place, page, word: str, end: str):
     assert waited.value.suggested_filename == f"{place.ids['classifier']}.{end}"
     lines = waited.value.path().read_text().splitlines()
     assert len(lines) == place.store.sweeps.get(place.ids["classifier"]).next_number + (end == "csv")
+
+
+def test_every_trial_that_stopped_or_failed_is_marked_however_many(place: Place, page):
+    marks = {"stopped": [[i, 0.1 + i / 1000] for i in range(100, 4100)], "failed": list(range(4100, 5300))}
+    page.route("**/marks", lambda route: route.fulfill(json=marks))
+
+    def counted(route) -> None:
+        response = route.fetch()
+        body = response.json()
+        route.fulfill(response=response, json={**body, "counts": {**body["counts"], "stopped": 4000, "failed": 1200}})
+
+    page.route("**/stats", counted)
+    page.goto(f"{place.url}/sweeps/{place.ids['classifier']}")
+    arrive(page)
+    expect(page.locator(".key-triangle")).to_have_text("stopped early (4,000)")
+    expect(page.locator(".key-cross")).to_have_text("failed (1,200)")
+    page.locator(".two .u-over").hover()  # at its middle
+    expect(page.locator(".two .chart-hover")).to_contain_text(re.compile(r"trial 2\d\d\d: stopped early at"))
+
+
+def test_the_list_says_of_what_its_lines_are(place: Place, page):
+    page.goto(f"{place.url}/sweeps")
+    arrive(page)
+    front = "what the front of latency_ms and accuracy covers (hypervolume): from "
+    expect(page.get_by_role("img", name=re.compile(f"^{re.escape(front)}.* up to "))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^best val_loss: from .* down to "))).to_have_count(2)

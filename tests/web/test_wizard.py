@@ -231,6 +231,7 @@ def test_rows_are_added_named_changed_and_left_out_by_keyboard(place: Place, pag
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("New sweep")
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)  # while it is there keys are its own
     page.keyboard.press("n")
     page.keyboard.press("s")
     page.wait_for_url("**/sweeps/new")
@@ -268,6 +269,114 @@ def test_rows_are_added_named_changed_and_left_out_by_keyboard(place: Place, pag
     assert config.problem.space["width"] == Choice([16, 32, "wide"])
     assert "warmup_ratio" not in config.problem.space
     assert (config.method.name, config.stopper) == ("random", None)
+
+
+def test_conditions_are_said_by_keyboard_and_in_step_with_the_yaml(place: Place, page):
+    page.goto(f"{place.url}/sweeps/new?from=yaml")
+    editor(page).fill(
+        "metric: {name: loss}\nparameters:\n  opt: {values: [sgd, adam, lion]} # which\n  depth: {min: 2, max: 8}\n  beta: {min: 0.5, max: 0.9}\n"
+    )
+    page.get_by_role("button", name="Form", exact=True).click()
+    beta = page.get_by_role("group", name="beta", exact=True)
+    expect(page.get_by_role("group", name="beta: only if")).to_have_count(0)
+    beta.get_by_role("button", name="beta: only if").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("beta: condition 1 is about")).to_be_focused()
+    values = page.get_by_role("group", name="beta: values of opt")
+    expect(values.get_by_label("sgd")).to_be_checked()
+    values.get_by_label("sgd").focus()
+    page.keyboard.press("Space")
+    expect(beta.locator(".wrong")).to_contain_text("never exist")
+    for name in ("adam", "lion"):
+        values.get_by_label(name).focus()
+        page.keyboard.press("Space")
+    expect(beta.locator(".wrong")).to_have_count(0)
+    beta.get_by_role("button", name="beta: only if").click()
+    page.get_by_label("beta: values of depth").fill("3, 4")
+    assert "opt: {values: [sgd, adam, lion]} # which\n" in written(page)
+    assert "  beta: {min: 0.5, max: 0.9, when: {opt: [adam, lion], depth: [3, 4]}}\n" in written(page)
+    page.get_by_label("opt: name").fill("optimizer")
+    page.get_by_label("opt: name").press("Enter")
+    expect(page.get_by_label("beta: condition 1 is about")).to_have_value("optimizer")
+    page.get_by_role("button", name="beta: leave the condition on depth out").click()
+    expect(page.get_by_role("button", name="beta: leave the condition on optimizer out")).to_be_focused()
+    assert violations(page) == []
+    page.get_by_role("button", name="Leave optimizer out").click()
+    expect(beta.locator(".wrong")).to_contain_text("unknown parameter 'optimizer'", ignore_case=True)
+    expect(page.get_by_label("beta: condition 1 is about")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("beta: condition 1 is about").select_option("depth")
+    expect(page.get_by_label("beta: values of depth")).to_have_value("2")
+    expect(create(page)).to_be_enabled()
+    page.get_by_label("beta: condition 1 is about").select_option("an expression …")
+    expect(page.get_by_label("beta: only where")).to_have_value("depth == 2")
+    page.get_by_label("beta: only where").fill("depth > 2")
+    create(page).click()
+    assert str(parse(dict(made(place, page).config)).problem.space["beta"].when) == "depth > 2"
+
+
+def test_whatever_says_a_condition_also_says_what_is_wrong_with_it(place: Place, page):
+    page.goto(f"{place.url}/sweeps/new?from=yaml")
+    start = "metric: {name: loss}\nparameters:\n  opt: {values: [True, False]}\n  depth: {min: 2, max: 8}\n"
+    editor(page).fill(start + "  my beta: {min: 0.5, max: 0.9, when: {opt: true, depth: 2, gone: 1}}\n")
+    page.get_by_role("button", name="Form", exact=True).click()
+    beta = page.get_by_role("group", name="my beta", exact=True)
+    boxes = page.get_by_role("group", name="my beta: values of opt").get_by_role("checkbox")
+    expect(boxes).to_have_count(2)
+    expect(boxes.first).to_be_checked()
+    unknown, never = re.compile("unknown parameter 'gone'", re.IGNORECASE), re.compile("No value is chosen")
+    subject = page.get_by_label("my beta: condition 1 is about")
+    for control in (subject, boxes.first, boxes.last, page.get_by_label("my beta: values of depth")):
+        expect(control).to_have_accessible_description(unknown)
+        expect(control).to_have_attribute("aria-invalid", "true")
+    page.get_by_role("button", name="my beta: leave the condition on gone out").click()
+    expect(beta.locator(".wrong")).to_have_count(0)
+    expect(boxes.first).to_have_accessible_description("")
+    boxes.first.uncheck()
+    page.get_by_label("my beta: values of depth").fill("")
+    for control in (boxes.first, page.get_by_label("my beta: values of depth")):
+        expect(control).to_have_accessible_description(never)
+    assert violations(page) == []
+    subject.select_option("an expression …")
+    where = page.get_by_label("my beta: only where")
+    where.fill("depth >")
+    where.press("Enter")
+    expect(where).to_have_accessible_description(re.compile("not an expression"))
+    expect(where).to_have_attribute("aria-invalid", "true")
+    assert violations(page) == []
+
+
+def test_limits_are_rows_with_what_is_wrong_beside_them(place: Place, page):
+    page.goto(f"{place.url}/sweeps/new?template=image-classifier")
+    expect(create(page)).to_be_enabled()
+    page.get_by_role("button", name="Add a limit").focus()
+    page.keyboard.press("Enter")
+    name = page.get_by_label("limit 1: value")
+    expect(name).to_be_focused()
+    page.keyboard.type("latency_ms")
+    page.keyboard.press("Tab")
+    row = page.get_by_role("group", name="limit of latency_ms")
+    expect(row.locator(".wrong")).to_contain_text("no bound")
+    page.get_by_label("latency_ms: at most").fill("soon")
+    expect(row.locator(".wrong")).to_contain_text("wanted a number")
+    expect(page.get_by_label("latency_ms: at most")).to_have_attribute("aria-invalid", "true")
+    expect(create(page)).to_be_disabled()
+    page.get_by_label("latency_ms: at most").fill("20")
+    page.get_by_role("button", name="Add a limit").click()
+    page.get_by_label("limit 2: value").fill("latency_ms")
+    page.get_by_label("limit 2: value").press("Enter")
+    expect(page.get_by_text("There is another latency_ms.")).to_be_visible()
+    page.get_by_label("limit 2: value").fill("accuracy")
+    page.get_by_label("limit 2: value").press("Enter")
+    page.get_by_label("accuracy: at least").fill("0.9")
+    expect(create(page)).to_be_enabled()
+    assert "limits:\n  latency_ms: {max: 20}\n  accuracy: {min: 0.9}\n" in written(page)
+    assert violations(page) == []
+    page.get_by_role("button", name="Leave the limit of latency_ms out").click()
+    expect(page.get_by_role("button", name="Leave the limit of accuracy out")).to_be_focused()
+    expect(create(page)).to_be_enabled()
+    create(page).click()
+    limits = parse(dict(made(place, page).config)).problem.limits
+    assert [(one.name, one.min, one.max) for one in limits] == [("accuracy", 0.9, None)]
 
 
 def test_what_is_being_typed_is_sent_with_the_form_unless_it_is_refused(place: Place, page):

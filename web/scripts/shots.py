@@ -1,8 +1,8 @@
 """Take pictures of every page, light and dark, 1440 and 375 wide, of what is in a store: those in ``docs/images``.
 
-    make demo && .venv/bin/python web/scripts/shots.py [--store URL] [--out DIR] [--all]
+    make demo && .venv/bin/python web/scripts/sweeps.py && .venv/bin/python web/scripts/shots.py [--store URL] [--out DIR] [--all]
 
-The store (default: that of the demo) must have a sweep with a finished trial; sweeps are compared where it has several. Wide pictures are one per page and scheme, narrow ones stand
+The store (default: that of the demo) must have a sweep with a finished trial; sweeps are compared where the newest one's project has several. Wide pictures are one per page and scheme, narrow ones stand
 side by side in one per scheme; with ``--all`` each is kept by itself as well. Needs `make ui`, Chromium, and the extras browser and dev.
 """
 
@@ -42,8 +42,9 @@ def pages(store: Any) -> dict[str, str]:
         "new": f"/sweeps/new?from=run&run={sweep.best_run}",
         "compare-runs": f"/compare/runs?ids={','.join(row.id for row in best)}",
     }
-    if len(sweeps) > 1:
-        found["compare-sweeps"] = f"/compare/sweeps?ids={','.join(one.id for one in sweeps[:6])}"
+    alike = [one for one in sweeps if one.project == sweeps[0].project]
+    if len(alike) > 1:
+        found["compare-sweeps"] = f"/compare/sweeps?ids={','.join(one.id for one in alike[:6])}"
     return found
 
 

@@ -158,6 +158,8 @@ test("an alias whose anchor goes is written out, and those after it stand for th
   assert.equal(putKind(text, row(text, "a"), "constant"), "parameters:\n  a: 0.0\n  b: &range {min: 0.0, max: 1.0}\n  c: *range\nother: &n 3\nmore: *n\n");
   const nested = "parameters:\n  a: &outer {values: &inner [1, 2]}\n  b: *outer\n  c: {values: *inner}\n";
   assert.equal(dropRow(nested, row(nested, "a")), "parameters:\n  b: &outer {values: &inner [1, 2]}\n  c: {values: *inner}\n");
+  const turned = "parameters:\n  a: &outer {values: &inner [1, 2]}\n  c: {values: *inner}\n  b: *outer\n";
+  assert.equal(dropRow(turned, row(turned, "a")), "parameters:\n  c: {values: &inner [1, 2]}\n  b: &outer {values: [1, 2]}\n"); // an anchor stands only once
   assert.equal(putText(text, "name", "x"), `name: x\n${text}`);
 });
 

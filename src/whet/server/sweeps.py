@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -22,14 +23,14 @@ from whet.server.engines import Engines, Seen
 from whet.server.etags import Tags
 from whet.server.once import Key, kept_key
 from whet.server.rest import answer
-from whet.server.sparks import Sparks
-from whet.server.views import Best, Counts, Edit, Enqueue, NewSweep, Stats, SweepFull, SweepRow, TrialView
+from whet.server.sparks import Sparks, meaning
+from whet.server.views import Best, Counts, Edit, Enqueue, Marks, NewSweep, Stats, SweepFull, SweepRow, TrialView
 from whet.store.base import Store, Sweep, SweepState
 from whet.store.describe import method_of, sweep_as_json
 from whet.study.create import DEFAULT_PROJECT, create_sweep, edit_sweep
 from whet.trial import Phase, Trial
 
-__all__ = ["router", "trial_view"]
+__all__ = ["marks_of", "router", "trial_view"]
 
 _TO = {
     "start": SweepState.RUNNING,
@@ -62,7 +63,7 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
             if (not state or sweep.state in state) and (method is None or method_of(sweep) == method)
         ]
         lines = sparks.of(wanted)
-        return answer([SweepRow(**_facts(sweep), spark=tuple(lines[sweep.id])) for sweep in wanted])
+        return answer([_row(sweep, lines[sweep.id]) for sweep in wanted])
 
     @routes.post("", status_code=201, response_model=SweepFull)
     @needs("write", checks_itself=True)
@@ -126,6 +127,13 @@ def router(store: Store, engines: Engines, tags: Tags) -> APIRouter:
         seen = engines.see(store.sweeps.find(id).id)
         so_far: Any = best_so_far if len(seen.problem.metrics) == 1 else hypervolume_so_far
         return tags.answer(request, lambda: so_far(seen.problem, seen.trials()), mark=seen.mark)
+
+    @routes.get("/{id}/marks", response_model=Marks)
+    @needs("read", sweep="id")
+    def marks(request: Request, id: str) -> Response:
+        """Return which trials stopped early, and at what, and which failed: all of them, in few bytes."""
+        seen = engines.see(store.sweeps.find(id).id)
+        return tags.answer(request, lambda: marks_of(seen.trials()), mark=seen.mark)
 
     @routes.get("/{id}/parallel-coordinates", response_model=Parallel)
     @needs("read", sweep="id")
@@ -193,6 +201,12 @@ def _facts(sweep: Sweep) -> dict[str, Any]:
     return facts
 
 
+def _row(sweep: Sweep, line: list[tuple[int, float]]) -> SweepRow:
+    facts = _facts(sweep)
+    names = [str(metric["name"]) for metric in facts["metrics"]]
+    return SweepRow(**facts, spark=tuple(line), spark_of=meaning(sweep, names))
+
+
 def _stats(seen: Seen) -> Stats:
     problem, trials = seen.problem, seen.trials()
     shares, note = None, ""
@@ -203,6 +217,15 @@ def _stats(seen: Seen) -> Stats:
     best = [Best(number=t.number, values=t.values or (), params=t.params) for t in pareto_front(problem, trials)]
     seconds = sum(t.seconds or 0.0 for t in trials)
     return Stats(counts=_counts(trials), best=tuple(best), importance=shares, note=note, seconds=seconds)
+
+
+def marks_of(trials: list[Trial]) -> Marks:
+    """Return those of the trials that are no results."""
+    ended = [(t.number, t.values[0]) for t in trials if t.stopped and t.values and math.isfinite(t.values[0])]
+    return Marks(
+        stopped=tuple((number, float(f"{value:.6g}")) for number, value in ended),
+        failed=tuple(t.number for t in trials if t.phase is Phase.FAILED),
+    )
 
 
 def _counts(trials: list[Trial]) -> Counts:

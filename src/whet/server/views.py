@@ -21,6 +21,7 @@ __all__ = [
     "Enqueue",
     "Judge",
     "Judgement",
+    "Marks",
     "NewSweep",
     "Told",
     "Report",
@@ -196,9 +197,13 @@ class SweepLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRow(SweepLine):
-    """A sweep in a list of them. `spark` is its best so far as (number of the trial, value), each time it improved, 64 points at most; empty with several metrics, or limits."""
+    """A sweep in a list of them. `spark` is how its best came about, as (number of the trial, value) each time it improved, 64 points at most; `spark_of` says of what.
+
+    That is the metric, of trials that keep the limits; with two metrics what their front covers (hypervolume), with more the first of them.
+    """
 
     spark: tuple[tuple[int, Number], ...]
+    spark_of: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +213,14 @@ class SweepFull(SweepLine):
     config: Mapping[str, Any]
     driver: str | None
     end_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Trials that are no results: of the first metric (number, value at the end, in six digits) of those `stopped` early, where it is finite; the numbers of the `failed`."""
+
+    stopped: tuple[tuple[int, float], ...]
+    failed: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

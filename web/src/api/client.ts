@@ -6,7 +6,7 @@ import type { components, paths } from "./schema.d.ts";
 export type Schemas = components["schemas"];
 export type RunLine = Schemas["RunLine"];
 export type RunView = Schemas["RunView"];
-export type SweepLine = Omit<Schemas["SweepRow"], "spark">;
+export type SweepLine = Omit<Schemas["SweepRow"], "spark" | "spark_of">;
 export type SweepRow = Schemas["SweepRow"];
 export type SweepFull = Schemas["SweepFull"];
 export type Stats = Schemas["Stats"];

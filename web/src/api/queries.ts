@@ -44,6 +44,13 @@ export const history = (id: string) =>
     queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}/history", { signal, params: { path: { id } } })),
   });
 
+/** The trials that a history marks: stopped early, and failed. */
+export const marks = (id: string) =>
+  queryOptions({
+    queryKey: ["sweep", id, "marks"],
+    queryFn: ({ signal }) => ok(api.GET("/api/v1/sweeps/{id}/marks", { signal, params: { path: { id } } })),
+  });
+
 /** So many axes are shown unless others are chosen. */
 export const AXES = 7;
 

@@ -741,6 +741,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sweeps/{id}/marks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Marks
+         * @description Return which trials stopped early, and at what, and which failed: all of them, in few bytes.
+         */
+        get: operations["marks_api_v1_sweeps__id__marks_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sweeps/{id}/parallel-coordinates": {
         parameters: {
             query?: never;
@@ -1318,6 +1338,14 @@ export interface components {
             stream: "stdout" | "stderr";
             text: string;
         };
+        /** @description Trials that are no results: of the first metric (number, value at the end, in six digits) of those `stopped` early, where it is finite; the numbers of the `failed`. */
+        Marks: {
+            failed: number[];
+            stopped: [
+                number,
+                number
+            ][];
+        };
         /** @description The methods (`method`) and stoppers (`early_terminate`) of sweep files that are installed here. */
         MethodsView: {
             methods: components["schemas"]["MethodView"][];
@@ -1615,7 +1643,11 @@ export interface components {
             updated: number;
             version: number;
         };
-        /** @description A sweep in a list of them. `spark` is its best so far as (number of the trial, value), each time it improved, 64 points at most; empty with several metrics, or limits. */
+        /**
+         * @description A sweep in a list of them. `spark` is how its best came about, as (number of the trial, value) each time it improved, 64 points at most; `spark_of` says of what.
+         *
+         *     That is the metric, of trials that keep the limits; with two metrics what their front covers (hypervolume), with more the first of them.
+         */
         SweepRow: {
             best_run: string | null;
             best_value: number | ("NaN" | "Infinity" | "-Infinity") | null;
@@ -1634,6 +1666,7 @@ export interface components {
                 number,
                 number | ("NaN" | "Infinity" | "-Infinity")
             ][];
+            spark_of: string;
             /** @enum {string} */
             state: "pending" | "running" | "paused" | "finished" | "canceled";
             updated: number;
@@ -6572,6 +6605,118 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Judgement"];
+                };
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no token, or it is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else was first, or the state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body, or what it is a part of, is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is not called like that. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What was sent does not fit. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many failed attempts. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach: try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    marks_api_v1_sweeps__id__marks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Marks"];
                 };
             };
             /** @description The body is not JSON. */

@@ -1,15 +1,21 @@
 /** The results by number, with the best so far; those stopped early and the failed ones are marked. */
 import { useMemo, useRef, useState } from "react";
 import type uPlot from "uplot";
-import type { RunLine, Schemas } from "../api/client.ts";
+import type { Schemas } from "../api/client.ts";
 import { num, short } from "../lib/format.ts";
 import { range } from "../lib/curves.ts";
 import { axis, type Colours, Plot, room, values } from "./Plot.tsx";
 
+/** Of those stopped early (number, value at the end); the numbers of the failed. */
+interface Marks {
+  stopped: readonly (readonly number[])[];
+  failed: readonly number[];
+}
+
 interface Props {
   milestones: readonly Schemas["Milestone"][];
-  /** Those that are no milestones: failed, or stopped early; the latest, where there are many. */
-  others: readonly RunLine[];
+  /** Those that are no milestones: failed, or stopped early. */
+  marks: Marks | undefined;
   /** How many there are in all. */
   counts: { stopped: number; failed: number } | undefined;
   metric: string;
@@ -19,11 +25,10 @@ interface Props {
   onPick?: (number: number) => void;
 }
 
-export function History({ milestones, others, counts, metric, maximize, log, onPick }: Props) {
+export function History({ milestones, marks: others, counts, metric, maximize, log, onPick }: Props) {
   const [hover, setHover] = useState<string>("");
   const shown = useMemo(() => {
-    const stopped = others.filter((run) => run.state === "stopped" && run.number !== null && Number.isFinite(num(run.values?.[0]) ?? NaN));
-    const failed = others.filter((run) => run.state === "failed" && run.number !== null);
+    const { stopped, failed } = others ?? NO_MARKS;
     const at = new Map<number, [number | null, number | null, number | null, number | null]>();
     const place = (number: number) => at.get(number) ?? (at.set(number, [null, null, null, null]), at.get(number) as [number | null, number | null, number | null, number | null]);
     const all: number[] = [];
@@ -36,18 +41,18 @@ export function History({ milestones, others, counts, metric, maximize, log, onP
       row[1] = num(one.best);
       all.push(value);
     }
-    for (const run of stopped) {
-      const row = place(run.number as number);
+    for (const [number, value] of stopped as readonly (readonly [number, number])[]) {
+      const row = place(number);
       row[0] = null;
-      row[2] = num(run.values?.[0]);
-      early.push(row[2] as number);
+      row[2] = value;
+      early.push(value);
     }
     // What was stopped early is mostly far off: the scale is that of whole results, and the others lie at its edge.
     const span = range(all.length > 2 ? all : [...all, ...early], maximize);
     const isLog = (log ?? span.log) && span.low > 0;
     const clip = (value: number | null) => (value === null ? null : Math.min(span.high, Math.max(span.low, value)));
     const real = new Map([...at].map(([number, row]) => [number, [...row] as const]));
-    for (const run of failed) place(run.number as number)[3] = maximize ? span.low : span.high;
+    for (const number of failed) place(number)[3] = maximize ? span.low : span.high;
     const x = [...at.keys()].sort((a, b) => a - b);
     const columns = [0, 1, 2, 3].map((i) => x.map((number) => clip((at.get(number) as (number | null)[])[i] ?? null)));
     let best: number | null = null;
@@ -111,8 +116,10 @@ export function History({ milestones, others, counts, metric, maximize, log, onP
   );
 }
 
-/** How many there are, and where that is more than are marked, how many these are. */
-const marked = (shown: number, all: number = shown): string => (all > shown ? `${all.toLocaleString("en")}, the latest ${shown.toLocaleString("en")} are marked` : all.toLocaleString("en"));
+const NO_MARKS: Marks = { stopped: [], failed: [] };
+
+/** How many there are, and where some have no value to be marked at, how many have. */
+const marked = (shown: number, all: number = shown): string => (all > shown ? `${all.toLocaleString("en")}, ${shown.toLocaleString("en")} with a value` : all.toLocaleString("en"));
 
 function steps(plot: uPlot, series: number, from: number, to: number): uPlot.Series.Paths {
   const stroke = new Path2D();

@@ -1,12 +1,12 @@
 /** Parallel coordinates: an axis a parameter, a line a trial. Ranges on the axes are a part of the table's filter. */
-import { useLayoutEffect, useMemo, useRef, useState } from "react";
+import { type CSSProperties, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Schemas } from "../api/client.ts";
 import { type Brush, range, read, write } from "../lib/brush.ts";
 import { count, plain } from "../lib/format.ts";
 import { arranged, type Axis, moved, nearest, ready, selected } from "../lib/parallel.ts";
 import { css, ramp, rgb } from "../lib/ramp.ts";
 import { place } from "../lib/scale.ts";
-import { usePalette } from "../lib/theme.ts";
+import { drawSoon, usePalette } from "../lib/theme.ts";
 import { colours } from "./Plot.tsx";
 import { Ranges } from "./Ranges.tsx";
 import { alphaOf, draw, packed, type Picture, picture } from "./raster.ts";
@@ -99,7 +99,7 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
     const context = place?.getContext("2d");
     if (!place || !context || !wide) return;
     let later: ReturnType<typeof setTimeout> | undefined;
-    const frame = requestAnimationFrame(() => {
+    const stop = drawSoon(() => {
       const began = performance.now();
       const fine = Math.min(2, devicePixelRatio || 1);
       const [w, h] = [Math.round(width * fine), Math.round((TOP + HEIGHT + BELOW) * fine)];
@@ -130,7 +130,7 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
       performance.measure(isBrushed ? "parallel brush" : "parallel redraw", { start: began });
     });
     return () => {
-      cancelAnimationFrame(frame);
+      stop();
       clearTimeout(later);
     };
     // `placed` is made anew whenever the axes are elsewhere; `drag` counts only in what is drawn of it.
@@ -191,7 +191,7 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
   return (
     <figure className="chart parallel">
       <div ref={box} className="parallel-scroll">
-        <div className="parallel-inner" style={{ width, height: TOP + HEIGHT + BELOW }}>
+        <div className="parallel-inner" style={{ width, height: TOP + HEIGHT + BELOW, "--least": `${width}px` } as CSSProperties}>
           <canvas ref={canvas} role="img" aria-label={`${count(made.numbers.length, "trial")} over ${names.join(", ")}${isBrushed ? `; ${chosen.length} are within the ranges` : ""}`} style={{ width, height: TOP + HEIGHT + BELOW }} />
           <svg width={width} height={TOP + HEIGHT + BELOW} aria-hidden="true" onPointerMove={onMove} onPointerUp={onEnd} onPointerCancel={() => setDrag(null)} onPointerLeave={() => drag ?? setHover(null)} onClick={() => shownHover !== null && !drag && onPick(made.numbers[shownHover] as number)} className={shownHover === null ? "" : "parallel-over"}>
             {shown.map((axis, i) => (
@@ -253,7 +253,7 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
             </button>
           </span>
         ) : (
-          <span className="note">Drag along an axis to choose a range.</span>
+          <span className="note aimed">Drag along an axis to choose a range.</span>
         )}
         <span className="chart-hover num">{shownHover === null ? "" : `trial ${made.numbers[shownHover]}: ${shown.map((axis) => `${axis.name} ${plain(axis.values[shownHover]) || "–"}`).join(" · ")}`}</span>
       </figcaption>

@@ -2,7 +2,7 @@
 import { useLayoutEffect, useRef } from "react";
 import { short } from "../lib/format.ts";
 import { place, type Scale, ticks } from "../lib/scale.ts";
-import { usePalette } from "../lib/theme.ts";
+import { drawSoon, usePalette } from "../lib/theme.ts";
 import { type Colours, colours } from "./Plot.tsx";
 import { useWidth } from "./width.ts";
 
@@ -49,7 +49,7 @@ export function Sketch({ x, y, height, label, draw, onMove, onClick }: Props) {
   useLayoutEffect(() => {
     const ctx = canvas.current?.getContext("2d");
     if (!canvas.current || !ctx || !width) return;
-    const wait = requestAnimationFrame(() => {
+    return drawSoon(() => {
       const fine = devicePixelRatio || 1;
       const place = canvas.current as HTMLCanvasElement;
       [place.width, place.height] = [Math.round(width * fine), Math.round(height * fine)];
@@ -57,7 +57,6 @@ export function Sketch({ x, y, height, label, draw, onMove, onClick }: Props) {
       frame.current = framed(ctx, x, y, width, height);
       draw(frame.current);
     });
-    return () => cancelAnimationFrame(wait);
   });
   return (
     <div ref={box} className="sketch" style={{ minHeight: height }}>

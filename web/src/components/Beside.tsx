@@ -1,5 +1,5 @@
 /** Things side by side: what they are called and how they are drawn, and a table in which each has a column. */
-import type { ReactNode } from "react";
+import type { CSSProperties, ReactNode } from "react";
 import { dashOf } from "../lib/compare.ts";
 import "./beside.css";
 import { Val } from "./Value.tsx";
@@ -59,7 +59,7 @@ export interface BesideRow {
 /** A column for each, a row for what they have. What is best has a star before it. */
 export function Beside({ label, heads, rows, corner }: { label: string; heads: readonly { id: string; head: ReactNode }[]; rows: readonly BesideRow[]; corner: string }) {
   return (
-    <div className="scroll beside" tabIndex={0} role="region" aria-label={label}>
+    <div className="scroll beside" tabIndex={0} role="region" aria-label={label} style={{ "--least": `${(heads.length + 1) * 104}px` } as CSSProperties}>
       <table className="plain">
         <thead>
           <tr>

@@ -8,6 +8,8 @@ interface Props {
   /** Taken over when the field is left, or at Enter; a text says why it is refused, and what was typed stays. */
   onDone?: (text: string) => string | null;
   wrong?: string | undefined;
+  /** Ids of what says elsewhere what is wrong with it. */
+  wrongAt?: string | undefined;
   hint?: ReactNode;
   placeholder?: string;
   list?: readonly string[] | undefined;
@@ -22,7 +24,7 @@ interface Props {
 }
 
 /** While somebody types, the text is theirs: `1.` stays `1.` though the file has `1.0` by then. */
-export function Field({ label, value, onChange, onDone, wrong, hint, placeholder, list, mode, seen = true, full, className = "", disabled, title }: Props) {
+export function Field({ label, value, onChange, onDone, wrong, wrongAt, hint, placeholder, list, mode, seen = true, full, className = "", disabled, title }: Props) {
   const id = useId();
   const [own, setOwn] = useState<string | null>(null);
   const [refusal, setRefusal] = useState<string | null>(null);
@@ -57,8 +59,8 @@ export function Field({ label, value, onChange, onDone, wrong, hint, placeholder
         disabled={disabled}
         inputMode={mode}
         list={list?.length ? `${id}-list` : undefined}
-        aria-invalid={said ? true : undefined}
-        aria-describedby={said ? `${id}-wrong` : hint ? `${id}-hint` : undefined}
+        aria-invalid={said || wrongAt ? true : undefined}
+        aria-describedby={[said ? `${id}-wrong` : hint ? `${id}-hint` : "", wrongAt ?? ""].filter(Boolean).join(" ") || undefined}
         onFocus={() => setOwn(shown)}
         onBlur={() => void done()}
         onChange={(event) => {

@@ -127,6 +127,7 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
           chosen={tickedSet}
           onChoose={pick}
           rowName={(run) => run.name}
+          rest={sweep ? "All are in the export, under More." : undefined}
           empty={
             <EmptyState title="No run is like that">
               Nothing matches <code>{search.filter}</code>.{" "}
@@ -222,7 +223,7 @@ function columnsOf(cells: readonly string[], sweep: SweepLine | undefined, nameO
   const of: Column<RunLine>[] = cells.map((name) => {
     const title = name.replace(/^(?:metrics|config|summary|attrs)\./, "");
     const isMetric = name.startsWith("metrics.");
-    return { id: name, title, hint: name, width: Math.min(180, Math.max(isMetric ? 88 : 92, 34 + title.length * 7)), right: !texts.has(name), sort: name, cell: (run) => <Val value={run.cells[name]} /> };
+    return { id: name, title, hint: name, width: Math.min(180, Math.max(isMetric ? 88 : 92, 36 + title.length * 7.5)), right: !texts.has(name), sort: name, cell: (run) => <Val value={run.cells[name]} /> };
   });
   const metric: Column<RunLine>[] = sweep?.metrics[0]
     ? [{ id: "value", title: String(sweep.metrics[0]["name"]), hint: "the result; the best is marked", width: 104, right: true, sort: "value", cell: (run) => <Result run={run} /> }]

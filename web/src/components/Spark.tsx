@@ -4,12 +4,12 @@ import { sparkPath } from "../lib/spark.ts";
 
 const [WIDTH, HEIGHT] = [80, 20];
 
-/** `points` are (number of a trial, value), each time the best improved. */
-export function Spark({ points, trials, maximize }: { points: readonly (readonly unknown[])[]; trials: number; maximize: boolean }) {
+/** `points` are (number of a trial, value), each time the value `of` something became better. */
+export function Spark({ points, of, trials }: { points: readonly (readonly unknown[])[]; of: string; trials: number }) {
   const read = points.map(([place, value]) => [num(place) ?? 0, num(value) ?? NaN] as const).filter(([, value]) => Number.isFinite(value));
   if (!read.length) return <span className="nothing">–</span>;
   const [first, last] = [read[0]?.[1] as number, read.at(-1)?.[1] as number];
-  const said = first === last ? `${short(last)} since the first result` : `from ${short(first)} ${maximize ? "up" : "down"} to ${short(last)}`;
+  const said = `${of}: ${came(first, last)}`;
   return (
     <svg className="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} role="img" aria-label={said}>
       <title>{said}</title>
@@ -17,3 +17,5 @@ export function Spark({ points, trials, maximize }: { points: readonly (readonly
     </svg>
   );
 }
+
+const came = (first: number, last: number): string => (first === last ? `${short(last)} since the first result` : `from ${short(first)} ${last > first ? "up" : "down"} to ${short(last)}`);

@@ -1,12 +1,15 @@
 /** A sweep file as a form. It changes the text in place: what it does not show stays as it is. */
-import { memo, useCallback, useEffect, useRef } from "react";
+import { memo, useCallback, useEffect, useMemo, useRef } from "react";
 import { useQuery } from "@tanstack/react-query";
 import type { Schemas } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
+import { proposed, putOnly } from "../lib/conditions.ts";
 import { bare, type Fault, isAt, placeOf } from "../lib/outlook.ts";
-import { addRow, dropRow, type Kind, type MetricRow, putGood, putKind, putKnobs, putMethod, putMetrics, putPart, putStopper, putText, renamed, type Row, type Sheet, type TextKey } from "../lib/sheet.ts";
+import { addRow, dropRow, type Kind, type MetricRow, putGood, putKind, putKnobs, putMethod, putMetrics, putPart, putStopper, putText, read, renamed, type Row, type Sheet, type TextKey } from "../lib/sheet.ts";
 import { Button } from "./Button.tsx";
+import { Conditions, type Parent } from "./Conditions.tsx";
 import { Field } from "./Field.tsx";
+import { Limits } from "./Limits.tsx";
 import { sentence } from "./Status.tsx";
 
 interface Props {
@@ -33,6 +36,7 @@ export function SweepForm(props: Props) {
       <div className="sheet-group">
         <h3>Goal</h3>
         <Metrics {...props} wrong={wrong("metric", "metrics")} />
+        {sheet.limits ? <Limits text={text} rows={sheet.limits} onChange={onChange} wrong={wrong} names={[...sheet.metrics.map((one) => one.name).filter(Boolean), "seconds"]} /> : null}
       </div>
       <div className="sheet-group">
         <h3>Search</h3>
@@ -100,10 +104,13 @@ function Parameters({ text, sheet, onChange, known, wrong }: Props & { wrong: (.
     act((before) => dropRow(before, row));
     // The focus goes to what comes after, lest it be lost.
     requestAnimationFrame(() => {
-      const all = [...(root.current?.querySelectorAll<HTMLElement>(".param-drop, .param-add") ?? [])];
+      const all = [...(root.current?.querySelectorAll<HTMLElement>(".param > .param-drop, .param-add") ?? [])];
       all[Math.min(i, all.length - 1)]?.focus();
     });
   }, [act]);
+  // What others are told of a parameter, the same as long as it is.
+  const told = JSON.stringify(sheet.rows.map(({ name, kind, low, value }) => ({ name, kind, low, value })));
+  const parents = useMemo(() => JSON.parse(told) as Parent[], [told]);
   const own = wrong("parameters");
   const isOwn = own !== undefined && !sheet.rows.some((row) => wrong(placeOf(row.path)));
   return (
@@ -123,7 +130,7 @@ function Parameters({ text, sheet, onChange, known, wrong }: Props & { wrong: (.
             <span title="Tried first; the search begins around it (the method's prior)">good value</span>
           </div>
           {sheet.rows.map((row, i) => (
-            <Parameter key={i} row={row} act={act} onDrop={drop} place={i} believes={believes} method={sheet.method} wrong={wrong(placeOf(row.path), `method.prior.${row.name}`)} />
+            <Parameter key={i} row={row} act={act} onDrop={drop} place={i} believes={believes} method={sheet.method} parents={row.only?.length ? parents : NONE} isAlone={number < 2} wrongWhen={wrong(`${placeOf(row.path)}.when`)} wrong={wrong(placeOf(row.path), `method.prior.${row.name}`)} />
           ))}
         </div>
       ) : (
@@ -153,17 +160,34 @@ interface ParameterProps {
   onDrop: (row: Row, place: number) => void;
   believes: boolean;
   method: string;
+  /** The others, where a condition is about them. */
+  parents: readonly Parent[];
+  isAlone: boolean;
+  /** What is wrong with its conditions. */
+  wrongWhen: string | undefined;
   wrong: string | undefined;
 }
 
-const isSame = (a: ParameterProps, b: ParameterProps): boolean => a.wrong === b.wrong && a.place === b.place && a.believes === b.believes && a.method === b.method && a.act === b.act && a.onDrop === b.onDrop && JSON.stringify(a.row) === JSON.stringify(b.row);
+const NONE: Parent[] = [];
+const isSame = (a: ParameterProps, b: ParameterProps): boolean => a.wrong === b.wrong && a.place === b.place && a.believes === b.believes && a.method === b.method && a.parents === b.parents && a.isAlone === b.isAlone && a.wrongWhen === b.wrongWhen && a.act === b.act && a.onDrop === b.onDrop && JSON.stringify(a.row) === JSON.stringify(b.row);
 
-const Parameter = memo(function Parameter({ row, place, act, onDrop, believes, method, wrong }: ParameterProps) {
-  const part = (which: "low" | "high" | "step" | "value" | "when") => (typed: string) => void act((text) => putPart(text, row, which, typed));
+const Parameter = memo(function Parameter({ row, place, act, onDrop, believes, method, parents, isAlone, wrongWhen, wrong: all }: ParameterProps) {
+  const root = useRef<HTMLDivElement>(null);
+  const wrong = wrongWhen ? undefined : all;
+  const focus = (which: string): void => void requestAnimationFrame(() => [...(root.current?.querySelectorAll<HTMLElement>(which) ?? [])].at(-1)?.focus());
+  const addCondition = (): void => {
+    act((text) => {
+      const now = read(text);
+      const found = typeof now === "string" || !row.only ? null : proposed(row, now.rows);
+      return found !== null && putOnly(text, row, [...(row.only ?? []), found]);
+    });
+    focus(".only > select, .only > .field:first-child input");
+  };
+  const part = (which: "low" | "high" | "step" | "value") => (typed: string) => void act((text) => putPart(text, row, which, typed));
   const called = (what: string): string => `${row.name}: ${what}`;
   const isRange = row.kind === "float" || row.kind === "int";
   return (
-    <div className="param" role="group" aria-label={row.name} data-wrong={wrong ? true : undefined}>
+    <div ref={root} className="param" role="group" aria-label={row.name} data-wrong={all ? true : undefined}>
       <Field
         className="param-name"
         label="name"
@@ -213,13 +237,14 @@ const Parameter = memo(function Parameter({ row, place, act, onDrop, believes, m
       ) : (
         <Field className="param-good" label="good value" full={called("good value")} seen={false} value={row.good} disabled={!believes && !row.good} placeholder="–" title={believes ? "A value that is believed to be good: tried first, and the search begins around it" : `${method} takes no good values`} onChange={(typed) => act((text) => putGood(text, row, typed))} />
       )}
+      <Button kind="quiet" className="param-if" aria-label={`${row.name}: only if …`} title={isAlone ? "There is no other parameter that it could depend on" : "It exists only with certain values of another"} disabled={isAlone} onClick={addCondition}>
+        if
+      </Button>
       <Button kind="quiet" className="param-drop" aria-label={`Leave ${row.name} out`} title="Leave it out" onClick={() => onDrop(row, place)}>
         ×
       </Button>
-      {row.when ? (
-        <div className="param-when">
-          <Field label="only where" full={called("only where")} value={row.when.replace(/^\{(.*)\}$/, "$1")} onChange={() => {}} onDone={(typed) => (part("when")(typed), null)} disabled={row.when.startsWith("{")} title={row.when.startsWith("{") ? "A mapping: change it in the YAML" : undefined} />
-        </div>
+      {row.when || row.only?.length ? (
+        <Conditions row={row} parents={parents} act={act} onDrop={() => focus(".only-drop, .param-if")} wrong={wrongWhen} />
       ) : null}
       {wrong ? <p className="wrong param-wrong">{wrong}</p> : null}
     </div>

@@ -1,6 +1,8 @@
 /** The one table: any number of rows, of which those in sight are in the document; the keyboard moves through all of them. */
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { observeElementOffset, observeElementRect, useVirtualizer } from "@tanstack/react-virtual";
 import { type CSSProperties, type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { isPaper } from "../lib/theme.ts";
+import { type Acts, TableRow } from "./TableRow.tsx";
 
 export interface Column<Row> {
   id: string;
@@ -38,6 +40,8 @@ interface Props<Row> {
   rowName?: (row: Row) => string;
   /** The first and the last row that are in sight. */
   onSight?: (first: number, last: number) => void;
+  /** Said on paper after which rows are on it: where all of them are. */
+  rest?: string | undefined;
   /** Shown in place of rows. */
   empty?: ReactNode;
   /** The most that it is high; without it, what its box gives. */
@@ -45,8 +49,10 @@ interface Props<Row> {
 }
 
 const ROW = 34;
+/** Wider than that, and it is printed on a sheet that lies on its side. */
+const SHEET = 960;
 
-export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, address, onSight, chosen, onChoose, rowName, empty, className = "" }: Props<Row>) {
+export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSort, onOpen, address, onSight, chosen, onChoose, rowName, rest, empty, className = "" }: Props<Row>) {
   const scroller = useRef<HTMLDivElement>(null);
   const id = useId();
   const [spot, setSpot] = useState<Spot>(NOBODY);
@@ -56,7 +62,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     // Where it is now; and who it is, once a row that was gone to is here.
     setSpot((old) => (old.at === active && (old.key ?? key) === old.key ? old : { at: active, key: old.key ?? key }));
   }, [active, key]);
-  const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 6, scrollPaddingStart: ROW });
+  const virtual = useVirtualizer({ count, getScrollElement: () => scroller.current, estimateSize: () => ROW, overscan: 6, scrollPaddingStart: ROW, observeElementRect: sized, observeElementOffset: scrolled });
   const items = virtual.getVirtualItems();
   const [begin, end] = [items[0]?.index ?? -1, items.at(-1)?.index ?? -1];
   useEffect(() => {
@@ -77,6 +83,19 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     const where = address?.(one);
     if (where) window.open(where, "_blank", "noopener");
   };
+  const open = (one: Row, at: number): void => {
+    setSpot({ at, key: rowKey(one) });
+    onOpen?.(one);
+  };
+  const now: Acts<Row> = { open, openApart, pick, nameOf: rowName ?? rowKey };
+  const latest = useRef(now);
+  latest.current = now;
+  const [acts] = useState<Acts<Row>>(() => ({
+    open: (one, at) => latest.current.open(one, at),
+    openApart: (one) => latest.current.openApart(one),
+    pick: (at, far) => latest.current.pick(at, far),
+    nameOf: (one) => latest.current.nameOf(one),
+  }));
   const move = (to: number): void => {
     const next = Math.max(0, Math.min(count - 1, to));
     setSpot({ at: next, key: keyOf(row(next), rowKey) });
@@ -108,11 +127,13 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
   };
 
   const drawn = new Set<string>();
-  const widths = { "--columns": columns.map((one) => `minmax(${one.width}px, ${one.right ? one.width : one.width * 1.6}fr)`).join(" "), "--least": `${columns.reduce((sum, one) => sum + one.width, 0)}px` } as CSSProperties;
+  const least = columns.reduce((sum, one) => sum + one.width, 0);
+  const widths = { "--columns": columns.map((one) => `minmax(${one.width}px, ${one.right ? one.width : one.width * 1.6}fr)`).join(" "), "--least": `${least}px` } as CSSProperties;
   return (
+    <>
     <div
       ref={scroller}
-      className={`table ${className}`}
+      className={`table ${least > SHEET ? "table-wide" : ""} ${className}`}
       style={widths}
       role="grid"
       aria-label={label}
@@ -142,45 +163,40 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
         <div role="rowgroup" className="table-body" style={{ height: virtual.getTotalSize() }}>
           {items.map((item) => {
             const one = row(item.index);
-            const isActive = item.index === active;
-            const isChosen = one !== undefined && chosen?.has(rowKey(one)) === true;
             const name = keyOf(one, rowKey);
             const isFirst = name !== null && !drawn.has(name); // while rows move one may be here twice
             if (name !== null) drawn.add(name);
             return (
-              <div
+              <TableRow
                 key={isFirst ? name : `at ${item.index}`}
                 id={`${id}-${item.index}`}
-                role="row"
-                aria-rowindex={item.index + 2}
-                aria-selected={onChoose ? isChosen : isActive}
-                className={`row ${onOpen ? "row-opens" : ""} ${isActive ? "row-active" : ""} ${isChosen ? "row-chosen" : ""}`}
-                style={{ transform: `translateY(${item.start}px)` }}
-                onClick={(event) => {
-                  if (one === undefined || (event.target as HTMLElement).closest("a, button, input")) return;
-                  if (event.shiftKey && onChoose) return pick(item.index, true);
-                  if ((event.ctrlKey || event.metaKey) && address) return openApart(one);
-                  if (window.getSelection()?.toString()) return; // text was marked, to be copied
-                  setSpot({ at: item.index, key: rowKey(one) });
-                  onOpen?.(one);
-                }}
-              >
-                {columns.map((column, i) => (
-                  <div key={column.id} role="gridcell" className={`cell ${column.right ? "right" : ""} ${i === 0 && onChoose ? "picks" : ""}`}>
-                    {i === 0 && onChoose && one !== undefined ? (
-                      <input type="checkbox" className="pick" tabIndex={-1} aria-label={`Choose ${rowName?.(one) ?? rowKey(one)}`} checked={isChosen} onChange={() => {}} onClick={(event) => pick(item.index, event.shiftKey)} />
-                    ) : null}
-                    {one === undefined ? <span className="coming" /> : column.cell(one)}
-                  </div>
-                ))}
-              </div>
+                index={item.index}
+                start={item.start}
+                columns={columns}
+                row={one}
+                isActive={item.index === active}
+                isChosen={onChoose ? one !== undefined && chosen?.has(rowKey(one)) === true : undefined}
+                opens={onOpen !== undefined}
+                opensApart={address !== undefined}
+                acts={acts}
+              />
             );
           })}
         </div>
       )}
     </div>
+    {end - begin + 1 < count ? (
+      <p className="on-paper">
+        Rows {(begin + 1).toLocaleString("en")}–{(end + 1).toLocaleString("en")} of {count.toLocaleString("en")}: those that were in sight. {rest}
+      </p>
+    ) : null}
+    </>
   );
 }
+
+/** On paper a table is as high as its rows and not scrolled: there those stay that were in sight. */
+const sized: typeof observeElementRect = (table, tell) => observeElementRect(table, (box) => (isPaper() ? undefined : tell(box)));
+const scrolled: typeof observeElementOffset = (table, tell) => observeElementOffset(table, (at, moves) => (isPaper() ? undefined : tell(at, moves)));
 
 /** The row that the keyboard is at: rows come and go above it. The key is null until the row is here. */
 interface Spot {

@@ -50,6 +50,9 @@ export function span(seconds: number): string {
 
 const two = (value: number): string => String(Math.floor(value)).padStart(2, "0");
 
+/** Made once: to make one takes longer than to draw a row. */
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
 /** How long ago: `just now`, `5 min ago`, `3 d ago`. Times are seconds since the epoch. */
 export function ago(time: number, now: number): string {
   const s = now - time;
@@ -68,7 +71,7 @@ function round(s: number): string {
 
 /** The date and time, as the reader's place writes them. */
 export function absolute(time: number): string {
-  return new Date(time * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  return MOMENT.format(time * 1000);
 }
 
 /** A size in bytes: `812 B`, `1.2 MB`. */

@@ -31,18 +31,20 @@ export function setKeysOn(on: boolean): void {
   }
 }
 
+/** The longest pause between the two keys of `g r`, milliseconds. */
+const PAUSE_MS = 1000;
+
 /** Act on keys wherever the reader does not write. */
 export function useKeys(keys: readonly Key[]): void {
   const latest = useRef(keys);
   latest.current = keys;
   useEffect(() => {
     let before = "";
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let at = 0; // when it was pressed, by the event's own clock: a page that is busy meanwhile forgets no key
     const listen = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target) || !areKeysOn()) return;
       if (document.querySelector("dialog[open]")) return;
-      const typed = before ? `${before} ${event.key}` : event.key;
-      clearTimeout(timer);
+      const typed = before && event.timeStamp - at < PAUSE_MS ? `${before} ${event.key}` : event.key;
       const found = latest.current.find((one) => one.keys === typed) ?? latest.current.find((one) => one.keys === event.key);
       if (found) {
         before = "";
@@ -51,14 +53,9 @@ export function useKeys(keys: readonly Key[]): void {
         return;
       }
       before = latest.current.some((one) => one.keys.startsWith(`${event.key} `)) ? event.key : "";
-      timer = setTimeout(() => {
-        before = "";
-      }, 1000);
+      at = event.timeStamp;
     };
     document.addEventListener("keydown", listen);
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener("keydown", listen);
-    };
+    return () => document.removeEventListener("keydown", listen);
   }, []);
 }

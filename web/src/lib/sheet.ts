@@ -1,5 +1,7 @@
 /** A sweep file as its form sees it: read from the YAML, and changed in it so that all else (comments, order, keys that no form knows) stays. */
-import { type Alias, type Document, isAlias, isCollection, isMap, isScalar, isSeq, type Node, parseDocument, Scalar, visit, YAMLMap, YAMLSeq } from "yaml";
+import { type Document, isMap, isScalar, isSeq, Scalar, YAMLMap, YAMLSeq } from "yaml";
+import { type LimitRow, limitsOf, type Only, onlyOf, renameConditions } from "./conditions.ts";
+import { apart, changed, flow, flowMap, item, keyOf, knobs as knobsOf, list, mapAt, meant, node, opened, pairs, put, written } from "./document.ts";
 
 export type Kind = "float" | "int" | "choice" | "constant" | "other";
 
@@ -17,6 +19,8 @@ export interface Row {
   /** Choices with commas between them, a constant, or whatever else it is. */
   value: string;
   when: string;
+  /** The same as rows; null: no rows can say it. */
+  only: Only[] | null;
   /** What is believed to be good. */
   good: string;
 }
@@ -40,6 +44,8 @@ export interface Sheet {
   cap: string;
   seed: string;
   metrics: MetricRow[];
+  /** null: they are kept as they are. */
+  limits: LimitRow[] | null;
   rows: Row[];
   /** Keys of the file that the form does not show. */
   others: string[];
@@ -48,26 +54,6 @@ export interface Sheet {
 export type TextKey = "name" | "project" | "description" | "program" | "command" | "run_cap" | "seed";
 
 const SHOWN = new Set(["name", "project", "description", "program", "command", "method", "metric", "metrics", "parameters", "early_terminate", "run_cap", "seed", "nested"]);
-const READING = { version: "1.1", customTags: (tags: readonly unknown[]) => tags.filter((tag) => !isTimestamp(tag)), keepSourceTokens: false, prettyErrors: true } as const;
-const WRITING = { lineWidth: 0, flowCollectionPadding: false } as const;
-const isTimestamp = (tag: unknown): boolean => typeof tag === "object" && tag !== null && "tag" in tag && tag.tag === "tag:yaml.org,2002:timestamp";
-
-// What was read last: a change begins with the text that is shown, and reading is most of its cost.
-let last: { text: string; doc: Document | string } | null = null;
-
-/** The text as a document, or what is wrong with it. Of JSON and YAML alike. */
-function opened(text: string): Document | string {
-  if (last?.text !== text) last = { text, doc: parsed(text) };
-  return last.doc;
-}
-
-function parsed(text: string): Document | string {
-  const doc = parseDocument(text, READING as never) as Document;
-  const wrong = doc.errors[0];
-  if (wrong) return wrong.message.split("\n")[0]?.replace(/:$/, "") ?? "it can't be read";
-  if (doc.contents !== null && !isMap(doc.contents)) return "there are no keys at the top";
-  return doc;
-}
 
 /** What the form shows of a text; a text: why it can't. */
 export function read(text: string): Sheet | string {
@@ -77,47 +63,14 @@ export function read(text: string): Sheet | string {
   const [method, methodKnobs] = plugin(top.get("method", true), "name");
   const [stopper, stopperKnobs] = plugin(top.get("early_terminate", true), "type");
   const prior = isMap(top.get("method", true)) ? (top.get("method", true) as unknown as YAMLMap).get("prior", true) : undefined;
+  const limits = limitsOf(top.get("limits", true));
   const word = (key: string): string => written(top.get(key, true));
   return {
     name: word("name"), project: word("project"), description: word("description"), program: word("program"), command: commandOf(top.get("command", true)),
     method: method || "bayes", methodKnobs, stopper, stopperKnobs, cap: word("run_cap"), seed: word("seed"),
-    metrics: metricsOf(top), rows: rowsOf(top.get("parameters", true), [], "", prior),
-    others: top.items.map((pair) => String(isScalar(pair.key) ? pair.key.value : pair.key)).filter((key) => !SHOWN.has(key)),
+    metrics: metricsOf(top), limits, rows: rowsOf(doc, top.get("parameters", true), [], "", prior),
+    others: top.items.map((pair) => String(isScalar(pair.key) ? pair.key.value : pair.key)).filter((key) => !SHOWN.has(key) && !(key === "limits" && limits)),
   };
-}
-
-/** A scalar as it was written, anything else in one line; "" where nothing is. */
-function written(node: unknown): string {
-  if (node === undefined || node === null) return "";
-  if (isScalar(node)) {
-    if (node.value === null) return "";
-    if (typeof node.value === "string") return node.value;
-    return node.source ?? String(node.value);
-  }
-  return flow(node);
-}
-
-/** A scalar as it stands in a list: text that looks like a number keeps its quotes. */
-function item(node: unknown): string {
-  if (!isScalar(node)) return flow(node);
-  if (typeof node.value === "string") return typeof value(node.value) === "string" && !/[,[\]{}]/.test(node.value) && node.value.trim() === node.value && node.value !== "" ? node.value : JSON.stringify(node.value);
-  return node.value === null ? "null" : (node.source ?? String(node.value));
-}
-
-function flow(node: unknown): string {
-  if (isSeq(node)) return `[${node.items.map(item).join(", ")}]`;
-  if (isMap(node)) return `{${pairs(node)}}`;
-  if (isAlias(node)) return `*${node.source}`;
-  return item(node);
-}
-
-const keyOf = (key: unknown): string => (isScalar(key) ? String(key.value) : String(key));
-const pairs = (map: YAMLMap, without: readonly string[] = []): string => map.items.filter((pair) => !without.includes(keyOf(pair.key))).map((pair) => `${keyOf(pair.key)}: ${isScalar(pair.value) ? item(pair.value) : flow(pair.value)}`).join(", ");
-
-/** What a scalar of YAML means. */
-function value(text: string): unknown {
-  const doc = parseDocument(text, READING as never);
-  return doc.errors.length || !isScalar(doc.contents) ? text : doc.contents.value;
 }
 
 function plugin(node: unknown, key: string): [string, string] {
@@ -137,16 +90,18 @@ function metricsOf(top: YAMLMap): MetricRow[] {
   return nodes.map((node) => (isMap(node) ? { name: written(node.get("name", true)), goal: written(node.get("goal", true)) === "maximize" ? "maximize" : "minimize" } : { name: written(node), goal: "minimize" }));
 }
 
-function rowsOf(node: unknown, path: string[], head: string, prior: unknown): Row[] {
+function rowsOf(doc: Document, node: unknown, path: string[], head: string, prior: unknown): Row[] {
   if (!isMap(node)) return [];
   return node.items.flatMap((pair): Row[] => {
     const key = keyOf(pair.key);
     const here = [...path, key];
     const name = head + key;
     const inner = isMap(pair.value) ? pair.value.get("parameters", true) : undefined;
-    if (isMap(inner)) return rowsOf(inner, [...here, "parameters"], `${name}.`, prior);
+    if (isMap(inner)) return rowsOf(doc, inner, [...here, "parameters"], `${name}.`, prior);
     const believed = isMap(prior) ? prior.get(name, true) : undefined;
-    return [{ ...rowOf(pair.value), name, path: here, good: isMap(believed) ? written(believed.get("value", true)) : written(believed) }];
+    const own = meant(doc, pair.value);
+    const when = isMap(own) ? meant(doc, own.get("when", true)) : undefined;
+    return [{ ...rowOf(pair.value), when: isMap(own) ? written(when) : "", only: onlyOf(when), name, path: here, good: isMap(believed) ? written(believed.get("value", true)) : written(believed) }];
   });
 }
 
@@ -154,100 +109,28 @@ const WHOLE = /^[-+]?\d[\d_]*$/;
 const PLAIN = new Set(["min", "max", "log", "step", "when", "distribution"]);
 const RANGES = new Set(["", "uniform", "int_uniform", "log_uniform_values", "log_uniform"]);
 
-function rowOf(node: unknown): Omit<Row, "name" | "path" | "good"> {
-  const row = { kind: "other" as Kind, low: "", high: "", log: false, step: "", value: "", when: "" };
+function rowOf(node: unknown): Omit<Row, "name" | "path" | "good" | "only" | "when"> {
+  const row = { kind: "other" as Kind, low: "", high: "", log: false, step: "", value: "" };
   if (isScalar(node)) return node.value === null ? { ...row, value: "" } : { ...row, kind: "constant", value: item(node) };
   if (isSeq(node)) return { ...row, kind: "choice", value: node.items.map(item).join(", ") };
   if (!isMap(node)) return { ...row, value: flow(node) };
   const keys = node.items.map((pair) => keyOf(pair.key));
   const said = written(node.get("distribution", true));
-  const when = written(node.get("when", true));
   const values = node.get("values", true);
-  if (isSeq(values)) return { ...row, kind: "choice", value: values.items.map(item).join(", "), when };
-  if (keys.includes("value") && keys.every((key) => key === "value" || key === "when" || key === "distribution")) return { ...row, kind: "constant", value: item(node.get("value", true)), when };
+  if (isSeq(values)) return { ...row, kind: "choice", value: values.items.map(item).join(", ") };
+  if (keys.includes("value") && keys.every((key) => key === "value" || key === "when" || key === "distribution")) return { ...row, kind: "constant", value: item(node.get("value", true)) };
   const low = written(node.get("min", true));
   const high = written(node.get("max", true));
   const isExponent = said === "log_uniform" && !(Number(low) > 0);
   if ((keys.includes("min") || keys.includes("max")) && keys.every((key) => PLAIN.has(key)) && RANGES.has(said) && !isExponent) {
     const log = written(node.get("log", true)).toLowerCase() === "true" || said.startsWith("log_");
     const kind = (said === "" || said === "int_uniform") && WHOLE.test(low || high) && WHOLE.test(high || low) ? "int" : "float";
-    return { ...row, kind, low, high, log, step: written(node.get("step", true)), when };
+    return { ...row, kind, low, high, log, step: written(node.get("step", true)) };
   }
-  return { ...row, value: pairs(node, ["when"]), when };
+  return { ...row, value: pairs(node, ["when"]) };
 }
 
 // -- changing it ---------------------------------------------------------------------------------------------------
-
-/** The text after a change of its document. */
-function changed(text: string, change: (doc: Document, top: YAMLMap) => void): string {
-  const doc = opened(text);
-  if (typeof doc === "string") return text;
-  last = null; // from here on it is another text's
-  if (doc.contents === null) doc.contents = new YAMLMap() as never;
-  const meant = meantBy(doc);
-  change(doc, doc.contents as unknown as YAMLMap);
-  mend(doc, meant);
-  return doc.toString(WRITING);
-}
-
-/** What the aliases of a document stand for. */
-function meantBy(doc: Document): Map<Alias, Node> {
-  const meant = new Map<Alias, Node>();
-  visit(doc, {
-    Alias: (_, alias) => {
-      const found = alias.resolve(doc);
-      if (found) meant.set(alias, found);
-    },
-  });
-  return meant;
-}
-
-/** Write out what an alias stood for where the change took its anchor away; others of that name stand for it from there on. */
-function mend(doc: Document, meant: Map<Alias, Node>): void {
-  if (!meant.size) return;
-  const there = new Set<string>();
-  visit(doc, {
-    Alias: (_, alias) => {
-      const node = meant.get(alias);
-      return node && !there.has(alias.source) ? (node.clone() as Node) : undefined;
-    },
-    Node: (_, node) => {
-      if ((isScalar(node) || isCollection(node)) && node.anchor) there.add(node.anchor);
-    },
-  });
-}
-
-/** A node of what somebody typed: a number keeps its form (`1.0`, `1e-4`). */
-function node(text: string, kind: Kind | "text"): Scalar {
-  const made = parseDocument(text.trim(), READING as never).contents;
-  const old = isScalar(made) ? made : null;
-  if (kind === "text" || old === null || old.value === undefined) return new Scalar(text);
-  const scalar = new Scalar(old.value);
-  if (old.format && typeof old.value === "number") scalar.format = old.format;
-  if (old.minFractionDigits !== undefined) scalar.minFractionDigits = old.minFractionDigits;
-  if (kind === "float" && typeof old.value === "number" && Number.isInteger(old.value) && !old.format) scalar.minFractionDigits = Math.max(1, old.minFractionDigits ?? 0);
-  if (kind === "int" && typeof old.value === "number" && Number.isInteger(old.value)) {
-    delete scalar.format;
-    delete scalar.minFractionDigits;
-  }
-  if (typeof old.value === "string") return new Scalar(text.trim().replace(/^(["'])(.*)\1$/, "$2"));
-  return scalar;
-}
-
-function flowMap(entries: readonly (readonly [string, unknown])[]): YAMLMap {
-  const map = new YAMLMap();
-  map.flow = true;
-  for (const [key, inner] of entries) map.set(new Scalar(key), inner);
-  return map;
-}
-
-function list(text: string): YAMLSeq {
-  const made = parseDocument(`[${text}]`, READING as never).contents;
-  const seq = new YAMLSeq();
-  seq.flow = true;
-  seq.items = isSeq(made) ? made.items : [new Scalar(text)];
-  return seq;
-}
 
 /** Change one of the keys at the top; "" leaves it out. */
 export function putText(text: string, key: TextKey, typed: string): string {
@@ -255,21 +138,6 @@ export function putText(text: string, key: TextKey, typed: string): string {
     if (typed.trim() === "") top.delete(key);
     else put(top, key, node(typed, key === "run_cap" || key === "seed" ? "int" : "text"));
   });
-}
-
-// A key that is new stands where people look for it.
-const ORDER = ["name", "description", "project", "program", "command", "method", "metric", "metrics", "parameters", "nested", "constraints", "early_terminate", "terminate", "run_cap", "seed"];
-function put(top: YAMLMap, key: string, made: unknown): void {
-  if (top.has(key)) {
-    top.set(key, made);
-    return;
-  }
-  const rank = (one: string): number => (ORDER.includes(one) ? ORDER.indexOf(one) : ORDER.length);
-  const pair = { key: new Scalar(key), value: made };
-  top.set(pair.key, made);
-  const own = top.items.pop();
-  const at = top.items.findIndex((other) => rank(keyOf(other.key)) > rank(key));
-  if (own) top.items.splice(at < 0 ? top.items.length : at, 0, own);
 }
 
 /** Choose a method; of its knobs those stay that the new one has. */
@@ -298,9 +166,8 @@ function setPlugin(top: YAMLMap, key: string, label: string, name: string, keeps
 
 /** Write the knobs of the method or the stopper, `population: 10, factor: 1.2`; false: it can't be read. */
 export function putKnobs(text: string, key: "method" | "early_terminate", typed: string): string | false {
-  const made = parseDocument(`{${typed}}`, READING as never);
-  if (made.errors.length || !isMap(made.contents) || made.contents.items.some((pair) => pair.value === null)) return false;
-  const knobs = made.contents;
+  const knobs = knobsOf(typed);
+  if (!knobs) return false;
   const label = key === "method" ? "name" : "type";
   return changed(text, (_, top) => {
     const old = top.get(key, true) as unknown;
@@ -355,8 +222,7 @@ export function putPart(text: string, row: Row, part: "low" | "high" | "step" | 
       doc.setIn(path, row.kind === "choice" ? list(typed) : node(typed, "constant"));
       return;
     }
-    const map = isMap(old) ? old : flowMap([[row.kind === "choice" ? "values" : "value", old]]);
-    if (!isMap(old)) doc.setIn(path, map);
+    const map = mapAt(doc, path, part === "when");
     if (part === "value") map.set(row.kind === "choice" ? "values" : "value", row.kind === "choice" ? list(typed) : node(typed, "constant"));
     else if (part === "log") {
       map.delete("distribution");
@@ -376,7 +242,8 @@ export function putKind(text: string, row: Row, kind: Kind): string {
   return changed(text, (doc) => {
     const path = ["parameters", ...row.path];
     const old = doc.getIn(path, true);
-    const when: [string, unknown][] = isMap(old) && old.has("when") ? [["when", old.get("when", true)]] : [];
+    const before = meant(doc, old);
+    const when: [string, unknown][] = isMap(before) && before.has("when") ? [["when", before === old ? before.get("when", true) : (apart(doc, before.get("when", true)) ?? before.get("when"))]] : [];
     const was = (row.kind === "float" || row.kind === "int" ? [row.low, row.high] : row.kind === "other" ? [] : list(row.value).items.map(item)).filter((one) => one !== "");
     const numbers = was.filter(isNumber).map(Number).sort((a, b) => a - b);
     let made: YAMLMap | YAMLSeq | Scalar;
@@ -441,10 +308,12 @@ export function renamed(text: string, row: Row, name: string): string | false {
     const pair = map.items.find((one) => keyOf(one.key) === row.path.at(-1));
     if (!pair) return;
     pair.key = new Scalar(key);
+    const whole = row.name.slice(0, row.name.length - (row.path.at(-1) ?? "").length) + key;
+    renameConditions(top.get("parameters", true), row.name, whole);
     const method = top.get("method", true) as unknown;
     const prior = isMap(method) ? method.get("prior", true) : undefined;
     const believed = isMap(prior) ? prior.items.find((one) => keyOf(one.key) === row.name) : undefined;
-    if (believed) believed.key = new Scalar(row.name.slice(0, row.name.length - (row.path.at(-1) ?? "").length) + key);
+    if (believed) believed.key = new Scalar(whole);
   });
 }
 

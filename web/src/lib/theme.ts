@@ -1,5 +1,6 @@
 /** Light or dark: the system's, until the reader chooses. */
 import { useSyncExternalStore } from "react";
+import { flushSync } from "react-dom";
 
 export type Theme = "system" | "light" | "dark";
 
@@ -7,7 +8,7 @@ const told = new Set<() => void>();
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const paper = window.matchMedia("print"); // is always light
 dark.addEventListener("change", changed);
-paper.addEventListener("change", changed);
+paper.addEventListener("change", () => flushSync(changed)); // a sheet is not waited for
 
 function changed(): void {
   const theme = chosen();
@@ -36,6 +37,19 @@ const subscribe = (tell: () => void): (() => void) => {
   told.add(tell);
   return () => told.delete(tell);
 };
+
+/** Whether this is drawn for paper. */
+export const isPaper = (): boolean => paper.matches;
+
+/** Draw at the next frame; onto paper at once, for no frame comes before it. Returns what calls it off. */
+export function drawSoon(draw: () => void): () => void {
+  if (paper.matches) {
+    draw();
+    return () => {};
+  }
+  const frame = requestAnimationFrame(draw);
+  return () => cancelAnimationFrame(frame);
+}
 
 export const useTheme = (): Theme => useSyncExternalStore(subscribe, chosen);
 /** Changes whenever the colours do: for what is drawn on a canvas. */

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { api, ok, type RunLine, type Stats, type SweepFull } from "../api/client.ts";
+import { api, ok, type Stats, type SweepFull } from "../api/client.ts";
 import { useLive } from "../api/live.ts";
 import * as ask from "../api/queries.ts";
 import { Charts } from "../charts/Charts.tsx";
@@ -22,7 +22,6 @@ import { changed } from "../lib/search.ts";
 import { options, python, yaml } from "../lib/yaml.ts";
 
 const route = getRouteApi("/sweeps/$sweep");
-const NONE: RunLine[] = [];
 
 /** One sweep: the best first, then how it came about, then the trials. */
 export function Sweep() {
@@ -256,9 +255,9 @@ function Tally({ counts }: { counts: Stats["counts"] }) {
 
 function Progression({ sweep, counts, log, onLog, onPick }: { sweep: SweepFull; counts: Stats["counts"] | undefined; log: string | undefined; onLog: (log: string | undefined) => void; onPick: (number: number) => void }) {
   const query = useQuery(ask.history(sweep.id));
-  const ended = useQuery(ask.someRuns({ sweep: sweep.id, filter: 'state in ["failed", "stopped"]', sort: "-number", columns: [] }, 1000));
   const metric = sweep.metrics[0];
   const isFront = sweep.metrics.length > 1;
+  const marks = useQuery({ ...ask.marks(sweep.id), enabled: !isFront });
   const volume = useMemo(() => {
     const pairs = isFront ? ((query.data ?? []) as [number, number][]) : [];
     return [{ name: "hypervolume", x: pairs.map(([number]) => number), y: pairs.map(([, size]) => size) }];
@@ -277,10 +276,10 @@ function Progression({ sweep, counts, log, onLog, onPick }: { sweep: SweepFull; 
     >
       {query.isError && !query.data ? (
         <ErrorState error={query.error} />
-      ) : query.data && !query.data.length && !ended.data?.runs.some((run) => run.values) ? (
+      ) : query.data && !query.data.length && !marks.data?.stopped.length ? (
         <p className="note">No trial has a result yet.</p>
       ) : query.data ? (
-        <History milestones={query.data as never} others={ended.data?.runs ?? NONE} counts={counts} metric={String(metric?.["name"])} maximize={metric?.["goal"] === "maximize"} log={log === undefined ? undefined : log === "1"} onPick={onPick} />
+        <History milestones={query.data as never} marks={marks.data} counts={counts} metric={String(metric?.["name"])} maximize={metric?.["goal"] === "maximize"} log={log === undefined ? undefined : log === "1"} onPick={onPick} />
       ) : (
         <Loading what="the history" />
       )}
