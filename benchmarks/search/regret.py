@@ -6,8 +6,8 @@ Regret is 0 at the best that is known and 1 at the median of random search after
 taken, and over the problems the mean, with an interval from 1,000 bootstraps over seeds. All tools see the same problems and seeds.
 `bayes` is what a sweep takes when nothing is said. Peers are as they come: their default arguments, a seed.
 
-With `--keep`, studies that FILE holds already (of the same version of the tool) are not run again, and the others are added to it: a run
-that was interrupted goes on, and a tool can be compared anew without waiting for its peers. Slow peers run fewer seeds (`_SEEDS`) and fewer
+With `--keep`, studies that FILE holds already (of the same version of the tool; Whet's own as long as the source of its searchers is the same)
+are not run again, and the others are added to it: a run that was interrupted goes on, and a tool can be compared anew without waiting for its peers. Slow peers run fewer seeds (`_SEEDS`) and fewer
 trials; they are compared with Whet's figure on those same seeds.
 
 What Whet does was chosen on seeds below 1000 of these problems: seeds from 1000 on, which are reported, had no part in it; other problems
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -47,7 +48,7 @@ FIRST_SEED = 1000
 AT = (25, 50, 100, 200)
 OWN = ("random", "tpe", "gp", "bayes")
 PEERS = ("optuna tpe", "optuna gp", "rustuna tpe")
-_SEEDS = {"optuna gp": 2, "ax": 1}
+_SEEDS = {"ax": 1}
 _COUNT = {"ax": 50, "optuna gp": 100}
 _PACKAGES = {"ax": "ax-platform"}
 Found = tuple[list[float], float]
@@ -116,11 +117,21 @@ def _run(job: tuple[str, str, int, int]) -> tuple[str, str, int, list[float], fl
 
 
 def _version(tool: str) -> str:
-    """Return the version of a tool, by which kept studies are told apart; Whet's own are never kept."""
+    """Return the version of a tool, by which kept studies are told apart."""
+    if tool == "random":
+        return "2"
     if tool in OWN:
-        return "2" if tool == "random" else ""
+        return _digest()
     package = tool.split()[0]
     return importlib.metadata.version(_PACKAGES.get(package, package))
+
+
+@functools.cache
+def _digest() -> str:
+    import whet.search
+
+    files = sorted(Path(whet.search.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def main() -> int:
@@ -195,7 +206,7 @@ def _studies(
     with ProcessPoolExecutor(min(workers, os.cpu_count() or 1)) as pool:
         for done, (tool, name, seed, losses, seconds) in enumerate(pool.map(_run, todo), 1):
             take(tool, name, seed, losses, seconds)
-            if keep is not None and _version(tool):
+            if keep is not None:
                 with keep.open("a") as file:
                     file.write(json.dumps([tool, name, seed, _version(tool), [float(f"{v:.7g}") for v in losses], round(seconds, 3)]) + "\n")  # fmt: skip
             if done % 20 == 0 or done == len(todo):

@@ -63,7 +63,7 @@ def test_a_search_counts_what_it_spends() -> None:
 
 
 def test_both_metrics_are_searched_for() -> None:
-    shares = fidelity.volumes("random", "hyperband", fidelity.HYPERBAND, 0, 300)
+    shares = fidelity.volumes("random", "hyperband", fidelity.TWO_TOOLS["random"][0], 0, 300)
     assert len(shares) == 300
     assert shares == sorted(shares)
     assert shares[0] == 0 < shares[-1] < 1
