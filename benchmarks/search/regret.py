@@ -6,9 +6,10 @@ Regret is 0 at the best that is known and 1 at the median of random search after
 taken, and over the problems the mean, with an interval from 1,000 bootstraps over seeds. All tools see the same problems and seeds.
 `bayes` is what a sweep takes when nothing is said. Peers are as they come: their default arguments, a seed.
 
-With `--keep`, studies that FILE holds already (of the same version of the tool; Whet's own as long as the source of its searchers is the same)
-are not run again, and the others are added to it: a run that was interrupted goes on, and a tool can be compared anew without waiting for its peers. Slow peers run fewer seeds (`_SEEDS`) and fewer
-trials; they are compared with Whet's figure on those same seeds.
+With `--keep`, studies that FILE holds already (of the same version of the tool; Whet's own as long as the source of its searchers and of
+what they stand on is the same) are not run again, and the others are added to it: a run that was interrupted goes on, and a tool can be
+compared anew without waiting for its peers. `results/ax_studies.jsonl` holds Ax's, half an hour a seed. Slow peers run fewer seeds (Ax, see
+`--ax-seeds`) and fewer trials; they are compared with Whet's figure on those same seeds.
 
 What Whet does was chosen on seeds below 1000 of these problems: seeds from 1000 on, which are reported, had no part in it; other problems
 may show other figures.
@@ -48,7 +49,6 @@ FIRST_SEED = 1000
 AT = (25, 50, 100, 200)
 OWN = ("random", "tpe", "gp", "bayes")
 PEERS = ("optuna tpe", "optuna gp", "rustuna tpe")
-_SEEDS = {"ax": 1}
 _COUNT = {"ax": 50, "optuna gp": 100}
 _PACKAGES = {"ax": "ax-platform"}
 Found = tuple[list[float], float]
@@ -130,7 +130,10 @@ def _version(tool: str) -> str:
 def _digest() -> str:
     import whet.search
 
-    files = sorted(Path(whet.search.__file__).parent.glob("*.py"))
+    room = Path(whet.search.__file__).parent
+    files = sorted(
+        [*room.glob("*.py"), *room.parent.glob("*.py")]
+    )  # the spaces and trials that searchers work with are a floor below
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -151,7 +154,7 @@ def main() -> int:
         for seed in range(given.first, given.first + given.repeats)
         for tool in tools
         for name in names
-        if seed < given.first + _SEEDS.get(tool, given.repeats)
+        if tool != "ax" or seed < given.first + given.ax_seeds
     ]
     runs, spent = _studies(jobs, given.keep, given.jobs)
     report = Report(title=f"Regret, {len(names)} problems, {given.repeats} seeds")
@@ -171,6 +174,9 @@ def main() -> int:
 def _more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=Path, metavar="FILE", help="studies that were run already; new ones are added")
     parser.add_argument("--tools", metavar="NAMES", help=f"of {', '.join((*OWN, *PEERS, 'ax'))}; separated by commas")
+    parser.add_argument(
+        "--ax-seeds", type=int, default=1, metavar="N", help="seeds that Ax runs, each half an hour (default 1)"
+    )
     parser.add_argument("--problems", metavar="NAMES", help=f"of {', '.join(NAMES)}; separated by commas")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes at a time (default 2)")
     parser.add_argument("--most", type=int, default=max(AT), metavar="N", help=f"trials of a study (default {max(AT)})")

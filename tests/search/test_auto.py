@@ -8,13 +8,14 @@ import pytest
 
 from whet.errors import ConfigError
 from whet.search.auto import Auto
+from whet.search.bohb import BOHB
 from whet.search.ehvi import EHVI
 from whet.search.gp import GP
 from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
 from whet.space import Float, Space
 from whet.testing.searcher_laws import SearcherLaws
-from whet.trial import Metric, Phase, Problem, Trial
+from whet.trial import Metric, Phase, Problem, Report, Trial
 
 PLANE = Space({"x": Float(0, 1), "y": Float(0, 1)})
 
@@ -83,6 +84,20 @@ def test_several_metrics_have_methods_of_their_own(told, method) -> None:
     (found,), (wanted,) = auto.ask(1), other.ask(1)
     assert found.params == wanted.params
     assert found.note.startswith(f"{method.__name__.lower()}: ")
+
+
+def test_where_trials_are_stopped_every_second_one_is_bohbs() -> None:
+    auto, bohb = Auto(several(2), seed=3), BOHB(several(2), seed=3, num_results=10)
+    trials = [replace(t, values=(*t.values, float(t.number * 7 % 5))) for t in finished(20)]
+    reports = (Report(step=1, values=(1.0, 2.0)),)
+    trials.append(Trial(number=20, params={"x": 0.5, "y": 0.5}, phase=Phase.FINISHED, reports=reports, stopped=True,
+                        values=reports[-1].values))  # fmt: skip
+    for searcher in (auto, bohb):
+        searcher.tell(trials, [])
+    batch = auto.ask(4)
+    assert [s.note.split(":")[0] for s in batch] == ["ehvi", "bohb", "ehvi", "bohb"]
+    bohb.pending = [Trial(number=21, params=batch[0].params)]
+    assert batch[1].params == bohb.ask(1)[0].params
 
 
 def test_many_metrics_are_motpes() -> None:

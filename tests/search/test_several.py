@@ -15,7 +15,7 @@ from whet.search.ehvi import EHVI, _floors, _standard, log_expected_gain
 from whet.search.history import thinned
 from whet.search.nsga2 import NSGA2
 from whet.space import Choice, Float, Space
-from whet.trial import Metric, Phase, Problem, Trial
+from whet.trial import Metric, Phase, Problem, Report, Trial
 
 PLANE = Space({f"x{i}": Float(0, 1) for i in range(6)})
 
@@ -206,3 +206,32 @@ def test_what_is_fitted_to_is_sorted_out_at_milestones_only(monkeypatch) -> None
     assert len(calls) <= 14
     evidence.fitted()
     assert len(calls) <= 14
+
+
+def test_trials_that_were_stopped_tell_where_they_would_have_ended() -> None:
+    def told(x, number, last):
+        at = [(s, tuple((x - best) ** 2 + 3.0 / s - 3.0 / 27 for best in (0.2, 0.4))) for s in range(1, last + 1)]
+        reports = tuple(Report(step=s, values=values) for s, values in at)
+        return Trial(number=number, params={"x": x}, phase=Phase.FINISHED, reports=reports, stopped=last < 27,
+                     values=reports[-1].values)  # fmt: skip
+
+    ehvi = EHVI(problem(Space({"x": Float(0, 1)})), seed=0, num_startup=2)
+    # What is best was stopped at once, when all trials are bad: only those that went on tell how much better it gets.
+    stopped = [told(x, number, 1) for number, x in enumerate((0.1, 0.22, 0.28, 0.34, 0.45))]
+    complete = [told(x, 5 + number, 27) for number, x in enumerate((0.55, 0.65, 0.75, 0.85, 0.95))]
+    ehvi.tell([*stopped, *complete], [])
+    models, results, kept = ehvi._processes([])
+    assert len(results) == len(kept) == 5  # no loss on the way counts as one
+    expected = [model.mean(ehvi._at_the_end(ehvi._evidence.features([2, 9])))[0] for model in models]
+    assert (np.array(expected) < results.min(axis=0)).all()
+    suggested = [s.params["x"] for s in ehvi.ask(2)]
+    assert all(0.15 < x < 0.45 for x in suggested), suggested
+
+
+def test_where_nothing_runs_to_its_end_what_is_reported_has_to_do() -> None:
+    ehvi = EHVI(problem(Space({"x": Float(0, 1)})), seed=0, num_startup=2)
+    for number, x in enumerate(np.linspace(0, 1, 8).tolist()):
+        reports = tuple(Report(step=s, values=(x, 1 - x)) for s in range(number + 1))
+        ehvi.tell([Trial(number=number, params={"x": x}, phase=Phase.FINISHED, reports=reports, stopped=True,
+                         values=reports[-1].values)], [])  # fmt: skip
+    assert 0 <= ehvi.ask(1)[0].params["x"] <= 1

@@ -10,10 +10,10 @@ from whet.errors import ConfigError
 from whet.plugins import knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
+from whet.search.bohb import BOHB
 from whet.search.costs import check_cost
 from whet.search.ehvi import EHVI
 from whet.search.gp import GP
-from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
 from whet.trial import Problem, Suggestion, Trial
 
@@ -23,6 +23,8 @@ _MOST_DIMS = 40
 _MOST_METRICS = 4
 _ALONE = 12  # trials that are the Gaussian process's own
 _EVERY = 8
+_EVERY_STOPPED = 2  # the same with several metrics, once trials were stopped
+_FIRST = 10  # results before the model of several metrics is used
 
 
 @final
@@ -34,7 +36,8 @@ class Auto(Searcher):
     model does not. Both are told everything, so that a change costs nothing. Every suggestion says whose it is, and why.
 
     With several metrics the two are their counterparts `ehvi` and `motpe`; with more than four it is `motpe` alone, for the volumes that
-    `ehvi` works with become dear.
+    `ehvi` works with become dear. Once trials were stopped early the place of `motpe` is `bohb`'s, and every second trial is: what `ehvi`
+    thinks promising may be stopped time and again, and `bohb` learns from that.
 
     Args:
         num_startup: Results before a model is used, >= 2; None: the methods' own defaults.
@@ -72,7 +75,11 @@ class Auto(Searcher):
                 raise ConfigError(f"bayes has cost={cost!r}, but {why}", "leave cost out, or name one metric")
             self._unweighed = "; nothing is known of costs here"
         own: dict[str, Any] = {"prior": prior} if num_startup is None else {"prior": prior, "num_startup": num_startup}
-        self._tpe: Searcher = MOTPE(problem, seed=seed, **own) if self._several else TPE(problem, seed=seed, **own)
+        self._are_stopped = False
+        if self._several:  # where nothing is stopped this is `motpe`
+            self._tpe: Searcher = BOHB(problem, seed=seed, prior=prior, num_results=num_startup or _FIRST)
+        else:
+            self._tpe = TPE(problem, seed=seed, **own)
         self._gp: Searcher | None = None
         if len(problem.space) <= _MOST_DIMS and len(problem.metrics) <= _MOST_METRICS:
             if self._several:
@@ -82,6 +89,7 @@ class Auto(Searcher):
 
     def tell(self, finished: Sequence[Trial], pending: Sequence[Trial]) -> None:
         super().tell(finished, pending)
+        self._are_stopped = self._are_stopped or any(trial.stopped for trial in finished)
         self._tpe.tell(finished, pending)
         if self._gp is not None:
             self._gp.tell(finished, pending)
@@ -107,7 +115,7 @@ class Auto(Searcher):
         return found
 
     def _chosen(self, number: int) -> tuple[Searcher, str]:
-        tpe, gp = ("motpe", "ehvi") if self._several else ("tpe", "gp")
+        tpe, gp = ("bohb" if self._are_stopped else "motpe", "ehvi") if self._several else ("tpe", "gp")
         process = "a Gaussian process for each metric" if self._several else "a Gaussian process"
         if self._gp is None and len(self.problem.space) > _MOST_DIMS:
             why = f"{len(self.problem.space)} parameters are many for a Gaussian process"
@@ -117,6 +125,8 @@ class Auto(Searcher):
         if self.num_told >= self._switch_at:
             why = f"after {self._switch_at} results it costs less than {process} and knows as much"
             return self._tpe, f"{tpe}: {why}{self._unweighed}"
+        if self._several and self._are_stopped and number % _EVERY_STOPPED == 0:
+            return self._tpe, f"{tpe}: every second trial, for it sees which trials are stopped early"
         if number >= _ALONE and number % _EVERY == 0:
             why = f"every {_EVERY}th trial, lest a Gaussian process that is wrong go unnoticed"
             return self._tpe, f"{tpe}: {why}{self._unweighed}"

@@ -12,9 +12,10 @@ from typing import Any, final
 from whet.plugins import knob_number, knob_whole
 from whet.search.base import Searcher
 from whet.search.belief import Belief
+from whet.search.course import reach, resource
 from whet.search.motpe import MOTPE
 from whet.search.tpe import TPE
-from whet.trial import Phase, Problem, Report, Suggestion, Trial
+from whet.trial import Problem, Suggestion, Trial
 
 __all__ = ["BOHB"]
 
@@ -92,7 +93,7 @@ class BOHB(Searcher):
         super().tell(finished, pending)
         self._told += finished
         for trial in finished:
-            if budget := _budget(trial):
+            if budget := reach(trial):
                 insort(self._farthest, -budget)
                 if budget < math.inf:
                     self._least[_power(budget)] = min(budget, self._least.get(_power(budget), budget))
@@ -106,10 +107,10 @@ class BOHB(Searcher):
 
     def _compared(self, trial: Trial) -> Trial:
         """Return `trial` as it was at the budget, as a complete one; as it is if it did not get there."""
-        if not self._budget or _budget(trial) < self._budget:
+        if not self._budget or reach(trial) < self._budget:
             return trial
         for report in trial.reports:
-            is_there = _resource(trial.reports, report) >= self._budget
+            is_there = resource(trial.reports, report) >= self._budget
             if is_there and not any(math.isnan(value) for value in report.values):
                 return replace(trial, values=report.values, stopped=False)
         return trial  # complete, or without a number there
@@ -131,16 +132,3 @@ class BOHB(Searcher):
 
 def _power(budget: float) -> int:
     return math.floor(math.log(budget, _APART))
-
-
-def _budget(trial: Trial) -> float:
-    """Return how far a trial came: infinitely far if it is complete, 0 if it says nothing."""
-    if trial.complete:
-        return math.inf
-    if trial.phase is not Phase.FINISHED or not trial.stopped or not trial.reports:
-        return 0.0
-    return _resource(trial.reports, trial.reports[-1])
-
-
-def _resource(reports: Sequence[Report], report: Report) -> int:
-    return report.step + (reports[0].step == 0)

@@ -13,6 +13,7 @@ from whet.search.base import Searcher
 from whet.search.belief import Belief
 from whet.search.chances import Chances
 from whet.search.choosing import Chooser
+from whet.search.course import Course
 from whet.search.evidence import Evidence, Fitted
 from whet.search.one_thread import in_one_thread
 from whet.trial import Problem, Suggestion, Trial
@@ -47,6 +48,10 @@ class EHVI(Searcher):
     Failed trials and NaN count as the worst result in every metric, pending ones as what the models expect of them. The cost of a
     suggestion is bounded as that of `gp` is. With one metric this is expected improvement.
 
+    Once trials were stopped early, how far a trial had come is one feature more, and trials have rows at the resources 1, 3, 9, … as well as at
+    their ends (see `whet.search.course`): the processes learn how losses go on, and what is looked for is the gain of a trial that runs to
+    its end. Only results are on the front then, or, while there are none, what was reported.
+
     Where the sweep has limits, only trials that keep them are on the front (the reference point is beyond all of them even so), and the
     gain is weighted with the probability that a trial does, as in `gp`.
 
@@ -74,7 +79,9 @@ class EHVI(Searcher):
         True
 
     Source: Emmerich, Giannakoglou & Naujoks, IEEE TEVC 2006; Daulton, Balandat & Bakshy, Differentiable Expected Hypervolume
-    Improvement, NeurIPS 2020, for boxes; Ament et al., Unexpected Improvements to Expected Improvement, NeurIPS 2023, for the logarithm.
+    Improvement, NeurIPS 2020, for boxes; Ament et al., Unexpected Improvements to Expected Improvement, NeurIPS 2023, for the logarithm; Swersky,
+    Snoek & Adams, Multi-Task Bayesian Optimization, NeurIPS 2013, and Klein et al., Fast Bayesian Optimization of Machine Learning
+    Hyperparameters on Large Datasets, AISTATS 2017, for what a trial costs as an input of the process.
     """
 
     suits = "Several metrics and few, dear trials."
@@ -87,13 +94,16 @@ class EHVI(Searcher):
         self._num_candidates = knob_whole("ehvi", "num_candidates", num_candidates, 10)
         self._belief = Belief("ehvi", problem.space, prior)
         self._chooser = Chooser(problem.space)
-        self._evidence = Evidence(problem, knob_whole("ehvi", "max_points", max_points, 10))
+        self._max_points = knob_whole("ehvi", "max_points", max_points, 10)
+        self._evidence = Evidence(problem, self._max_points)
+        self._course = Course(problem)
         self._chances = Chances(problem, self._evidence)
         self._fit = Fitted(self._evidence, self._fitted)
 
     def _learn(self, finished: Sequence[Trial]) -> None:
         self._chooser.learn(finished)
         self._evidence.learn(finished)
+        self._course.learn(finished)
 
     def ask(self, n: int) -> list[Suggestion]:
         return self._in_turn(n, self._suggest)
@@ -108,36 +118,68 @@ class EHVI(Searcher):
 
     # -- the models -----------------------------------------------------------------------------------------------------
 
+    def _rows(self, numbers: Sequence[int]) -> tuple[Array, Array, Array, list[int]]:
+        """Return what a model is made of: points, losses, which of these are results, and whose they are.
+
+        Once trials were stopped the last feature says how far a trial was, and trials have rows on their way, too.
+        """
+        import numpy as np
+
+        if not self._course:
+            loss_NM = self._evidence.losses(numbers)
+            return self._evidence.features(numbers), loss_NM, np.ones(len(loss_NM), dtype=bool), list(numbers)
+        some = set(numbers)
+        ranked = [number for number in self._evidence.ordered() if number in some]
+        whose, shares, losses = self._course.rows(ranked, self._max_points)
+        result_N = np.array([loss is None for loss in losses])
+        results = self._evidence.losses(whose)
+        loss_NM = np.array([result if loss is None else loss for result, loss in zip(results, losses, strict=True)])
+        return np.column_stack([self._evidence.features(whose), shares]), loss_NM, result_N, whose
+
+    def _at_the_end(self, z_NF: Array) -> Array:
+        """Return points of trials that run to their end."""
+        import numpy as np
+
+        return np.column_stack([z_NF, np.ones(len(z_NF))]) if self._course else z_NF
+
     def _fitted(self, numbers: list[int]) -> list[tuple[Array, float]]:
         """Return length scales and noise of each metric."""
+        import numpy as np
+
         from whet.search.gaussian import fitted
 
         _, features = self._evidence.tools()
-        z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
-        return [fitted(z, column, features.group_F, features.H) for column in y.T]
+        z, losses, _, _ = self._rows(numbers)
+        groups, count = features.group_F, features.H
+        if self._course:
+            groups, count = np.append(groups, count), count + 1
+        return [fitted(z, column, groups, count) for column in _standard(losses).T]
 
     def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array, Array]:
-        """Return a posterior a metric, pending trials taken for what is expected of them, the losses of all, and which may be on the front."""
+        """Return a posterior a metric, pending trials taken for what is expected of them, the losses of all results, and which of these may be on the front."""
         import numpy as np
 
         from whet.search.gaussian import Process
 
-        numbers = self._evidence.model()
-        z, y = self._evidence.features(numbers), _standard(self._evidence.losses(numbers))
-        scales = self._fit()
+        z, losses, result, whose = self._rows(self._evidence.model())
+        y = _standard(losses)
+        scales = [(_padded(scale, z.shape[1]), noise) for scale, noise in self._fit()]
         models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
         # Where a metric is noisy its mean counts, so that a lucky draw does not stand in the way for good.
         noisy = [noise > _NOISY for _, noise in scales]
         mean = np.where(noisy, np.stack([model.mean(z) for model in models], axis=1), y)
-        if pending:
-            more = self._evidence.features_of(pending)
-            lies = np.stack([model.mean(more) for model in models], axis=1)
-            z, y, mean = np.concatenate([z, more]), np.concatenate([y, lies]), np.concatenate([mean, lies])
-            models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
+        if not result.any():  # nothing has run to its end: what is reported has to do
+            result[:] = True
         kept = np.ones(len(mean), dtype=bool)
         if self._chances:  # of pending ones nobody knows, so they may
-            kept[: len(numbers)] = self._evidence.kept(numbers)
-        return models, mean, kept
+            kept = self._evidence.kept(whose)
+        if pending:
+            more = self._at_the_end(self._evidence.features_of(pending))
+            lies = np.stack([model.mean(more) for model in models], axis=1)
+            z, y, mean = np.concatenate([z, more]), np.concatenate([y, lies]), np.concatenate([mean, lies])
+            result, kept = (np.concatenate([one, np.ones(len(more), dtype=bool)]) for one in (result, kept))
+            models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
+        return models, mean[result], kept[result]
 
     @in_one_thread
     def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]]) -> list[list[float]]:
@@ -151,7 +193,7 @@ class EHVI(Searcher):
         belief = self._belief.on(layout) if self._belief else None
         weight = self._belief.weight(self._evidence.num_scored)
         chance = self._chances.given(pending) if self._chances else None
-        is_aimless = not self._evidence.kept(self._evidence.model()).any() if self._chances else False
+        is_aimless = not kept_N[: len(kept_N) - len(pending)].any()  # of pending ones it is not known
         if not is_aimless:
             front = mean_NM[kept_N]
             front = front[nondominated(front)]
@@ -161,7 +203,8 @@ class EHVI(Searcher):
 
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:
             z = features.of_points(x_ND, m_ND, h_NC)
-            mean, deviation = zip(*(model(z) for model in models), strict=True)
+            at_end = self._at_the_end(z)
+            mean, deviation = zip(*(model(at_end) for model in models), strict=True)
             if is_aimless:  # what keeps the limits is to be found first
                 value = np.zeros(len(z))
             else:
@@ -207,6 +250,13 @@ def log_expected_gain(mean_NM: Array, deviation_NM: Array, lower_KM: Array, uppe
     with np.errstate(divide="ignore"):
         found: Array = np.log(np.exp(log_NK - safe_N[:, None]).sum(axis=1)) + safe_N
     return found
+
+
+def _padded(scale_F: Array, size: int) -> Array:
+    """Return scales of as many features: of how far a trial was nothing is known before the next fit."""
+    import numpy as np
+
+    return np.append(scale_F, np.ones(size - len(scale_F)))
 
 
 def _floors(loss_NM: Array) -> Array:
