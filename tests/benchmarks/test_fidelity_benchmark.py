@@ -31,12 +31,12 @@ def test_the_table_is_small_and_whole() -> None:
 
 
 @pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed")
-@pytest.mark.parametrize("index", [1234, 500])
+@pytest.mark.parametrize("index", [420, 500, 1800])
 def test_a_curve_of_the_table_is_that_of_training(index: int) -> None:
-    # Both diverge little: where a training is chaotic, machines differ.
+    # Small rates: where a training is chaotic machines differ, here by what half precision in the table rounds off.
     loss, error, seconds = train(grid()[index], index)
-    assert loss == pytest.approx(curves().loss[index], rel=0.05)
-    assert error == pytest.approx(curves().error[index], abs=0.02)
+    assert loss == pytest.approx(curves().loss[index], rel=1e-3)
+    assert error == pytest.approx(curves().error[index], abs=2.5 / 797)
     assert (seconds > 0).all()
 
 

@@ -53,6 +53,7 @@ class BOHB(Searcher):
 
     Example:
         >>> from whet.space import Float, Space
+        >>> from whet.trial import Phase, Report
         >>> bohb = BOHB(Problem(space=Space({"x": Float(-5, 5)})), seed=3)
         >>> for number in range(60):  # every second trial is stopped at its first report
         ...     params, early = bohb.ask(1)[0].params, number % 2 == 1
