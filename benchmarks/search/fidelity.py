@@ -12,9 +12,10 @@ as that). Seeds from 1000 on are reported; what was tuned (the knobs of `bohb`) 
 
 Two metrics: the final loss and the seconds of an epoch, both to be small. The second table has the share of the true front's hypervolume
 (below the medians of both) that complete trials cover after 1,080 epochs, 40 full trainings, and how many times fewer epochs a search
-with hyperband needs for what the same search without it has in the end. (`bohb` without stopping is MOTPE, `bayes` is EHVI.) Methods and
-stoppers of that table were chosen on seeds below 60: `bohb` did better with `strict`; `asha` and `curve` less well than `hyperband`.
-`bayes` runs fewer seeds, for its `ehvi` takes a tenth of a second a suggestion.
+with hyperband needs for what the same search without it has in the end. (`bohb` without stopping is MOTPE; `bayes` is EHVI with every
+eighth trial from MOTPE, and with stopping with every second one from `bohb`.) Methods and stoppers of that table were chosen on seeds
+below 60: `bohb` did better with `strict`; `asha` and `curve` less well than `hyperband`. `bayes` runs fewer seeds, for its `ehvi` takes a
+tenth of a second a suggestion.
 """
 
 from __future__ import annotations

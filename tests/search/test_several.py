@@ -15,7 +15,7 @@ from whet.search.ehvi import EHVI, _floors, _standard, log_expected_gain
 from whet.search.history import thinned
 from whet.search.nsga2 import NSGA2
 from whet.space import Choice, Float, Space
-from whet.trial import Metric, Phase, Problem, Report, Trial
+from whet.trial import Limit, Metric, Phase, Problem, Report, Trial
 
 PLANE = Space({f"x{i}": Float(0, 1) for i in range(6)})
 
@@ -195,8 +195,8 @@ def test_what_is_fitted_to_is_sorted_out_at_milestones_only(monkeypatch) -> None
     evidence = searcher._evidence
     numbers = [n for n in range(420) if n != 5]
     calls = []
-    sort = evidence._sorted
-    monkeypatch.setattr(evidence, "_sorted", lambda found: calls.append(len(found)) or sort(found))
+    sort = evidence.ranked
+    monkeypatch.setattr(evidence, "ranked", lambda found: calls.append(len(found)) or sort(found))
     for n in [*numbers, 5]:
         values = tuple(rng.random(2))
         evidence.learn([Trial(number=n, params=dict.fromkeys(PLANE, 0.5), phase=Phase.FINISHED, values=values)])
@@ -208,30 +208,104 @@ def test_what_is_fitted_to_is_sorted_out_at_milestones_only(monkeypatch) -> None
     assert len(calls) <= 14
 
 
-def test_trials_that_were_stopped_tell_where_they_would_have_ended() -> None:
-    def told(x, number, last):
-        at = [(s, tuple((x - best) ** 2 + 3.0 / s - 3.0 / 27 for best in (0.2, 0.4))) for s in range(1, last + 1)]
-        reports = tuple(Report(step=s, values=values) for s, values in at)
-        return Trial(number=number, params={"x": x}, phase=Phase.FINISHED, reports=reports, stopped=last < 27,
-                     values=reports[-1].values)  # fmt: skip
+def early(number, x, losses, last, *, whole=27, **more):
+    """A trial that reported `losses(x, step)` up to step `last`, at which it was stopped unless that is the whole of it."""
+    reports = tuple(Report(step=s, values=losses(x, s)) for s in range(1, last + 1))
+    values = reports[-1].values if reports else None
+    params = x if isinstance(x, dict) else {"x": x}
+    return Trial(number=number, params=params, phase=Phase.FINISHED, reports=reports, stopped=last < whole,
+                 values=values, **more)  # fmt: skip
 
-    ehvi = EHVI(problem(Space({"x": Float(0, 1)})), seed=0, num_startup=2)
+
+def bowls(x, step):
+    return tuple((x - best) ** 2 + 3.0 / step - 3.0 / 27 for best in (0.2, 0.4))
+
+
+LINE = Space({"x": Float(0, 1)})
+
+
+def test_trials_that_were_stopped_tell_where_they_would_have_ended() -> None:
+    ehvi = EHVI(problem(LINE), seed=0, num_startup=2)
     # What is best was stopped at once, when all trials are bad: only those that went on tell how much better it gets.
-    stopped = [told(x, number, 1) for number, x in enumerate((0.1, 0.22, 0.28, 0.34, 0.45))]
-    complete = [told(x, 5 + number, 27) for number, x in enumerate((0.55, 0.65, 0.75, 0.85, 0.95))]
+    stopped = [early(number, x, bowls, 1) for number, x in enumerate((0.1, 0.22, 0.28, 0.34, 0.45))]
+    complete = [early(5 + number, x, bowls, 27) for number, x in enumerate((0.55, 0.65, 0.75, 0.85, 0.95))]
     ehvi.tell([*stopped, *complete], [])
-    models, results, kept = ehvi._processes([])
+    models, results, kept, far = ehvi._processes([])
     assert len(results) == len(kept) == 5  # no loss on the way counts as one
     expected = [model.mean(ehvi._at_the_end(ehvi._evidence.features([2, 9])))[0] for model in models]
     assert (np.array(expected) < results.min(axis=0)).all()
+    assert (far > results.max(axis=0)).all()
     suggested = [s.params["x"] for s in ehvi.ask(2)]
     assert all(0.15 < x < 0.45 for x in suggested), suggested
 
 
-def test_where_nothing_runs_to_its_end_what_is_reported_has_to_do() -> None:
-    ehvi = EHVI(problem(Space({"x": Float(0, 1)})), seed=0, num_startup=2)
-    for number, x in enumerate(np.linspace(0, 1, 8).tolist()):
-        reports = tuple(Report(step=s, values=(x, 1 - x)) for s in range(number + 1))
-        ehvi.tell([Trial(number=number, params={"x": x}, phase=Phase.FINISHED, reports=reports, stopped=True,
-                         values=reports[-1].values)], [])  # fmt: skip
+def slide(x, step):
+    return x + 1 / step, 1 - x + 1 / step
+
+
+@pytest.mark.parametrize("bad", [None, {"phase": Phase.FAILED}, {"phase": Phase.FINISHED, "stopped": True}])
+def test_where_nothing_runs_to_its_end_what_is_reported_has_to_do(bad) -> None:
+    ehvi = EHVI(problem(LINE), seed=0, num_startup=2)
+    ehvi.tell([early(number, x, slide, 3) for number, x in enumerate((0.3, 0.5, 0.6, 0.7))], [])
+    if bad:  # it is no result, either
+        ehvi.tell([Trial(number=4, params={"x": 0.1}, **bad)], [])
+    _, front, kept, _ = ehvi._processes([])
+    assert len(front) == len(kept) == 4
     assert 0 <= ehvi.ask(1)[0].params["x"] <= 1
+
+
+def test_one_result_is_no_reason_to_look_only_for_what_dominates_it() -> None:
+    # All points of the line are on the front; only one ran to its end.
+    ehvi = EHVI(problem(LINE), seed=0, num_startup=2)
+    trials = [early(number, (2 * number + 1) / 28, slide, 3) for number in range(14)]
+    ehvi.tell([*trials, early(14, 0.1, slide, 27)], [])
+    found = [s.params["x"] for s in ehvi.ask(6)]
+    assert max(found) - min(found) > 0.5, found
+
+
+@pytest.mark.parametrize("limits", [(), (Limit(name="size", max=60),)])
+@pytest.mark.parametrize("begin", [10, 22, 24])  # the first that is stopped
+def test_what_was_stopped_changes_no_fit_of_before_however_it_was_told(begin, limits) -> None:
+    space = Space({"x": Float(0, 1), "c": Choice(["a", "b", "c"])})
+    here = Problem(space=space, metrics=problem().metrics, limits=limits)
+
+    def losses(params, step):
+        return params["x"] + 1 / step, (1 - params["x"]) ** 2 + (params["c"] == "a") + 2 / step
+
+    rng, trials = np.random.default_rng(begin), []
+    for number in range(30):
+        params = {"x": float(rng.random()), "c": "abc"[rng.integers(3)]}
+        last = int(rng.choice([1, 3, 9, 27, 40])) if number > begin else 1 if number == begin else 27
+        trials.append(early(number, params, losses, last, attrs={"size": float(rng.integers(100))}))
+    one_by_one = EHVI(here, seed=0, max_points=40)
+    one_by_one.tell(trials[:20], [])
+    for count in range(20, 30):
+        one_by_one.tell(trials[count : count + 1], [])
+        at_once = EHVI(here, seed=0, max_points=40)
+        at_once.tell(trials[: count + 1], [])
+        assert one_by_one.ask(1) == at_once.ask(1)
+        for (one, one_noise), (other, other_noise) in zip(one_by_one._fit(), at_once._fit(), strict=True):
+            assert (one == other).all()
+            assert one_noise == other_noise
+
+
+def test_the_front_of_the_results_is_not_crowded_out() -> None:
+    ehvi = EHVI(problem(LINE), seed=0, max_points=30)
+    rng = np.random.default_rng(0)
+
+    def growing(x, step):  # the longer a trial, the worse one metric: what was stopped at once is ahead of all results
+        return 1 / step + x, (1 - x) * step
+
+    trials = [early(n, float(rng.random()), growing, 27 if n % 10 == 0 else 1) for n in range(100)]
+    ehvi.tell(trials, [])
+    _, front, _, _ = ehvi._processes([])
+    assert len(front) == 10
+
+
+def test_a_report_before_the_first_step_stops_no_search() -> None:
+    trials = [Trial(number=n, params={"x": n / 9}, phase=Phase.FINISHED, stopped=n % 2 == 0, values=(n * 1.0, 1.0),
+                    reports=(Report(step=-7, values=(n * 1.0, 1.0)),)) for n in range(10)]  # fmt: skip
+    for name in ("bayes", "bohb", "ehvi"):
+        searcher = build("searcher", name, problem(LINE), seed=0, knobs_given={})
+        searcher.tell(trials, [])
+        assert len(searcher.ask(2)) == 2

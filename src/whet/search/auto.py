@@ -40,7 +40,7 @@ class Auto(Searcher):
     thinks promising may be stopped time and again, and `bohb` learns from that.
 
     Args:
-        num_startup: Results before a model is used, >= 2; None: the methods' own defaults.
+        num_startup: Results before a model is used, >= 2; None: the methods' own defaults, with several metrics `motpe`'s also for `bohb`.
         switch_at: Results from which on TPE suggests, >= 1.
         prior: Good values that the user believes in, by name of the parameter, as in `gp`: ``{"lr": 0.01}``.
 

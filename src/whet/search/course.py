@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import final
+from typing import NamedTuple, final
 
 from whet.search.history import thinned
 from whet.trial import Phase, Problem, Report, Trial
 
-__all__ = ["Course", "reach", "resource"]
+__all__ = ["Course", "Row", "reach", "resource"]
 
 _APART = 3  # reports are looked at where the resource is 1, 3, 9, …
 
@@ -18,8 +18,11 @@ Losses = tuple[float, ...]
 
 
 def resource(reports: Sequence[Report], report: Report) -> int:
-    """Return how far a trial was at one of its reports, counted from 1: step + 1 where the first report has step 0, the step itself otherwise."""
-    return report.step + (reports[0].step == 0)
+    """Return how far a trial was at one of its reports, counted from 1: step + 1 where the first report has step 0, the step itself otherwise.
+
+    Whoever writes to a server may say negative steps: they count as 1.
+    """
+    return max(1, report.step + (reports[0].step == 0))
 
 
 def reach(trial: Trial) -> float:
@@ -43,23 +46,23 @@ class Course:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._points: dict[int, list[tuple[float, Losses]]] = {}  # the last one first
+        self._points: dict[int, list[tuple[int, Losses]]] = {}  # resource and losses, the last ones first
         self._stopped: set[int] = set()
-        self._longest = 1.0
+        self._lengths: dict[int, int] = {}  # of all that reported
 
     def __bool__(self) -> bool:
         return bool(self._stopped)
 
     def learn(self, finished: Sequence[Trial]) -> None:
-        """Take in trials that are newly over; those that failed or were canceled say nothing."""
+        """Take in trials that are newly over; those that failed or were canceled, or were stopped without a number, say nothing."""
         for trial in finished:
             if reach(trial) and trial.reports:
-                self._points[trial.number] = self._looked_at(trial)
-                self._longest = max(self._longest, resource(trial.reports, trial.reports[-1]))
-                if trial.stopped and self._points[trial.number]:
-                    self._stopped.add(trial.number)
+                self._lengths[trial.number] = resource(trial.reports, trial.reports[-1])
+                if points := self._looked_at(trial):
+                    self._points[trial.number] = points
+                    self._stopped.update([trial.number] if trial.stopped else [])
 
-    def _looked_at(self, trial: Trial) -> list[tuple[float, Losses]]:
+    def _looked_at(self, trial: Trial) -> list[tuple[int, Losses]]:
         reports = trial.reports
         if trial.stopped and any(map(math.isnan, reports[-1].values)):
             return []  # a bad result, wherever it was before
@@ -73,28 +76,47 @@ class Course:
         if not trial.stopped:
             found.pop(last, None)  # its result is there
         return [
-            (float(at), self._problem.losses(found[at]))
+            (at, self._problem.losses(found[at]))
             for at in sorted(found, reverse=True)
             if not any(map(math.isnan, found[at]))
         ]
 
-    def rows(self, ranked: Sequence[int], most: int) -> tuple[list[int], list[float], list[Losses | None]]:
-        """Return at most `most` rows of a model: of which trial each is, how far it was, and its losses there, None for its result.
+    def stopped(self, number: int) -> bool:
+        """Return whether a trial was stopped, and said something."""
+        return number in self._stopped
 
-        How far is 1 at the end of a trial as long as the longest, and 0 at a resource of 1: log(resource) / log(longest). The rows of
-        greatest reach come first, in the order of the trials.
+    def rows(self, results: Sequence[int], others: Sequence[int], most: int) -> list[Row]:
+        """Return at most `most` rows of a model: first results, then where trials were stopped, then what was reported before that.
+
+        Nothing but these trials decides them.
 
         Args:
-            ranked: The trials, the best first.
+            results, others: Trials, the best first: complete ones, and those that were stopped or failed.
             most: >= 2; of what is more there is a choice, see `thinned`.
         """
-        ends: list[tuple[int, float, Losses | None]] = []
-        before: list[tuple[int, float, Losses | None]] = []
-        scale = math.log(max(self._longest, math.e))
-        for number in ranked:
-            here: list[tuple[int, float, Losses | None]] = [] if number in self._stopped else [(number, 1.0, None)]
-            here += [(number, math.log(at) / scale, losses) for at, losses in self._points.get(number, [])]
-            ends.append(here[0])
-            before += here[1:]
-        numbers, shares, losses = zip(*thinned([*ends, *before], most), strict=True)
-        return list(numbers), list(shares), list(losses)
+        results, others = thinned(results, most), thinned(others, most)
+        whole = max((self._lengths.get(number, 0) for number in results), default=0)
+        whole = whole or _APART * max((self._lengths.get(number, 0) for number in others), default=0)
+        scale = math.log(max(whole, 2))
+        ends, before = [], []
+        for number in (*results, *others):
+            rows = [Row(number, min(math.log(at) / scale, 1.0), losses) for at, losses in self._points.get(number, [])]
+            if not self.stopped(number):
+                rows.insert(0, Row(number, 1.0, None))
+            ends.append(rows[0])
+            before += rows[1:]
+        return thinned([*ends, *before], most)
+
+
+class Row(NamedTuple):
+    """A row of a model.
+
+    Args:
+        number: The trial's.
+        share: How far it was: log(resource) / log(that of the longest complete trial), from 0 to 1; a result has 1.
+        losses: There; None for its result.
+    """
+
+    number: int
+    share: float
+    losses: Losses | None

@@ -14,7 +14,7 @@ from whet.search.belief import Belief
 from whet.search.chances import Chances
 from whet.search.choosing import Chooser
 from whet.search.course import Course
-from whet.search.evidence import Evidence, Fitted
+from whet.search.evidence import FITTED, Evidence, Fitted
 from whet.search.one_thread import in_one_thread
 from whet.trial import Problem, Suggestion, Trial
 
@@ -48,9 +48,10 @@ class EHVI(Searcher):
     Failed trials and NaN count as the worst result in every metric, pending ones as what the models expect of them. The cost of a
     suggestion is bounded as that of `gp` is. With one metric this is expected improvement.
 
-    Once trials were stopped early, how far a trial had come is one feature more, and trials have rows at the resources 1, 3, 9, … as well as at
-    their ends (see `whet.search.course`): the processes learn how losses go on, and what is looked for is the gain of a trial that runs to
-    its end. Only results are on the front then, or, while there are none, what was reported.
+    Once trials were stopped early, how far a trial had come is one feature more, and trials have rows at the resources 1, 3, 9, … as well as
+    where they ended (see `whet.search.course`): the processes learn how losses go on, and what is looked for is the gain of a trial that runs
+    to its end. Then only complete trials are on the front, or, while there are none, what was last reported; and of those that were stopped
+    the reference point heeds what they would have come to.
 
     Where the sweep has limits, only trials that keep them are on the front (the reference point is beyond all of them even so), and the
     gain is weighted with the probability that a trial does, as in `gp`.
@@ -118,23 +119,29 @@ class EHVI(Searcher):
 
     # -- the models -----------------------------------------------------------------------------------------------------
 
-    def _rows(self, numbers: Sequence[int]) -> tuple[Array, Array, Array, list[int]]:
-        """Return what a model is made of: points, losses, which of these are results, and whose they are.
+    def _rows(self, numbers: Sequence[int], most: int) -> tuple[Array, Array, Array, list[int]]:
+        """Return what a model is made of: points, losses, which of these may be on the front, and whose they are.
 
-        Once trials were stopped the last feature says how far a trial was, and trials have rows on their way, too.
+        Once trials were stopped the last feature says how far a trial was, and trials have rows on their way, too. Nothing but the trials
+        of these numbers decides them, so that what is fitted to some trials does not change while others end.
         """
         import numpy as np
 
-        if not self._course:
-            loss_NM = self._evidence.losses(numbers)
-            return self._evidence.features(numbers), loss_NM, np.ones(len(loss_NM), dtype=bool), list(numbers)
-        some = set(numbers)
-        ranked = [number for number in self._evidence.ordered() if number in some]
-        whose, shares, losses = self._course.rows(ranked, self._max_points)
-        result_N = np.array([loss is None for loss in losses])
-        results = self._evidence.losses(whose)
-        loss_NM = np.array([result if loss is None else loss for result, loss in zip(results, losses, strict=True)])
-        return np.column_stack([self._evidence.features(whose), shares]), loss_NM, result_N, whose
+        evidence, course = self._evidence, self._course
+        if not any(map(course.stopped, numbers)):
+            return evidence.features(numbers), evidence.losses(numbers), np.ones(len(numbers), dtype=bool), [*numbers]
+        results: list[int] = []
+        others: list[int] = []
+        for number, is_scored in zip(numbers, evidence.scored(numbers), strict=True):
+            (results if is_scored and not course.stopped(number) else others).append(number)
+        rows = course.rows(evidence.ranked(results), evidence.ranked(others), most)
+        whose = [row.number for row in rows]
+        own = zip(rows, evidence.losses(whose), strict=True)
+        loss_NM = np.array([loss if row.losses is None else row.losses for row, loss in own])
+        result_N = np.array([row.losses is None for row in rows]) & evidence.scored(whose)
+        if not result_N.any():  # nothing has run to its end: what was last reported has to do
+            result_N = np.array([number not in whose[:i] for i, number in enumerate(whose)]) & evidence.scored(whose)
+        return np.column_stack([evidence.features(whose), [row.share for row in rows]]), loss_NM, result_N, whose
 
     def _at_the_end(self, z_NF: Array) -> Array:
         """Return points of trials that run to their end."""
@@ -149,37 +156,45 @@ class EHVI(Searcher):
         from whet.search.gaussian import fitted
 
         _, features = self._evidence.tools()
-        z, losses, _, _ = self._rows(numbers)
+        z, losses, _, _ = self._rows(numbers, min(self._max_points, FITTED))
         groups, count = features.group_F, features.H
-        if self._course:
+        if z.shape[1] > len(groups):
             groups, count = np.append(groups, count), count + 1
         return [fitted(z, column, groups, count) for column in _standard(losses).T]
 
-    def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array, Array]:
-        """Return a posterior a metric, pending trials taken for what is expected of them, the losses of all results, and which of these may be on the front."""
+    def _processes(self, pending: Sequence[Mapping[str, object]]) -> tuple[list[Process], Array, Array, Array]:
+        """Return a posterior a metric, the losses of all that may be on the front, which of these keep the limits, and the reference point.
+
+        Pending trials are taken for what is expected of them.
+        """
         import numpy as np
 
         from whet.search.gaussian import Process
 
-        z, losses, result, whose = self._rows(self._evidence.model())
+        numbers = self._evidence.numbers() if self._course else self._evidence.model()
+        z, losses, result, whose = self._rows(numbers, self._max_points)
         y = _standard(losses)
         scales = [(_padded(scale, z.shape[1]), noise) for scale, noise in self._fit()]
         models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
         # Where a metric is noisy its mean counts, so that a lucky draw does not stand in the way for good.
         noisy = [noise > _NOISY for _, noise in scales]
         mean = np.where(noisy, np.stack([model.mean(z) for model in models], axis=1), y)
-        if not result.any():  # nothing has run to its end: what is reported has to do
-            result[:] = True
+        reach = mean
+        if self._course:  # what was stopped reaches as far as it would have come
+            end = self._at_the_end(z[:, :-1])
+            reach = np.where(z[:, -1:] < 1, np.stack([model.mean(end) for model in models], axis=1), mean)
         kept = np.ones(len(mean), dtype=bool)
         if self._chances:  # of pending ones nobody knows, so they may
             kept = self._evidence.kept(whose)
+        mean, kept = mean[result], kept[result]
         if pending:
             more = self._at_the_end(self._evidence.features_of(pending))
             lies = np.stack([model.mean(more) for model in models], axis=1)
-            z, y, mean = np.concatenate([z, more]), np.concatenate([y, lies]), np.concatenate([mean, lies])
-            result, kept = (np.concatenate([one, np.ones(len(more), dtype=bool)]) for one in (result, kept))
+            z, y, mean, reach = (np.concatenate(pair) for pair in ((z, more), (y, lies), (mean, lies), (reach, lies)))
+            kept = np.concatenate([kept, np.ones(len(more), dtype=bool)])
             models = [Process(z, column, *scale) for column, scale in zip(y.T, scales, strict=True)]
-        return models, mean[result], kept[result]
+        # All trials say how far the metrics reach: by a few, or those that keep the limits, only what dominates these would be a gain.
+        return models, mean, kept, reference(reach)
 
     @in_one_thread
     def _ranked(self, rng: random.Random, pending: Sequence[Mapping[str, object]]) -> list[list[float]]:
@@ -189,7 +204,7 @@ class EHVI(Searcher):
         from whet.search.climb import climbed
 
         layout, features = self._evidence.tools()
-        models, mean_NM, kept_N = self._processes(pending)
+        models, mean_NM, kept_N, far_M = self._processes(pending)
         belief = self._belief.on(layout) if self._belief else None
         weight = self._belief.weight(self._evidence.num_scored)
         chance = self._chances.given(pending) if self._chances else None
@@ -197,8 +212,7 @@ class EHVI(Searcher):
         if not is_aimless:
             front = mean_NM[kept_N]
             front = front[nondominated(front)]
-            # All trials say how far the metrics reach: by the few that keep the limits only what dominates these would be a gain.
-            lower, upper = boxes(evenly(front, _FRONT.get(front.shape[1], _MANY)), reference(mean_NM))
+            lower, upper = boxes(evenly(front, _FRONT.get(front.shape[1], _MANY)), far_M)
             lower = np.maximum(lower, _floors(mean_NM))
 
         def score(x_ND: Array, m_ND: Array, h_NC: Array) -> Array:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Evidence", "Fitted"]
+__all__ = ["FITTED", "Evidence", "Fitted"]
 
 T = TypeVar("T")
 
-_FITTED = 160  # trials that length scales are fitted to
+FITTED = 160  # rows that length scales are fitted to
 
 
 @final
@@ -115,12 +115,22 @@ class Evidence:
 
         return np.array([self._measured[number] for number in numbers])
 
+    def scored(self, numbers: Sequence[int]) -> Array:
+        """Return which of the trials have losses."""
+        import numpy as np
+
+        return np.array([self._losses[n] is not self._nothing for n in numbers], dtype=bool)
+
     def kept(self, numbers: Sequence[int]) -> Array:
         """Return which of the trials have losses and keep all limits."""
         import numpy as np
 
-        kept = [self._losses[n] is not self._nothing and not self._limits.off(n) for n in numbers]
-        return np.array(kept, dtype=bool)
+        found: Array = self.scored(numbers) & np.array([not self._limits.off(n) for n in numbers], dtype=bool)
+        return found
+
+    def numbers(self) -> list[int]:
+        """Return all trials."""
+        return sorted(self._losses)
 
     def ordered(self) -> list[int]:
         """Return all trials, the best first: by loss, or with several metrics by rank; equal ones by number, NaN last.
@@ -128,7 +138,7 @@ class Evidence:
         Those beyond the limits come after those that keep them, the nearest first.
         """
         if self._ordered is None:
-            self._ordered = self._sorted(sorted(self._losses))
+            self._ordered = self.ranked(self.numbers())
         return self._ordered
 
     def model(self) -> list[int]:
@@ -141,14 +151,17 @@ class Evidence:
         if (
             self._fitted is None or self._fitted[0] != first
         ):  # they change at milestones, or where a late one comes among them
-            self._fitted = first, first if len(first) <= _FITTED else sorted(thinned(self._sorted(first), _FITTED))
+            self._fitted = first, first if len(first) <= FITTED else sorted(thinned(self.ranked(first), FITTED))
         return self._fitted[1]
 
-    def _sorted(self, numbers: Sequence[int]) -> list[int]:
+    def ranked(self, numbers: Sequence[int]) -> list[int]:
+        """Return these trials in the order of `ordered`; what else there is does not matter."""
         import numpy as np
 
         from whet.fronts import ranks
 
+        if not numbers:
+            return []
         losses = self.losses(numbers)
         if losses.shape[1] == 1:
             place = np.where(np.isnan(losses[:, 0]), np.inf, losses[:, 0])
