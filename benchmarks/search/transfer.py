@@ -185,7 +185,7 @@ def _run(job: tuple[str, int, tuple[str, ...], int]) -> list[tuple[str, str, str
 
 def main() -> int:
     """Run everything, and hold it against the bounds."""
-    given = arguments(__doc__ or "", repeats=10, quick_repeats=2, more=_more)
+    given = arguments(__doc__ or "", repeats=20, quick_repeats=2, more=_more)
     methods = tuple(m.strip() for m in given.methods.split(","))
     names = [n for n in FAMILIES if not given.quick or n in ("branin", "mlp-vehicle")]
     if given.problems:

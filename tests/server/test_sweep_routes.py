@@ -244,17 +244,20 @@ def test_the_list_says_how_the_best_came_about_at_the_cost_of_what_is_new(behind
 
 
 def test_who_is_limited_compares_no_sweep_of_others(behind: Store) -> None:
-    ran(behind, "a", 2, project="mine")
-    ran(behind, "b", 2, project="other")
+    ran(behind, "of mine", 2, project="mine")
+    ran(behind, "of theirs", 2, project="other")  # no name that an id may begin with
     _, secret = behind.tokens.create(Scope.READ, projects=["mine"])
     ask = asking(application(behind, Door(host="0.0.0.0")), headers={"Authorization": f"Bearer {secret}"})
-    assert ask.get(f"{API}/sweeps:compare", params={"ids": "a"}).status_code == 200
-    for other in ("b", "nobody"):  # it is the same answer whether others have it or nobody does
-        found = ask.get(f"{API}/sweeps:compare", params={"ids": f"a,{other}"}).json()
-        assert ([one["name"] for one in found["sweeps"]], found["missing"]) == (["a"], [other])
+    assert ask.get(f"{API}/sweeps:compare", params={"ids": "of mine"}).status_code == 200
+    for other in ("of theirs", "nobody"):  # it is the same answer whether others have it or nobody does
+        found = ask.get(f"{API}/sweeps:compare", params={"ids": f"of mine,{other}"}).json()
+        assert ([one["name"] for one in found["sweeps"]], found["missing"]) == (["of mine"], [other])
         assert ask.get(f"{API}/sweeps:compare", params={"ids": other}).status_code == 404
     for path in ("runs", "export", "figures/history"):
-        assert [ask.get(f"{API}/sweeps/{name}/{path}").status_code for name in "ab"] == [200, 404], path
+        assert [ask.get(f"{API}/sweeps/{name}/{path}").status_code for name in ("of mine", "of theirs")] == [
+            200,
+            404,
+        ], path
 
 
 def test_templates(ask: Any, behind: Store) -> None:
