@@ -107,9 +107,8 @@ def main() -> int:
                 rows.append([f"{method}, n = {count:,}", mine.text(), theirs.text(), times.text()])
                 report.data[f"{floats}+2/{method}/{count}"] = {"whet": mine, "optuna": theirs, "ratio": times}
                 bound = _BOUNDS.get((method, count))
-                if floats == 5 and bound is not None and not given.quick:
-                    report.bound(
-                        f"{method} at n = {count:,}: at most {number(bound)} ms", mine.median, mine.median <= bound
-                    )
+                if bound is not None and not given.quick:
+                    text = f"{floats} + 2, {method} at n = {count:,}: at most {number(bound)} ms"
+                    report.bound(text, mine.median, mine.median <= bound)
         report.table(f"{floats} floats + 2 categoricals: ms a suggestion", ["", "Whet", "Optuna", "times"], rows)
     return report.finish(given)

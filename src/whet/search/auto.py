@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import final
 
 from whet.errors import ConfigError
 from whet.plugins import knob_whole
@@ -24,7 +24,7 @@ _MOST_METRICS = 4
 _ALONE = 12  # trials that are the Gaussian process's own
 _EVERY = 8
 _EVERY_STOPPED = 2  # the same with several metrics, once trials were stopped
-_FIRST = 10  # results before the model of several metrics is used
+_FIRST = 10  # results before TPE's densities are used
 
 
 @final
@@ -40,7 +40,7 @@ class Auto(Searcher):
     thinks promising may be stopped time and again, and `bohb` learns from that.
 
     Args:
-        num_startup: Results before a model is used, >= 2; None: the methods' own defaults, with several metrics `motpe`'s also for `bohb`.
+        num_startup: Results before a model is used, >= 2; None: the methods' own defaults, for `bohb` that of `motpe`.
         switch_at: Results from which on TPE suggests, >= 1.
         prior: Good values that the user believes in, by name of the parameter, as in `gp`: ``{"lr": 0.01}``.
 
@@ -74,12 +74,11 @@ class Auto(Searcher):
                 why = f"it weighs improvements of one metric only, and there are {len(problem.metrics)}"
                 raise ConfigError(f"bayes has cost={cost!r}, but {why}", "leave cost out, or name one metric")
             self._unweighed = "; nothing is known of costs here"
-        own: dict[str, Any] = {"prior": prior} if num_startup is None else {"prior": prior, "num_startup": num_startup}
         self._are_stopped = False
         if self._several:  # where nothing is stopped this is `motpe`
             self._tpe: Searcher = BOHB(problem, seed=seed, prior=prior, num_results=num_startup or _FIRST)
         else:
-            self._tpe = TPE(problem, seed=seed, **own)
+            self._tpe = TPE(problem, seed=seed, prior=prior, num_startup=num_startup or _FIRST)
         self._gp: Searcher | None = None
         if len(problem.space) <= _MOST_DIMS and len(problem.metrics) <= _MOST_METRICS:
             if self._several:
