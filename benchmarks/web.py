@@ -85,7 +85,7 @@ FRAMES = """
   window.__next = requestAnimationFrame(next);
 })()
 """
-ROWS = ".table-body .row .num"
+ROWS = ".table-body .row:not(.row-coming)"
 HISTORY = ".plot canvas"
 PEER_HISTORY = ".js-plotly-plot .scatterlayer .points path"
 PEER_ROWS = ".MuiChip-label"
@@ -214,7 +214,7 @@ def scroll(browser: Any, url: str) -> list[float]:
         page.goto(url)
         page.locator(ROWS).first.wait_for()
         frames: list[float] = page.evaluate(SCROLL, 500)
-        page.locator(".coming").first.wait_for(state="detached", timeout=120_000)
+        page.locator(".row-coming").first.wait_for(state="detached", timeout=120_000)
         return frames
 
 

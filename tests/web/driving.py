@@ -89,7 +89,7 @@ def arrive(page) -> None:
     from playwright.sync_api import expect
 
     expect(page.locator("main :is(h1, h2)").first).to_be_visible()
-    expect(page.locator(".loading, .coming")).to_have_count(0)
+    expect(page.locator(".loading, .row-coming")).to_have_count(0)
 
 
 def violations(page) -> list[str]:

@@ -322,7 +322,7 @@ def test_a_run_that_is_pinned_elsewhere_stands_first_and_once(own: Place, page):
     expect(page.get_by_role("status").filter(has_text="150 runs")).to_be_visible()
     for key in ("PageDown",) * 6:
         page.keyboard.press(key)
-        expect(page.locator(".coming")).to_have_count(0)
+        expect(page.locator(".row-coming")).to_have_count(0)
         expect(page.get_by_role("status").filter(has_text="150 runs")).to_be_visible()
     place = int(page.locator(".row-active").get_attribute("aria-rowindex")) - 2
     assert 100 < place < 130

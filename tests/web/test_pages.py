@@ -177,7 +177,7 @@ def test_any_part_of_many_rows_is_a_key_away_and_one_question(own: Place, page):
         asked.clear()
         page.keyboard.press(key)
         expect(active).to_have_text(name or re.compile("^run-0(2|00)"))
-        expect(grid.locator(".coming")).to_have_count(0)
+        expect(grid.locator(".row-coming")).to_have_count(0)
         assert len(set(asked)) <= 1, key
         if key == "End":
             ((offset, limit),) = set(asked)

@@ -67,7 +67,7 @@ def shoot(browser: Any, url: str, size: tuple[int, int], scheme: str, scale: flo
     page.wait_for_timeout(1000)
     while asked:  # an answer may lead to a further question, and is drawn a moment after it came
         page.wait_for_timeout(1000)
-    expect(page.locator(".loading, .coming")).to_have_count(0)
+    expect(page.locator(".loading, .row-coming")).to_have_count(0)
     if place:
         page.locator(place).first.scroll_into_view_if_needed()
         page.locator(place).first.evaluate("(one) => window.scrollBy(0, one.getBoundingClientRect().top - 120)")

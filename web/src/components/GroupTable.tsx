@@ -11,7 +11,7 @@ import { joined, parted } from "../lib/search.ts";
 import type { Names, TableSearch } from "./RunTable.tsx";
 import { EmptyState, ErrorState, Loading } from "./Status.tsx";
 import { type Column, Table } from "./Table.tsx";
-import { Num, State, Val } from "./Value.tsx";
+import { NOTHING, Num, State, Val } from "./Value.tsx";
 
 interface Props {
   by: string;
@@ -27,7 +27,7 @@ interface Props {
 }
 
 type Group = Schemas["GroupView"];
-type Row = { kind: "group"; key: string; group: Group; isOpen: boolean } | { kind: "run"; key: string; run: RunLine } | { kind: "more"; key: string; group: Group; left: number } | { kind: "coming"; key: string };
+type Row = { kind: "group"; key: string; group: Group; isOpen: boolean } | { kind: "run"; key: string; run: RunLine } | { kind: "more"; key: string; group: Group; left: number };
 
 const MOST_RUNS = 50;
 
@@ -50,13 +50,13 @@ export function GroupTable({ by, table, search, onSearch, names, sweep, nameOf, 
   });
   const rows = useMemo(() => {
     const shown = opened.filter(canOpen);
-    return (all ?? []).flatMap((group): Row[] => {
+    return (all ?? []).flatMap((group): (Row | undefined)[] => {
       const key = JSON.stringify(group.value);
       const at = shown.indexOf(group);
       const head: Row = { kind: "group", key, group, isOpen: at >= 0 };
       if (at < 0) return [head];
       const found = runs[at]?.data?.runs;
-      if (!found) return [head, { kind: "coming", key: `${key} …` }];
+      if (!found) return [head, undefined];
       const left = group.num_runs - found.length;
       return [head, ...found.map((run): Row => ({ kind: "run", key: `${key} ${run.id}`, run })), ...(left > 0 ? [{ kind: "more" as const, key: `${key} more`, group, left }] : [])];
     });
@@ -69,7 +69,7 @@ export function GroupTable({ by, table, search, onSearch, names, sweep, nameOf, 
   const show = (row: Row): void => {
     if (row.kind === "group") toggle(row.group);
     else if (row.kind === "run") void navigate({ to: "/runs/$run", params: { run: row.run.id } });
-    else if (row.kind === "more") onSearch(alone(row.group));
+    else onSearch(alone(row.group));
   };
   if (query.isError && !query.data) return query.error instanceof Problem && query.error.status === 422 ? <EmptyState title="Runs can't be put together by that">{query.error.message}</EmptyState> : <ErrorState error={query.error} retry={() => void query.refetch()} />;
   if (!query.data) return <Loading what="groups" />;
@@ -98,7 +98,7 @@ export function GroupTable({ by, table, search, onSearch, names, sweep, nameOf, 
 }
 
 function columnsOf(title: string, goal: "minimize" | "maximize" | null, by: string, of: string | undefined, nameOf: Map<string, string>): Column<Row>[] {
-  const number = (value: number | null) => (value === null ? <span className="nothing">–</span> : <Num value={value} />);
+  const number = (value: number | null) => (value === null ? NOTHING : <Num value={value} />);
   const best = (group: Group): number | null => (goal === "maximize" ? group.greatest : group.least);
   const worst = (group: Group): number | null => (goal === "maximize" ? group.least : group.greatest);
   const valueOf = (run: RunLine): unknown => (of === "value" ? run.values?.[0] : of ? run.cells[of] : null);
@@ -117,14 +117,12 @@ function columnsOf(title: string, goal: "minimize" | "maximize" | null, by: stri
           <Link to="/runs/$run" params={{ run: row.run.id }} tabIndex={-1} className="opens within" title={row.run.name}>
             {row.run.name}
           </Link>
-        ) : row.kind === "more" ? (
-          <span className="within link">{row.left.toLocaleString("en")} more, in the table</span>
         ) : (
-          <span className="coming" />
+          <span className="within link">{row.left.toLocaleString("en")} more, in the table</span>
         ),
     },
     { id: "runs", title: "runs", width: 116, right: true, cell: (row) => (row.kind === "group" ? <span className="num">{row.group.num_runs.toLocaleString("en")}</span> : row.kind === "run" ? <State state={row.run.state} reason={row.run.reason} short /> : null) },
-    { id: "best", title: `${goal === null ? "least" : "best"} ${title}`, hint: goal === null ? "it is not known which way is better" : goal, width: 150, right: true, cell: (row) => (row.kind === "group" ? <strong>{number(best(row.group))}</strong> : row.kind === "run" ? num(valueOf(row.run)) === null ? <span className="nothing">–</span> : <Val value={valueOf(row.run)} /> : null) },
+    { id: "best", title: `${goal === null ? "least" : "best"} ${title}`, hint: goal === null ? "it is not known which way is better" : goal, width: 150, right: true, cell: (row) => (row.kind === "group" ? <strong>{number(best(row.group))}</strong> : row.kind === "run" ? num(valueOf(row.run)) === null ? NOTHING : <Val value={valueOf(row.run)} /> : null) },
     {
       id: "mean",
       title: "mean ± spread",

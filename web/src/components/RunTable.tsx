@@ -6,7 +6,7 @@ import { Problem, type RunLine, type SweepLine } from "../api/client.ts";
 import * as ask from "../api/queries.ts";
 import { choose } from "../lib/chosen.ts";
 import { OWN, written } from "../lib/filter.ts";
-import { count, num } from "../lib/format.ts";
+import { brief, count, num } from "../lib/format.ts";
 import { joined, parted } from "../lib/search.ts";
 import { ColumnPicker } from "./ColumnPicker.tsx";
 import { useParts, useTraits } from "./parts.ts";
@@ -14,7 +14,7 @@ import { FilterBox } from "./FilterBox.tsx";
 import { EmptyState, ErrorState, Loading } from "./Status.tsx";
 import { type Column, Table } from "./Table.tsx";
 import { useToasts } from "./Toast.tsx";
-import { Ago, Num, State, Took, Val } from "./Value.tsx";
+import { Ago, NOTHING, State, Took } from "./Value.tsx";
 
 export interface TableSearch {
   filter?: string | undefined;
@@ -223,20 +223,20 @@ function columnsOf(cells: readonly string[], sweep: SweepLine | undefined, nameO
   const of: Column<RunLine>[] = cells.map((name) => {
     const title = name.replace(/^(?:metrics|config|summary|attrs)\./, "");
     const isMetric = name.startsWith("metrics.");
-    return { id: name, title, hint: name, width: Math.min(180, Math.max(isMetric ? 88 : 92, 36 + title.length * 7.5)), right: !texts.has(name), sort: name, cell: (run) => <Val value={run.cells[name]} /> };
+    return { id: name, title, hint: name, width: Math.min(180, Math.max(isMetric ? 88 : 92, 36 + title.length * 7.5)), right: !texts.has(name), sort: name, ...plainly((run) => run.cells[name]) };
   });
   const metric: Column<RunLine>[] = sweep?.metrics[0]
-    ? [{ id: "value", title: String(sweep.metrics[0]["name"]), hint: "the result; the best is marked", width: 104, right: true, sort: "value", cell: (run) => <Result run={run} /> }]
+    ? [{ id: "value", title: String(sweep.metrics[0]["name"]), hint: "the result; the best is marked", width: 104, right: true, sort: "value", ...RESULT }]
     : hasResults
-      ? [{ id: "value", title: "result", hint: "of a sweep's trials: the metric that the sweep is for; the best of each sweep is marked", width: 104, right: true, sort: "value", cell: (run) => <Result run={run} /> }]
+      ? [{ id: "value", title: "result", hint: "of a sweep's trials: the metric that the sweep is for; the best of each sweep is marked", width: 104, right: true, sort: "value", ...RESULT }]
       : [];
-  const others: Column<RunLine>[] = (sweep?.metrics ?? []).slice(1).map((one, i) => ({ id: `value ${i}`, title: String(one["name"]), width: 96, right: true, cell: (run) => (run.values ? <Num value={run.values[i + 1]} /> : <span className="nothing">–</span>) }));
-  const why: Column<RunLine>[] = hasReasons ? [{ id: "reason", title: "why", hint: "why it ended so", width: 200, sort: "reason", cell: (run) => (run.reason ? <span title={run.reason}>{run.reason}</span> : null) }] : [];
+  const others: Column<RunLine>[] = (sweep?.metrics ?? []).slice(1).map((one, i) => ({ id: `value ${i}`, title: String(one["name"]), width: 96, right: true, ...plainly((run) => run.values?.[i + 1]) }));
+  const why: Column<RunLine>[] = hasReasons ? [{ id: "reason", title: "why", hint: "why it ended so", width: 200, sort: "reason", cell: (run) => run.reason, whole: (run) => run.reason || undefined }] : [];
   const where: Column<RunLine>[] = sweep
     ? []
     : [
-        { id: "sweep", title: "sweep", width: 110, sort: "sweep", cell: (run) => (run.sweep ? <Link to="/sweeps/$sweep" params={{ sweep: run.sweep }} tabIndex={-1}>{nameOf.get(run.sweep) ?? run.sweep}</Link> : <span className="nothing">–</span>) },
-        ...(project ? [] : [{ id: "project", title: "project", width: 96, sort: "project", cell: (run: RunLine) => <span className="text">{run.project}</span> }]),
+        { id: "sweep", title: "sweep", width: 110, sort: "sweep", cell: (run) => (run.sweep ? <Link to="/sweeps/$sweep" params={{ sweep: run.sweep }} tabIndex={-1}>{nameOf.get(run.sweep) ?? run.sweep}</Link> : NOTHING) },
+        ...(project ? [] : [{ id: "project", title: "project", width: 96, sort: "project", cell: (run: RunLine) => run.project }]),
       ];
   const rest: Column<RunLine>[] = [
     { id: "duration", title: "duration", width: 92, right: true, sort: "duration", cell: (run) => <Took started={run.started} ended={run.ended ?? (run.state === "lost" ? run.beat : null)} /> },
@@ -245,11 +245,13 @@ function columnsOf(cells: readonly string[], sweep: SweepLine | undefined, nameO
   return [...first, state, ...metric, ...others, ...of, ...rest, ...where, ...why];
 }
 
-function Result({ run }: { run: RunLine }) {
-  if (!run.values) return <span className="nothing">–</span>;
-  const value = <Num value={run.values[0]} />;
-  return run.best ? <strong className="best">{value}</strong> : value;
+/** A value as text. */
+function plainly(of: (run: RunLine) => unknown): Pick<Column<RunLine>, "cell" | "whole"> {
+  return { cell: (run) => (of(run) == null ? NOTHING : brief(of(run)).text), whole: (run) => brief(of(run)).whole };
 }
+
+const result = plainly((run) => run.values?.[0]);
+const RESULT: typeof result = { ...result, cell: (run) => (run.best ? <strong className="best">{result.cell(run)}</strong> : result.cell(run)) };
 
 function Opens({ run, children }: { run: RunLine; children: ReactNode }) {
   return (

@@ -1,13 +1,14 @@
 /** How a value came about, in one small line: what is better lies lower where it is minimized, as in a chart of it. */
 import { num, short } from "../lib/format.ts";
 import { sparkPath } from "../lib/spark.ts";
+import { NOTHING } from "./Value.tsx";
 
 const [WIDTH, HEIGHT] = [80, 20];
 
 /** `points` are (number of a trial, value), each time the value `of` something became better. */
 export function Spark({ points, of, trials }: { points: readonly (readonly unknown[])[]; of: string; trials: number }) {
   const read = points.map(([place, value]) => [num(place) ?? 0, num(value) ?? NaN] as const).filter(([, value]) => Number.isFinite(value));
-  if (!read.length) return <span className="nothing">–</span>;
+  if (!read.length) return NOTHING;
   const [first, last] = [read[0]?.[1] as number, read.at(-1)?.[1] as number];
   const said = `${of}: ${came(first, last)}`;
   return (

@@ -1,6 +1,7 @@
 /** The one table: any number of rows, of which those in sight are in the document; the keyboard moves through all of them. */
 import { observeElementOffset, observeElementRect, useVirtualizer } from "@tanstack/react-virtual";
 import { type CSSProperties, type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { slots } from "../lib/slots.ts";
 import { isPaper } from "../lib/theme.ts";
 import { type Acts, TableRow } from "./TableRow.tsx";
 
@@ -15,7 +16,10 @@ export interface Column<Row> {
   right?: boolean;
   /** What `sort` says for it; without one it can't be sorted by. */
   sort?: string;
+  /** Text by itself where that will do: some hundred cells are drawn with each frame while it is scrolled. */
   cell: (row: Row) => ReactNode;
+  /** All of it, on hover. */
+  whole?: (row: Row) => string | undefined;
 }
 
 interface Props<Row> {
@@ -69,6 +73,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     if (end >= 0) onSight?.(begin, end);
   }, [begin, end, onSight]);
 
+  const held = useRef<ReadonlyMap<string, number>>(new Map());
   const from = useRef(NOBODY); // the row whose box was ticked last: with Shift all up to here go with it
   const pick = (at: number, far: boolean): void => {
     const here = row(at);
@@ -127,6 +132,17 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
   };
 
   const drawn = new Set<string>();
+  const named = items.map((item) => {
+    const one = row(item.index);
+    const name = keyOf(one, rowKey);
+    const isFirst = name !== null && !drawn.has(name); // while rows move one may be here twice
+    if (name !== null) drawn.add(name);
+    return { item, one, key: isFirst ? name : `at ${item.index}` };
+  });
+  held.current = slots(named.map((one) => one.key), held.current);
+  const rows = named.map((one) => ({ ...one, slot: held.current.get(one.key) ?? 0 }));
+  // In the document they stand as on the screen, but while it is scrolled none is taken out to be put elsewhere.
+  if (virtual.isScrolling) rows.sort((a, b) => a.slot - b.slot);
   const least = columns.reduce((sum, one) => sum + one.width, 0);
   const widths = { "--columns": columns.map((one) => `minmax(${one.width}px, ${one.right ? one.width : one.width * 1.6}fr)`).join(" "), "--least": `${least}px` } as CSSProperties;
   return (
@@ -161,27 +177,21 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
         </div>
       ) : (
         <div role="rowgroup" className="table-body" style={{ height: virtual.getTotalSize() }}>
-          {items.map((item) => {
-            const one = row(item.index);
-            const name = keyOf(one, rowKey);
-            const isFirst = name !== null && !drawn.has(name); // while rows move one may be here twice
-            if (name !== null) drawn.add(name);
-            return (
-              <TableRow
-                key={isFirst ? name : `at ${item.index}`}
-                id={`${id}-${item.index}`}
-                index={item.index}
-                start={item.start}
-                columns={columns}
-                row={one}
-                isActive={item.index === active}
-                isChosen={onChoose ? one !== undefined && chosen?.has(rowKey(one)) === true : undefined}
-                opens={onOpen !== undefined}
-                opensApart={address !== undefined}
-                acts={acts}
-              />
-            );
-          })}
+          {rows.map(({ item, one, slot }) => (
+            <TableRow
+              key={slot}
+              id={`${id}-${item.index}`}
+              index={item.index}
+              start={item.start}
+              columns={columns}
+              row={one}
+              isActive={item.index === active}
+              isChosen={onChoose ? one !== undefined && chosen?.has(rowKey(one)) === true : undefined}
+              opens={onOpen !== undefined}
+              opensApart={address !== undefined}
+              acts={acts}
+            />
+          ))}
         </div>
       )}
     </div>

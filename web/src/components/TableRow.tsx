@@ -37,7 +37,8 @@ function Drawn<Row>({ id, index, start, columns, row, isActive, isChosen, opens,
       role="row"
       aria-rowindex={index + 2}
       aria-selected={isChosen ?? isActive}
-      className={`row ${opens ? "row-opens" : ""} ${isActive ? "row-active" : ""} ${isChosen ? "row-chosen" : ""}`}
+      aria-busy={row ? undefined : true}
+      className={`row ${row ? "" : "row-coming"} ${opens ? "row-opens" : ""} ${isActive ? "row-active" : ""} ${isChosen ? "row-chosen" : ""}`}
       style={{ transform: `translateY(${start}px)` }}
       onClick={(event) => {
         if (row === undefined || (event.target as HTMLElement).closest("a, button, input")) return;
@@ -48,11 +49,11 @@ function Drawn<Row>({ id, index, start, columns, row, isActive, isChosen, opens,
       }}
     >
       {columns.map((column, i) => (
-        <div key={column.id} role="gridcell" className={`cell ${column.right ? "right" : ""} ${i === 0 && picks ? "picks" : ""}`}>
+        <div key={column.id} role="gridcell" className={`cell ${column.right ? "right" : ""} ${i === 0 && picks ? "picks" : ""}`} title={row && column.whole?.(row)}>
           {i === 0 && picks && row !== undefined ? (
             <input type="checkbox" className="pick" tabIndex={-1} aria-label={`Choose ${acts.nameOf(row)}`} checked={isChosen} onChange={() => {}} onClick={(event) => acts.pick(index, event.shiftKey)} />
           ) : null}
-          {row === undefined ? <span className="coming" /> : column.cell(row)}
+          {row && column.cell(row)}
         </div>
       ))}
     </div>

@@ -1,16 +1,17 @@
 /** Values as they are read: numbers, times, lengths of time, states. */
 import { useSyncExternalStore } from "react";
 import type { RunState } from "../api/client.ts";
-import { absolute, ago, num, plain, short, span } from "../lib/format.ts";
+import { absolute, ago, brief, num, span } from "../lib/format.ts";
+
+/** Where there is no value. */
+export const NOTHING = <span className="nothing">–</span>;
 
 /** A number with four significant digits; all of them on hover. */
 export function Num({ value, unit }: { value: unknown; unit?: string }) {
-  const number = num(value);
-  if (number === null) return <span className="nothing">–</span>;
-  const text = short(number);
-  const whole = String(number);
+  if (num(value) === null) return NOTHING;
+  const { text, whole } = brief(value);
   return (
-    <span className="num" title={whole === text ? undefined : whole}>
+    <span className="num" title={whole}>
       {text}
       {unit ? <span className="unit"> {unit}</span> : null}
     </span>
@@ -19,11 +20,11 @@ export function Num({ value, unit }: { value: unknown; unit?: string }) {
 
 /** Any value of a configuration or summary, in one line. */
 export function Val({ value }: { value: unknown }) {
-  if (num(value) !== null && (typeof value === "number" || value === "NaN" || value === "Infinity" || value === "-Infinity")) return <Num value={value} />;
-  if (value === null || value === undefined) return <span className="nothing">–</span>;
-  const text = plain(value);
+  if (num(value) !== null) return <Num value={value} />;
+  if (value === null || value === undefined) return NOTHING;
+  const { text, whole } = brief(value);
   return (
-    <span className="text" title={text.length > 24 ? text : undefined}>
+    <span className="text" title={whole}>
       {text}
     </span>
   );
@@ -56,7 +57,7 @@ export const useNow = (): number => useSyncExternalStore(subscribe, () => now);
 /** How long ago; the date on hover. */
 export function Ago({ time }: { time: number | null }) {
   const at = useNow();
-  if (time === null) return <span className="nothing">–</span>;
+  if (time === null) return NOTHING;
   return (
     <time dateTime={new Date(time * 1000).toISOString()} title={absolute(time)}>
       {ago(time, at)}
@@ -66,7 +67,7 @@ export function Ago({ time }: { time: number | null }) {
 
 /** How long something took, or has taken until now. */
 export function Took({ started, ended }: { started: number | null; ended: number | null }) {
-  return started !== null && ended === null ? <Since time={started} /> : started === null || ended === null ? <span className="nothing">–</span> : <Span seconds={ended - started} />;
+  return started !== null && ended === null ? <Since time={started} /> : started === null || ended === null ? NOTHING : <Span seconds={ended - started} />;
 }
 
 function Since({ time }: { time: number }) {
@@ -93,13 +94,13 @@ const WORDS: Record<RunState, string> = {
 };
 
 /** A state: a mark of its own shape, and the word, so that nothing hangs on colour alone. */
-export function State({ state, reason, short: brief, of = "run" }: { state: RunState; reason?: string; short?: boolean; of?: "run" | "sweep" }) {
+export function State({ state, reason, short: isShort, of = "run" }: { state: RunState; reason?: string; short?: boolean; of?: "run" | "sweep" }) {
   return (
     <span className={`state state-${state}`} title={reason || undefined}>
       <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
         {MARKS[state]}
       </svg>
-      <span>{brief && state === "stopped" ? "stopped" : of === "sweep" && state === "pending" ? "not started" : WORDS[state]}</span>
+      {isShort && state === "stopped" ? "stopped" : of === "sweep" && state === "pending" ? "not started" : WORDS[state]}
     </span>
   );
 }

@@ -24,6 +24,17 @@ export function short(value: number): string {
   return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
 }
 
+/** A value in a cell: what stands there, and all of it where that is less. */
+export function brief(value: unknown): { text: string; whole: string | undefined } {
+  const number = num(value);
+  const text = number === null ? plain(value) : short(number);
+  const whole = number === null ? text : String(number);
+  return { text, whole: (number === null ? text.length > LONG : whole !== text) ? whole : undefined };
+}
+
+/** Texts that are longer may be cut. */
+const LONG = 24;
+
 /** Any value of a configuration, in one line. */
 export function plain(value: unknown): string {
   if (value === null || value === undefined) return "";

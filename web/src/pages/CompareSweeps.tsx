@@ -8,7 +8,7 @@ import { Beside, cells, Legend, Swatch } from "../components/Beside.tsx";
 import { Choice } from "../components/Button.tsx";
 import { Page, Section } from "../components/Page.tsx";
 import { EmptyState, ErrorState, Loading } from "../components/Status.tsx";
-import { Ago, Num, Span, State } from "../components/Value.tsx";
+import { Ago, NOTHING, Num, Span, State } from "../components/Value.tsx";
 import { differingFirst, drawnOf, MOST_BESIDE } from "../lib/compare.ts";
 import { count, num, plain, short } from "../lib/format.ts";
 import { place } from "../lib/scale.ts";
@@ -100,9 +100,9 @@ function Found({ contest: whole, search, go, onDrop }: { contest: Contest; searc
   };
   const needed = sweeps.map((one) => one.num_needed);
   const rows = [
-    { key: `best ${contest.metric}`, best: bestOf(sweeps.map((one) => num(one.best)), maximize), values: sweeps.map((one) => (one.best === null ? none : one.best_run ? <Link key={one.sweep} to="/runs/$run" params={{ run: one.best_run }} className="figure"><Num value={one.best} /></Link> : <Num key={one.sweep} value={one.best} />)) },
+    { key: `best ${contest.metric}`, best: bestOf(sweeps.map((one) => num(one.best)), maximize), values: sweeps.map((one) => (one.best === null ? NOTHING : one.best_run ? <Link key={one.sweep} to="/runs/$run" params={{ run: one.best_run }} className="figure"><Num value={one.best} /></Link> : <Num key={one.sweep} value={one.best} />)) },
     ...(contest.target === null || sweeps.length < 2 ? [] : [{ key: `trials to reach ${short(num(contest.target) ?? NaN)}`, best: bestOf(needed, false), values: needed.map((one) => (one === null ? <span key="n" className="nothing">never</span> : <Num value={one} />)) }]),
-    { key: "found by trial", values: sweeps.map((one) => (one.best_number === null ? none : <Num value={one.best_number} />)) },
+    { key: "found by trial", values: sweeps.map((one) => (one.best_number === null ? NOTHING : <Num value={one.best_number} />)) },
     { key: "trials", values: sweeps.map((one) => <span key={one.sweep} className="num">{one.num_trials.toLocaleString("en")}{one.cap === null ? null : <span className="unit"> / {one.cap.toLocaleString("en")}</span>}</span>) },
     { key: "stopped early", values: sweeps.map((one) => <Num key={one.sweep} value={one.num_stopped} />) },
     { key: "failed", values: sweeps.map((one) => <Num key={one.sweep} value={one.num_failed} />) },
@@ -178,7 +178,6 @@ function Found({ contest: whole, search, go, onDrop }: { contest: Contest; searc
   );
 }
 
-const none = <span className="nothing">–</span>;
 
 /** What each parameter may be in each sweep, on one scale, and how much of that is common to all. */
 function Spaces({ contest, heads }: { contest: Contest; heads: { id: string; head: ReactNode }[] }) {
@@ -195,7 +194,7 @@ function Spaces({ contest, heads }: { contest: Contest; heads: { id: string; hea
       differs: true,
       values: [
         ...row.extents.map((extent, i) => (extent ? <Extent key={i} of={extent} scale={scale} common={several && row.extents.every((one) => one !== null) ? row.common : null} /> : <span key={i} className="nothing">not there</span>)),
-        ...(several ? [row.share === null ? none : <span key="share" className="num">{row.share > 0 && row.share < 0.005 ? "< 1" : Math.round(row.share * 100)} %</span>] : []),
+        ...(several ? [row.share === null ? NOTHING : <span key="share" className="num">{row.share > 0 && row.share < 0.005 ? "< 1" : Math.round(row.share * 100)} %</span>] : []),
       ],
     };
   });

@@ -10,7 +10,7 @@ import { Progress } from "../components/Progress.tsx";
 import { Spark } from "../components/Spark.tsx";
 import { EmptyState, ErrorState, Loading } from "../components/Status.tsx";
 import { type Column, Table } from "../components/Table.tsx";
-import { Ago, Num, State } from "../components/Value.tsx";
+import { Ago, NOTHING, Num, State } from "../components/Value.tsx";
 import { choose } from "../lib/chosen.ts";
 import { count, num } from "../lib/format.ts";
 import { changed, joined, parted } from "../lib/search.ts";
@@ -21,7 +21,7 @@ const STATES = ["running", "paused", "pending", "finished", "canceled"] as const
 const COLUMNS: Column<SweepRow>[] = [
   { id: "name", title: "name", width: 190, sort: "name", cell: (sweep) => <Link to="/sweeps/$sweep" params={{ sweep: sweep.id }} className="opens" tabIndex={-1} title={sweep.name}>{sweep.name}</Link> },
   { id: "state", title: "state", width: 104, sort: "state", cell: (sweep) => <State state={sweep.state} of="sweep" /> },
-  { id: "best", title: "best", width: 100, right: true, sort: "best", cell: (sweep) => (sweep.best_run && sweep.best_value !== null ? <Link to="/runs/$run" params={{ run: sweep.best_run }} tabIndex={-1} className="figure"><strong><Num value={sweep.best_value} /></strong></Link> : <span className="nothing">–</span>) },
+  { id: "best", title: "best", width: 100, right: true, sort: "best", cell: (sweep) => (sweep.best_run && sweep.best_value !== null ? <Link to="/runs/$run" params={{ run: sweep.best_run }} tabIndex={-1} className="figure"><strong><Num value={sweep.best_value} /></strong></Link> : NOTHING) },
   { id: "spark", title: "so far", hint: "the best so far (of two metrics what their front covers), from the first trial with a result to the last", width: 104, cell: (sweep) => <Spark points={sweep.spark} of={sweep.spark_of} trials={sweep.num_trials} /> },
   { id: "metric", title: "metric", width: 150, sort: "metric", cell: (sweep) => <span className="text" title={sweep.metrics.map(aim).join(", ")}>{sweep.metrics.map(aim).join(", ")}</span> },
   { id: "trials", title: "trials", width: 170, right: true, sort: "trials", cell: (sweep) => <Progress done={sweep.num_trials} of={sweep.cap} /> },
