@@ -24,7 +24,7 @@ createRoot(document.getElementById("root") as HTMLElement).render(
   <StrictMode>
     <QueryClientProvider client={client}>
       <ToastArea>
-        <RouterProvider router={router} />
+        <RouterProvider router={router} context={{ client }} />
       </ToastArea>
     </QueryClientProvider>
   </StrictMode>,

@@ -1,5 +1,10 @@
-/** Which address shows which page. A page is loaded when it is first gone to; what is seen of it is in the address. */
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+/**
+ * Which address shows which page. A page is loaded when it is first gone to, and what it will ask for is asked for meanwhile; what is seen of it is in
+ * the address.
+ */
+import type { QueryClient } from "@tanstack/react-query";
+import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import * as ask from "./api/queries.ts";
 import { Shell } from "./components/Shell.tsx";
 import { EmptyState, ErrorState } from "./components/Status.tsx";
 import { parseSearch, stringifySearch } from "./lib/search.ts";
@@ -12,7 +17,16 @@ const only =
   (raw: Raw): { [key in K]?: string | undefined } =>
     Object.fromEntries(keys.map((key) => [key, key === "columns" && raw[key] === "" ? "" : text(raw, key)]).filter(([, value]) => value !== undefined)) as { [key in K]?: string | undefined };
 
-const root = createRootRoute({
+/** Ask for what a page will ask for, if its reader may. It does not wait: the page does, and says what failed. */
+function early(client: QueryClient, questions: () => unknown): void {
+  const put = async (): Promise<void> => {
+    const { scope } = await client.fetchQuery(ask.session);
+    if (scope !== null) await questions();
+  };
+  put().catch(() => {});
+}
+
+const root = createRootRouteWithContext<{ client: QueryClient }>()({
   component: Shell,
   errorComponent: ({ error }) => <ErrorState whole error={error} retry={() => location.reload()} />,
   notFoundComponent: () => (
@@ -28,6 +42,13 @@ export const runsRoute = createRoute({
   getParentRoute: () => root,
   path: "/runs",
   validateSearch: only("project", "filter", "sort", "columns", "chosen", "by", "of", "open"),
+  loader: ({ context: { client }, location: { search } }) =>
+    early(client, () => {
+      const project = text(search, "project");
+      void client.prefetchQuery(ask.columns(project));
+      void client.prefetchQuery(ask.sweeps(project));
+    }),
+  staleTime: Infinity,
   component: lazyRouteComponent(() => import("./pages/Runs.tsx"), "Runs"),
 });
 
@@ -56,6 +77,18 @@ export const sweepRoute = createRoute({
   getParentRoute: () => root,
   path: "/sweeps/$sweep",
   validateSearch: only("filter", "sort", "columns", "chosen", "by", "of", "open", "log", "chart", "axes", "flip", "params"),
+  loader: ({ context: { client }, params: { sweep }, cause, location: { search } }) =>
+    early(client, async () => {
+      const found = await client.fetchQuery(ask.sweep(sweep));
+      if (cause === "preload" || !found.num_trials) return; // perhaps it is only pointed at
+      void client.prefetchQuery(ask.stats(found.id));
+      void client.prefetchQuery(ask.history(found.id));
+      void client.prefetchQuery(ask.marks(found.id));
+      void client.prefetchQuery(ask.columns(undefined, found.id));
+      const { chart, axes } = search as Raw;
+      if ((chart ?? "parallel") === "parallel" && !axes) void client.prefetchQuery(ask.parallel(found.id, null));
+    }),
+  staleTime: Infinity,
   component: lazyRouteComponent(() => import("./pages/Sweep.tsx"), "Sweep"),
 });
 
@@ -79,6 +112,7 @@ export const router = createRouter({
   stringifySearch,
   defaultPreload: "intent",
   scrollRestoration: true,
+  context: { client: undefined as unknown as QueryClient }, // main.tsx has it
 });
 
 declare module "@tanstack/react-router" {

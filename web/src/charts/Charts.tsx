@@ -1,4 +1,4 @@
-/** A sweep's charts, one at a time; each is loaded when it is first looked at. */
+/** A sweep's charts, one at a time; those after the first are loaded when they are looked at. */
 import { useQuery } from "@tanstack/react-query";
 import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { Problem, type SweepFull } from "../api/client.ts";
@@ -7,8 +7,8 @@ import { ColumnPicker } from "../components/ColumnPicker.tsx";
 import { Section } from "../components/Page.tsx";
 import { ErrorState, Loading, said } from "../components/Status.tsx";
 import { joined, parted } from "../lib/search.ts";
+import { Parallel } from "./Parallel.tsx"; // the first to be seen
 
-const Parallel = lazy(() => import("./Parallel.tsx").then((file) => ({ default: file.Parallel })));
 const Responses = lazy(() => import("./Responses.tsx").then((file) => ({ default: file.Responses })));
 const Contour = lazy(() => import("./Contour.tsx").then((file) => ({ default: file.Contour })));
 const Correlation = lazy(() => import("./Correlation.tsx").then((file) => ({ default: file.Correlation })));

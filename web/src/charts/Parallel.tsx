@@ -32,6 +32,7 @@ const SIDE = 62;
 const LEAST = 92;
 const REACH = 14;
 const MOVING = 3000;
+const PART = 2000;
 
 /** The picture, and the faint one that lies below what is chosen; `of`: the places and colours with which that was drawn. */
 interface Kept {
@@ -112,18 +113,23 @@ export function Parallel({ data, maximize, filter, onFilter, axes: asked, flippe
       const scaled = { xs: xs.map((x) => x * fine), ys: fine === 1 ? placed : placed.map((column) => column.map((one) => one * fine)) };
       const all = thinned(made.order, drag?.kind === "axis" ? MOVING : Infinity);
       const isKept = (): boolean => kept.current?.of?.[0] === placed && kept.current.of[1] === inks;
-      const drawFaint = (): void => {
-        if (isKept()) return;
-        faint.pixels.fill(inks.ground);
-        draw(faint, { ...scaled, which: all, colours: inks.faint, alpha: alphaOf(all.length) * 0.6, smooth: false });
-        if (kept.current) kept.current.of = all === made.order ? [placed, inks] : null;
+      // In parts, so that the page answers between them, or at once.
+      const drawFaint = (from: number, part: number): void => {
+        if (!kept.current || isKept()) return;
+        if (!from) {
+          faint.pixels.fill(inks.ground);
+          kept.current.of = null;
+        }
+        draw(faint, { ...scaled, which: all.subarray(from, from + part), colours: inks.faint, alpha: alphaOf(all.length) * 0.6, smooth: false });
+        if (from + part < all.length) later = setTimeout(drawFaint, 0, from + part, part);
+        else kept.current.of = all === made.order ? [placed, inks] : null;
       };
       if (isBrushed) {
-        if (!isKept()) drawFaint();
+        drawFaint(0, all.length);
         onto.pixels.set(faint.pixels);
       } else {
         onto.pixels.fill(inks.ground);
-        later = setTimeout(drawFaint, 200); // the first brush finds it ready
+        later = setTimeout(drawFaint, 200, 0, PART); // the first brush finds it ready
       }
       draw(onto, { ...scaled, which: drawn, colours: inks.lines, alpha: alphaOf(drawn.length), smooth: drawn.length <= 2000 });
       context.putImageData(image, 0, 0);
