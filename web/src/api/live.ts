@@ -1,10 +1,9 @@
 /** A sweep as it happens: the server says that something changed, and what is shown of it is asked for again. */
 import { type Query, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState, useSyncExternalStore } from "react";
+import { fresh } from "../lib/fresh.ts";
 import { ask, setReachable } from "./reachable.ts";
 
-const SOON_MS = 250;
-const MOST_MS = 10_000;
 const AGAIN_MS = 3000;
 
 const onVisibility = (tell: () => void): (() => void) => {
@@ -22,33 +21,18 @@ export function useLive(id: string, since: number | undefined): boolean {
   const seen = useSyncExternalStore(onVisibility, () => !document.hidden);
   useEffect(() => {
     if (!known || !seen) return;
-    const mine = { predicate: ({ queryKey }: Query): boolean => (queryKey[0] === "sweep" && queryKey[1] === id) || (queryKey[0] === "runs" && JSON.stringify(queryKey).includes(id)) };
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let reopening: ReturnType<typeof setTimeout> | undefined;
-    let next = 0; // when it may be asked for again: the first change is shown at once, those that follow it closely together
-    let running = false;
-    let again = false;
-    let over = false;
-    const source = new EventSource(`/api/v1/sweeps/${encodeURIComponent(id)}/events?since=${since}`);
-    const refresh = async (): Promise<void> => {
-      const begun = performance.now();
-      timer = undefined;
-      running = true;
-      again = false;
+    const isTable = ({ queryKey }: Query): boolean => (queryKey[0] === "runs" && JSON.stringify(queryKey).includes(id)) || (queryKey[0] === "sweep" && queryKey[1] === id && queryKey.length === 2);
+    const isFigure = ({ queryKey }: Query): boolean => queryKey[0] === "sweep" && queryKey[1] === id && queryKey.length > 2;
+    const again = (predicate: (query: Query) => boolean) => async (): Promise<void> => {
       // What is on its way may be from before the change. Asking again would do, but not for a first answer, which would be taken as it comes.
-      await client.cancelQueries(mine);
-      // The table first: the server computes the figures of ten thousand trials for longer than it looks the rows up.
-      await client.invalidateQueries({ predicate: (query) => mine.predicate(query) && (query.queryKey[0] === "runs" || query.queryKey.length === 2) });
-      await client.invalidateQueries({ predicate: (query) => mine.predicate(query) && query.queryKey[0] !== "runs" && query.queryKey.length > 2 });
-      running = false;
-      const ended = performance.now();
-      next = ended + Math.min(MOST_MS, Math.max(SOON_MS, 2 * (ended - begun))); // a long history is asked for less often
-      if (again && !over) later();
+      await client.cancelQueries({ predicate });
+      await client.invalidateQueries({ predicate });
     };
-    const later = (): void => {
-      if (running) again = true;
-      else timer ??= setTimeout(() => void refresh(), Math.max(0, next - performance.now()));
-    };
+    // The table first, and more often: the server computes the figures of ten thousand trials for longer than it looks the rows up.
+    const figures = fresh(again(isFigure));
+    const table = fresh(again(isTable), figures.changed);
+    let reopening: ReturnType<typeof setTimeout> | undefined;
+    const source = new EventSource(`/api/v1/sweeps/${encodeURIComponent(id)}/events?since=${since}`);
     let first = true;
     source.addEventListener("changes", (event) => {
       const { revision } = JSON.parse((event as MessageEvent<string>).data) as { revision: number };
@@ -57,7 +41,7 @@ export function useLive(id: string, since: number | undefined): boolean {
         return;
       }
       first = false;
-      later();
+      table.changed();
     });
     source.onopen = () => {
       setOpen(true);
@@ -70,8 +54,8 @@ export function useLive(id: string, since: number | undefined): boolean {
       if (source.readyState === EventSource.CLOSED) reopening = setTimeout(() => setAttempt((count) => count + 1), AGAIN_MS);
     };
     return () => {
-      over = true;
-      clearTimeout(timer);
+      table.stop();
+      figures.stop();
       clearTimeout(reopening);
       source.close();
       setOpen(false);
