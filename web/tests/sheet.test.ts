@@ -163,6 +163,17 @@ test("an alias whose anchor goes is written out, and those after it stand for th
   assert.equal(putText(text, "name", "x"), `name: x\n${text}`);
 });
 
+test("a change to a parameter leaves those be that an alias shares with it", () => {
+  const text = "parameters:\n  b: &p {min: 1.0, max: 2.0} # b's\n  c: *p\n  d: *p\n  e: &v {values: [1, 2]}\n  f: *v\n";
+  const rest = "  c: &p {min: 1.0, max: 2.0}\n  d: *p\n  e: &v {values: [1, 2]}\n  f: *v\n";
+  assert.equal(putPart(text, row(text, "b"), "high", "3.0"), `parameters:\n  b: {min: 1.0, max: 3.0} # b's\n${rest}`);
+  assert.equal(putPart(text, row(text, "b"), "log", "true"), `parameters:\n  b: {min: 1.0, max: 2.0, log: true} # b's\n${rest}`);
+  assert.equal(putPart(text, row(text, "c"), "low", "0.5"), text.replace("c: *p", "c: {min: 0.5, max: 2.0}"));
+  assert.equal(putPart(text, row(text, "e"), "value", "1, 2, 3"), text.replace("e: &v {values: [1, 2]}\n  f: *v", "e: {values: [1, 2, 3]}\n  f: &v {values: [1, 2]}"));
+  const alone = "parameters:\n  b: &p {min: 1.0, max: 2.0}\n";
+  assert.equal(putPart(alone, row(alone, "b"), "high", "3.0"), alone.replace("2.0", "3.0"));
+});
+
 test("a comma within quotes parts nothing when the kind changes", () => {
   const text = "parameters:\n  a: {values: ['x, y', z]}\n  b: {value: '1, 2'}\n";
   assert.match(putKind(text, row(text, "a"), "constant"), /a: x, y$/m);

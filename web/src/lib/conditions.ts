@@ -76,10 +76,10 @@ export function putOnly(text: string, row: Row, only: readonly Only[]): string {
     const path = ["parameters", ...row.path];
     if (!only.length) {
       const old = meant(doc, doc.getIn(path, true));
-      if (isMap(old) && old.has("when")) mapAt(doc, path, true).delete("when");
+      if (isMap(old) && old.has("when")) mapAt(doc, path).delete("when");
       return;
     }
-    const map = mapAt(doc, path, true);
+    const map = mapAt(doc, path);
     const when = apart(doc, map.get("when", true)) ?? flowMap([]);
     const was = onlyOf(when) ?? [];
     when.items = only.map(({ name, values }) => {

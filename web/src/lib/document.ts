@@ -100,6 +100,7 @@ function mend(doc: Document, meant: Map<Alias, Node>): void {
       const node = meant.get(alias);
       if (!node || there.has(alias.source)) return undefined;
       const copy = node.clone() as Node;
+      copy.comment = alias.comment ?? null; // the line's own, not that of the line where it stood
       visit(copy, { Node: (_, one) => void ((isScalar(one) || isCollection(one)) && one.anchor && there.has(one.anchor) && delete one.anchor) }); // an anchor stands only once
       return copy;
     },
@@ -163,10 +164,9 @@ function copyOf(map: YAMLMap): YAMLMap {
   return copy;
 }
 
-/** What stands at a place as a mapping: a value that stands there alone goes under a key of it, an alias is written out. */
-export function mapAt(doc: Document, path: readonly string[], isApart = false): YAMLMap {
+/** What stands at a place as a mapping that can be changed by itself: a value that stands there alone goes under a key of it, an alias is written out. */
+export function mapAt(doc: Document, path: readonly string[]): YAMLMap {
   const old = doc.getIn(path, true);
-  if (isMap(old) && !isApart) return old as YAMLMap;
   const own = apart(doc, old);
   if (own) {
     if (isAlias(old)) own.comment = old.comment ?? null;

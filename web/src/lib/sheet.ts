@@ -222,7 +222,7 @@ export function putPart(text: string, row: Row, part: "low" | "high" | "step" | 
       doc.setIn(path, row.kind === "choice" ? list(typed) : node(typed, "constant"));
       return;
     }
-    const map = mapAt(doc, path, part === "when");
+    const map = mapAt(doc, path);
     if (part === "value") map.set(row.kind === "choice" ? "values" : "value", row.kind === "choice" ? list(typed) : node(typed, "constant"));
     else if (part === "log") {
       map.delete("distribution");
