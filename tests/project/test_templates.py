@@ -19,6 +19,11 @@ def test_each_is_a_sweep_that_can_be_made() -> None:
         assert config.run_cap
 
 
+def test_a_speed_recipe_says_what_must_be_kept() -> None:
+    config = parse(template("speed-recipe").text)
+    assert [(limit.name, limit.min) for limit in config.problem.limits] == [("val_accuracy", 0.9)]
+
+
 def test_changes() -> None:
     plain = template("gradient-boosting")
     config = changed(
