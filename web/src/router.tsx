@@ -83,12 +83,13 @@ export const sweepRoute = createRoute({
       if (cause === "preload" || !found.num_trials) return; // perhaps it is only pointed at
       void client.prefetchQuery(ask.stats(found.id));
       void client.prefetchQuery(ask.history(found.id));
-      void client.prefetchQuery(ask.marks(found.id));
+      if (found.metrics.length === 1) void client.prefetchQuery(ask.marks(found.id));
       void client.prefetchQuery(ask.columns(undefined, found.id));
       const { chart, axes } = search as Raw;
       if ((chart ?? "parallel") === "parallel" && !axes) void client.prefetchQuery(ask.parallel(found.id, null));
     }),
   staleTime: Infinity,
+  preloadStaleTime: 0, // who pointed at it has gone there now
   component: lazyRouteComponent(() => import("./pages/Sweep.tsx"), "Sweep"),
 });
 

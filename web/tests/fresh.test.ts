@@ -48,6 +48,18 @@ test("a change while it is done is not lost, and what takes long is done a third
   mock.timers.reset();
 });
 
+test("however long it takes, it waits ten seconds at most", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const { clock, begun, done, kept } = made(20_000);
+  kept.changed();
+  await pass(clock, 10_000);
+  kept.changed();
+  await pass(clock, 25_000);
+  assert.equal(begun.length, 2);
+  assert.ok(Math.abs((begun[1] as number) - (done[0] as number) - 10_000) <= 20, `${begun} ${done}`);
+  mock.timers.reset();
+});
+
 test("once it is stopped nothing is begun", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const { clock, begun, done, kept } = made(100);

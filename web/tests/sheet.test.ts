@@ -170,6 +170,13 @@ test("a change to a parameter leaves those be that an alias shares with it", () 
   assert.equal(putPart(text, row(text, "b"), "log", "true"), `parameters:\n  b: {min: 1.0, max: 2.0, log: true} # b's\n${rest}`);
   assert.equal(putPart(text, row(text, "c"), "low", "0.5"), text.replace("c: *p", "c: {min: 0.5, max: 2.0}"));
   assert.equal(putPart(text, row(text, "e"), "value", "1, 2, 3"), text.replace("e: &v {values: [1, 2]}\n  f: *v", "e: {values: [1, 2, 3]}\n  f: &v {values: [1, 2]}"));
+  const groups = "parameters:\n  g1: &g\n    parameters:\n      a: {min: 0.0, max: 1.0}\n      b: 2\n  g2: *g # g2's\n";
+  const second = "  g2:\n    # g2's\n    &g\n    parameters:\n      a: {min: 0.0, max: 1.0}\n      b: 2\n";
+  const first = "parameters:\n  g1:\n    parameters:\n      a: {min: 0.0, max: 1.0}\n      b: 2\n";
+  assert.equal(putPart(groups, row(groups, "g1.a"), "high", "3.0"), `${first.replace("1.0", "3.0")}${second}`);
+  assert.equal(putPart(groups, row(groups, "g1.b"), "value", "4"), `${first.replace("b: 2", "b: 4")}${second}`);
+  assert.equal(dropRow(groups, row(groups, "g1.b")), `${first.replace("      b: 2\n", "")}${second}`);
+  assert.equal(renamed(groups, row(groups, "g1.b"), "c"), `${first.replace("b: 2", "c: 2")}${second}`);
   const alone = "parameters:\n  b: &p {min: 1.0, max: 2.0}\n";
   assert.equal(putPart(alone, row(alone, "b"), "high", "3.0"), alone.replace("2.0", "3.0"));
 });

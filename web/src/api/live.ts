@@ -1,7 +1,7 @@
 /** A sweep as it happens: the server says that something changed, and what is shown of it is asked for again. */
 import { type Query, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState, useSyncExternalStore } from "react";
-import { fresh } from "../lib/fresh.ts";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { type Fresh, fresh } from "../lib/fresh.ts";
 import { ask, setReachable } from "./reachable.ts";
 
 const AGAIN_MS = 3000;
@@ -19,8 +19,9 @@ export function useLive(id: string, since: number | undefined): boolean {
   const known = since !== undefined;
   // A browser has six connections to a server, for all of its tabs: those that nobody looks at keep none.
   const seen = useSyncExternalStore(onVisibility, () => !document.hidden);
+  // What is due stays so while the stream is opened anew: the new one tells nothing of what the page has read in part.
+  const table = useRef<Fresh>(null);
   useEffect(() => {
-    if (!known || !seen) return;
     const isTable = ({ queryKey }: Query): boolean => (queryKey[0] === "runs" && JSON.stringify(queryKey).includes(id)) || (queryKey[0] === "sweep" && queryKey[1] === id && queryKey.length === 2);
     const isFigure = ({ queryKey }: Query): boolean => queryKey[0] === "sweep" && queryKey[1] === id && queryKey.length > 2;
     const again = (predicate: (query: Query) => boolean) => async (): Promise<void> => {
@@ -30,7 +31,15 @@ export function useLive(id: string, since: number | undefined): boolean {
     };
     // The table first, and more often: the server computes the figures of ten thousand trials for longer than it looks the rows up.
     const figures = fresh(again(isFigure));
-    const table = fresh(again(isTable), figures.changed);
+    const rows = fresh(again(isTable), figures.changed);
+    table.current = rows;
+    return () => {
+      rows.stop();
+      figures.stop();
+    };
+  }, [id, client]);
+  useEffect(() => {
+    if (!known || !seen) return;
     let reopening: ReturnType<typeof setTimeout> | undefined;
     const source = new EventSource(`/api/v1/sweeps/${encodeURIComponent(id)}/events?since=${since}`);
     let first = true;
@@ -41,7 +50,7 @@ export function useLive(id: string, since: number | undefined): boolean {
         return;
       }
       first = false;
-      table.changed();
+      table.current?.changed();
     });
     source.onopen = () => {
       setOpen(true);
@@ -54,14 +63,12 @@ export function useLive(id: string, since: number | undefined): boolean {
       if (source.readyState === EventSource.CLOSED) reopening = setTimeout(() => setAttempt((count) => count + 1), AGAIN_MS);
     };
     return () => {
-      table.stop();
-      figures.stop();
       clearTimeout(reopening);
       source.close();
       setOpen(false);
     };
     // The stream goes on from its own last event; a newer `since` is no reason to begin another one.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [id, known, seen, attempt, client]);
+  }, [id, known, seen, attempt]);
   return open;
 }

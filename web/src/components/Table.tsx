@@ -2,7 +2,7 @@
 import { observeElementOffset, observeElementRect, useVirtualizer } from "@tanstack/react-virtual";
 import { type CSSProperties, type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { slots } from "../lib/slots.ts";
-import { isPaper } from "../lib/theme.ts";
+import { isPaper, usePaper } from "../lib/theme.ts";
 import { type Acts, TableRow } from "./TableRow.tsx";
 
 export interface Column<Row> {
@@ -74,6 +74,8 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
   }, [begin, end, onSight]);
 
   const held = useRef<ReadonlyMap<string, number>>(new Map());
+  const onPaper = usePaper();
+  const isReused = useReuse(scroller, virtual.isScrolling) && !onPaper;
   const from = useRef(NOBODY); // the row whose box was ticked last: with Shift all up to here go with it
   const pick = (at: number, far: boolean): void => {
     const here = row(at);
@@ -139,10 +141,10 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     if (name !== null) drawn.add(name);
     return { item, one, key: isFirst ? name : `at ${item.index}` };
   });
-  held.current = slots(named.map((one) => one.key), held.current);
+  held.current = slots(named.map((one) => one.key), held.current, isReused);
   const rows = named.map((one) => ({ ...one, slot: held.current.get(one.key) ?? 0 }));
   // In the document they stand as on the screen, but while it is scrolled none is taken out to be put elsewhere.
-  if (virtual.isScrolling) rows.sort((a, b) => a.slot - b.slot);
+  if (isReused) rows.sort((a, b) => a.slot - b.slot);
   const least = columns.reduce((sum, one) => sum + one.width, 0);
   const widths = { "--columns": columns.map((one) => `minmax(${one.width}px, ${one.right ? one.width : one.width * 1.6}fr)`).join(" "), "--least": `${least}px` } as CSSProperties;
   return (
@@ -204,9 +206,45 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
   );
 }
 
+/** Whether elements are reused: while it is scrolled. A press that began before or after that is not parted from its click: rows stay where they are as long. */
+function useReuse(scroller: React.RefObject<HTMLDivElement | null>, isScrolling: boolean): boolean {
+  const is = useRef(false);
+  const isPressed = useRef(false);
+  const [, again] = useState(0);
+  useEffect(() => {
+    const table = scroller.current;
+    const press = (event: PointerEvent): void => {
+      isPressed.current = event.target !== table; // that would be the scroll bar, which is not told of being let go
+    };
+    const release = (): void => {
+      if (!isPressed.current) return;
+      isPressed.current = false;
+      setTimeout(() => again((count) => count + 1)); // the click comes first
+    };
+    table?.addEventListener("pointerdown", press);
+    window.addEventListener("pointerup", release);
+    window.addEventListener("pointercancel", release);
+    return () => {
+      table?.removeEventListener("pointerdown", press);
+      window.removeEventListener("pointerup", release);
+      window.removeEventListener("pointercancel", release);
+    };
+  }, [scroller]);
+  if (!isPressed.current) is.current = isScrolling;
+  return is.current;
+}
+
 /** On paper a table is as high as its rows and not scrolled: there those stay that were in sight. */
 const sized: typeof observeElementRect = (table, tell) => observeElementRect(table, (box) => (isPaper() ? undefined : tell(box)));
-const scrolled: typeof observeElementOffset = (table, tell) => observeElementOffset(table, (at, moves) => (isPaper() ? undefined : tell(at, moves)));
+const scrolled: typeof observeElementOffset = (table, tell) => {
+  const stop = observeElementOffset(table, (at, moves) => (isPaper() ? undefined : tell(at, moves)));
+  const after = (): void => tell(table.scrollElement?.scrollTop ?? 0, false); // it may have come to rest meanwhile
+  window.addEventListener("afterprint", after);
+  return () => {
+    stop?.();
+    window.removeEventListener("afterprint", after);
+  };
+};
 
 /** The row that the keyboard is at: rows come and go above it. The key is null until the row is here. */
 interface Spot {

@@ -1,6 +1,6 @@
 /** When a parameter exists (`when: {optimizer: sgd}`), and what a trial must keep (`limits: {latency_ms: {max: 20}}`), as rows of the form. */
 import { isMap, isScalar, isSeq, Pair, Scalar, YAMLMap } from "yaml";
-import { apart, changed, flowMap, item, keyOf, list, mapAt, meant, node, put, written } from "./document.ts";
+import { apart, changed, flowMap, item, keyOf, list, mapAt, meant, node, own, put, written } from "./document.ts";
 import type { Row } from "./sheet.ts";
 
 /** Another parameter, and the values of it with which this one exists; as they stand in a list. */
@@ -73,7 +73,7 @@ export function boxesOf(choices: string, values: readonly string[]): { text: str
 /** Say with which values of others a parameter exists; none: always. */
 export function putOnly(text: string, row: Row, only: readonly Only[]): string {
   return changed(text, (doc) => {
-    const path = ["parameters", ...row.path];
+    const path = own(doc, ["parameters", ...row.path]);
     if (!only.length) {
       const old = meant(doc, doc.getIn(path, true));
       if (isMap(old) && old.has("when")) mapAt(doc, path).delete("when");

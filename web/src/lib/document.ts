@@ -100,7 +100,9 @@ function mend(doc: Document, meant: Map<Alias, Node>): void {
       const node = meant.get(alias);
       if (!node || there.has(alias.source)) return undefined;
       const copy = node.clone() as Node;
-      copy.comment = alias.comment ?? null; // the line's own, not that of the line where it stood
+      // The line's own comment, not that of the line where it stood: within lines of its own it stands above them.
+      copy.comment = isBlock(copy) ? null : (alias.comment ?? null);
+      if (isBlock(copy)) copy.commentBefore = alias.comment ?? null;
       visit(copy, { Node: (_, one) => void ((isScalar(one) || isCollection(one)) && one.anchor && there.has(one.anchor) && delete one.anchor) }); // an anchor stands only once
       return copy;
     },
@@ -109,6 +111,8 @@ function mend(doc: Document, meant: Map<Alias, Node>): void {
     },
   });
 }
+
+const isBlock = (node: Node): boolean => isCollection(node) && !node.flow;
 
 /** A node of what somebody typed: a number keeps its form (`1.0`, `1e-4`). */
 export function node(text: string, kind: Kind | "text"): Scalar {
@@ -162,6 +166,16 @@ function copyOf(map: YAMLMap): YAMLMap {
     },
   });
   return copy;
+}
+
+/** Where that is, in mappings that can be changed by themselves. */
+export function own(doc: Document, path: readonly string[]): readonly string[] {
+  for (let n = 1; n < path.length; n += 1) {
+    const old = doc.getIn(path.slice(0, n), true);
+    const map = apart(doc, old);
+    if (map && map !== old) doc.setIn(path.slice(0, n), map);
+  }
+  return path;
 }
 
 /** What stands at a place as a mapping that can be changed by itself: a value that stands there alone goes under a key of it, an alias is written out. */

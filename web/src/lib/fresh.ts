@@ -8,7 +8,7 @@ export interface Fresh {
   stop: () => void;
 }
 
-/** Keep something fresh by `act`, then call `done`. What takes long is done less often: a third of the time at most. */
+/** Keep something fresh by `act`, then call `done`. What takes long is done less often: it waits twice as long as it took, at most MOST_MS. */
 export function fresh(act: () => Promise<unknown>, done: () => void = () => {}, now: () => number = () => performance.now()): Fresh {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let next = 0;

@@ -1,7 +1,7 @@
 /** A sweep file as its form sees it: read from the YAML, and changed in it so that all else (comments, order, keys that no form knows) stays. */
 import { type Document, isMap, isScalar, isSeq, Scalar, YAMLMap, YAMLSeq } from "yaml";
 import { type LimitRow, limitsOf, type Only, onlyOf, renameConditions } from "./conditions.ts";
-import { apart, changed, flow, flowMap, item, keyOf, knobs as knobsOf, list, mapAt, meant, node, opened, pairs, put, written } from "./document.ts";
+import { apart, changed, flow, flowMap, item, keyOf, knobs as knobsOf, list, mapAt, meant, node, opened, own, pairs, put, written } from "./document.ts";
 
 export type Kind = "float" | "int" | "choice" | "constant" | "other";
 
@@ -216,7 +216,7 @@ const isNumber = (text: string): boolean => text.trim() !== "" && Number.isFinit
 /** Change a part of a parameter that keeps its kind. */
 export function putPart(text: string, row: Row, part: "low" | "high" | "step" | "value" | "when" | "log", typed: string): string {
   return changed(text, (doc) => {
-    const path = ["parameters", ...row.path];
+    const path = own(doc, ["parameters", ...row.path]);
     const old = doc.getIn(path, true);
     if (part === "value" && !isMap(old)) {
       doc.setIn(path, row.kind === "choice" ? list(typed) : node(typed, "constant"));
@@ -240,7 +240,7 @@ export function putPart(text: string, row: Row, part: "low" | "high" | "step" | 
 export function putKind(text: string, row: Row, kind: Kind): string {
   if (kind === row.kind || kind === "other") return text;
   return changed(text, (doc) => {
-    const path = ["parameters", ...row.path];
+    const path = own(doc, ["parameters", ...row.path]);
     const old = doc.getIn(path, true);
     const before = meant(doc, old);
     const when: [string, unknown][] = isMap(before) && before.has("when") ? [["when", before === old ? before.get("when", true) : (apart(doc, before.get("when", true)) ?? before.get("when"))]] : [];
@@ -283,7 +283,7 @@ export function addRow(text: string): string {
 /** Leave a parameter out, and what is believed of it. */
 export function dropRow(text: string, row: Row): string {
   return changed(text, (doc, top) => {
-    let path = ["parameters", ...row.path];
+    let path = own(doc, ["parameters", ...row.path]);
     doc.deleteIn(path);
     // A group that holds nothing any more goes with its last parameter.
     while (path.length > 3) {
@@ -303,8 +303,8 @@ export function renamed(text: string, row: Row, name: string): string | false {
   if (typeof doc === "string" || key === "") return false;
   const group = doc.getIn(["parameters", ...row.path.slice(0, -1)], true);
   if (!isMap(group) || group.has(key)) return false;
-  return changed(text, (own, top) => {
-    const map = own.getIn(["parameters", ...row.path.slice(0, -1)], true) as YAMLMap;
+  return changed(text, (doc, top) => {
+    const map = doc.getIn(own(doc, ["parameters", ...row.path]).slice(0, -1), true) as YAMLMap;
     const pair = map.items.find((one) => keyOf(one.key) === row.path.at(-1));
     if (!pair) return;
     pair.key = new Scalar(key);
@@ -342,9 +342,9 @@ function believe(top: YAMLMap, name: string, typed: string, kind: Kind = "float"
     prior = flowMap([]);
     map.set("prior", prior);
   }
-  const own = prior as YAMLMap;
-  const before = own.get(name, true) as unknown;
+  const all = prior as YAMLMap;
+  const before = all.get(name, true) as unknown;
   const made = node(typed, kind === "choice" ? "constant" : kind);
   if (isMap(before)) before.set("value", made);
-  else own.set(name, made);
+  else all.set(name, made);
 }

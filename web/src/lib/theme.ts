@@ -41,6 +41,8 @@ const subscribe = (tell: () => void): (() => void) => {
 /** Whether this is drawn for paper. */
 export const isPaper = (): boolean => paper.matches;
 
+export const usePaper = (): boolean => useSyncExternalStore(subscribe, isPaper);
+
 /** Draw at the next frame; onto paper at once, for no frame comes before it. Returns what calls it off. */
 export function drawSoon(draw: () => void): () => void {
   if (paper.matches) {

@@ -178,7 +178,6 @@ function Found({ contest: whole, search, go, onDrop }: { contest: Contest; searc
   );
 }
 
-
 /** What each parameter may be in each sweep, on one scale, and how much of that is common to all. */
 function Spaces({ contest, heads }: { contest: Contest; heads: { id: string; head: ReactNode }[] }) {
   if (!contest.shared.length) return <p className="note">They have no parameters.</p>;

@@ -179,7 +179,7 @@ function Best({ sweep, stats }: { sweep: SweepFull; stats: Stats | undefined }) 
       ) : (
         <>
           <div className="hero-label">
-            best {metric}, trial <Link to="/runs/$run" params={{ run: sweep.best_run ?? "" }}>{best.number}</Link>
+            best {metric}, trial {sweep.best_run && sweep.best_value === best.values[0] ? <Link to="/runs/$run" params={{ run: sweep.best_run }}>{best.number}</Link> : best.number}
           </div>
           <div className="hero-number">
             <Num value={best.values[0]} />
