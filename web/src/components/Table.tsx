@@ -1,7 +1,7 @@
 /** The one table: any number of rows, of which those in sight are in the document; the keyboard moves through all of them. */
 import { observeElementOffset, observeElementRect, useVirtualizer } from "@tanstack/react-virtual";
 import { type CSSProperties, type ReactNode, useEffect, useId, useRef, useState } from "react";
-import { slots } from "../lib/slots.ts";
+import { type Slots, slots } from "../lib/slots.ts";
 import { isPaper, usePaper } from "../lib/theme.ts";
 import { type Acts, TableRow } from "./TableRow.tsx";
 
@@ -73,7 +73,7 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     if (end >= 0) onSight?.(begin, end);
   }, [begin, end, onSight]);
 
-  const held = useRef<ReadonlyMap<string, number>>(new Map());
+  const held = useRef<Slots>(new Map());
   const onPaper = usePaper();
   const isReused = useReuse(scroller, virtual.isScrolling) && !onPaper;
   const from = useRef(NOBODY); // the row whose box was ticked last: with Shift all up to here go with it
@@ -139,10 +139,10 @@ export function Table<Row>({ label, columns, count, row, rowKey, sort = "", onSo
     const name = keyOf(one, rowKey);
     const isFirst = name !== null && !drawn.has(name); // while rows move one may be here twice
     if (name !== null) drawn.add(name);
-    return { item, one, key: isFirst ? name : `at ${item.index}` };
+    return { item, one, name: isFirst ? name : null, index: item.index };
   });
-  held.current = slots(named.map((one) => one.key), held.current, isReused);
-  const rows = named.map((one) => ({ ...one, slot: held.current.get(one.key) ?? 0 }));
+  held.current = slots(named, held.current, isReused);
+  const rows = named.map((one) => ({ ...one, slot: held.current.get(one.name ?? one.index) ?? 0 }));
   // In the document they stand as on the screen, but while it is scrolled none is taken out to be put elsewhere.
   if (isReused) rows.sort((a, b) => a.slot - b.slot);
   const least = columns.reduce((sum, one) => sum + one.width, 0);
