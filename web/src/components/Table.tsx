@@ -214,7 +214,7 @@ function useReuse(scroller: React.RefObject<HTMLDivElement | null>, isScrolling:
   useEffect(() => {
     const table = scroller.current;
     const press = (event: PointerEvent): void => {
-      isPressed.current = event.target !== table; // that would be the scroll bar, which is not told of being let go
+      isPressed.current = event.button === 0 && event.target !== table; // that would be the scroll bar, which is not told of being let go
     };
     const release = (): void => {
       if (!isPressed.current) return;
