@@ -108,16 +108,11 @@ def parallel_coordinates(
     """
     trials = list(trials)
     complete = sorted((t for t in trials if t.complete), key=lambda t: t.number)
-    try:
-        names = list(importance(problem, trials, metric=problem.metrics[0].name if problem.metrics else None))
-    except StudyError:
-        names = list(problem.space)
-    if params:
-        for name in params:
-            if name not in problem.space:
-                raise UnknownName.of("parameter", name, list(problem.space))
-        names = list(dict.fromkeys(params))
-    elif most is not None:
+    for name in params:
+        if name not in problem.space:
+            raise UnknownName.of("parameter", name, list(problem.space))
+    names = list(dict.fromkeys(params)) or _ranked(problem, trials)
+    if not params and most is not None:
         names = [name for name in names if problem.space[name].size != 1][:most]
     axes = [_axis(problem, name, [t.params[name] for t in complete if name in t.params]) for name in names]
     for i, metric in enumerate(problem.metrics):
@@ -134,6 +129,13 @@ def parallel_coordinates(
         )
     )
     return Parallel(axes=tuple(axes), lines=lines)
+
+
+def _ranked(problem: Problem, trials: Sequence[Trial]) -> list[str]:
+    try:
+        return list(importance(problem, trials, metric=problem.metrics[0].name if problem.metrics else None))
+    except StudyError:
+        return list(problem.space)
 
 
 def _rows(columns: Sequence[Sequence[Any]], num: int) -> Iterable[tuple[Any, ...]]:
