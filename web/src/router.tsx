@@ -19,11 +19,10 @@ const only =
 
 /** Ask for what a page will ask for, if its reader may. It does not wait: the page does, and says what failed. */
 function early(client: QueryClient, questions: () => unknown): void {
-  const put = async (): Promise<void> => {
-    const { scope } = await client.fetchQuery(ask.session);
-    if (scope !== null) await questions();
-  };
-  put().catch(() => {});
+  client
+    .fetchQuery(ask.session)
+    .then(({ scope }) => (scope === null ? undefined : questions()))
+    .catch(() => {});
 }
 
 const root = createRootRouteWithContext<{ client: QueryClient }>()({

@@ -85,7 +85,19 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
   const isFiltered = Boolean(search.filter);
 
   if (names.isError && !names.data) return <ErrorState error={names.error} retry={() => void names.refetch()} />;
-  if (!isFiltered && query.data && total === 0 && !query.isPlaceholderData) return <>{empty}</>;
+  // What is chosen may be elsewhere, though there is no row here.
+  const bar = ticked.length ? (
+    <Suspense fallback={null}>
+      <ChosenBar ids={ticked} inSweep={sweep !== undefined} onChosen={(ids) => onSearch({ ...search, chosen: joined(ids) || undefined })} />
+    </Suspense>
+  ) : null;
+  if (!isFiltered && query.data && total === 0 && !query.isPlaceholderData)
+    return (
+      <>
+        {empty}
+        {bar}
+      </>
+    );
   return (
     <div className={`runs ${className ?? ""}`}>
       <div className="tools">
@@ -140,11 +152,7 @@ export function RunTable({ project, sweep, first, search, onSearch, empty, live,
       ) : (
         <Loading what="runs" />
       )}
-      {ticked.length ? (
-        <Suspense fallback={null}>
-          <ChosenBar ids={ticked} inSweep={sweep !== undefined} onChosen={(ids) => onSearch({ ...search, chosen: joined(ids) || undefined })} />
-        </Suspense>
-      ) : null}
+      {bar}
     </div>
   );
 }

@@ -23,10 +23,10 @@ const COLUMNS: Column<SweepRow>[] = [
   { id: "state", title: "state", width: 104, sort: "state", cell: (sweep) => <State state={sweep.state} of="sweep" /> },
   { id: "best", title: "best", width: 100, right: true, sort: "best", cell: (sweep) => (sweep.best_run && sweep.best_value !== null ? <Link to="/runs/$run" params={{ run: sweep.best_run }} tabIndex={-1} className="figure"><strong><Num value={sweep.best_value} /></strong></Link> : NOTHING) },
   { id: "spark", title: "so far", hint: "the best so far (of two metrics what their front covers), from the first trial with a result to the last", width: 104, cell: (sweep) => <Spark points={sweep.spark} of={sweep.spark_of} trials={sweep.num_trials} /> },
-  { id: "metric", title: "metric", width: 150, sort: "metric", cell: (sweep) => <span className="text" title={sweep.metrics.map(aim).join(", ")}>{sweep.metrics.map(aim).join(", ")}</span> },
+  { id: "metric", title: "metric", width: 150, sort: "metric", cell: (sweep) => sweep.metrics.map(aim).join(", "), whole: (sweep) => sweep.metrics.map(aim).join(", ") },
   { id: "trials", title: "trials", width: 170, right: true, sort: "trials", cell: (sweep) => <Progress done={sweep.num_trials} of={sweep.cap} /> },
-  { id: "method", title: "method", width: 90, sort: "method", cell: (sweep) => <span className="text">{sweep.method}</span> },
-  { id: "project", title: "project", width: 100, sort: "project", cell: (sweep) => <span className="text">{sweep.project}</span> },
+  { id: "method", title: "method", width: 90, sort: "method", cell: (sweep) => sweep.method },
+  { id: "project", title: "project", width: 100, sort: "project", cell: (sweep) => sweep.project },
   { id: "created", title: "created", width: 112, right: true, sort: "created", cell: (sweep) => <Ago time={sweep.created} /> },
   { id: "updated", title: "last change", width: 112, right: true, sort: "updated", cell: (sweep) => <Ago time={sweep.updated} /> },
 ];
